@@ -1,0 +1,7 @@
+"""`python -m amqp_broker` is `amqp-broker`."""
+
+import sys
+
+from amqp_broker.cli.main import main
+
+sys.exit(main())

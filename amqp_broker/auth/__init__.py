@@ -1,0 +1,1 @@
+"""Who a client is: users, and the SASL mechanisms they log in with."""

@@ -1,0 +1,123 @@
+"""`amqp-broker`: arguments to a `Config`, a broker that runs until a signal, and an exit status.
+
+Standard output has the one line `ready URL ...`; everything else is the log on standard error.
+"""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import logging
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Never
+
+import trio
+
+from amqp_broker import __version__
+from amqp_broker.config import Config
+from amqp_broker.server import Server
+
+log = logging.getLogger("amqp_broker")
+
+EXIT_OK = 0
+EXIT_USAGE = 2
+"""Something the user can mend: an option, a port, a directory."""
+
+LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+class UsageError(Exception):
+    """One sentence that tells the user what to do."""
+
+
+class _Parser(argparse.ArgumentParser):
+    """An ArgumentParser that says what is wrong in one line."""
+
+    def error(self, message: str) -> Never:
+        raise UsageError(f"{message}; see {self.prog} --help")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; gives the exit status."""
+    try:
+        options = _parser().parse_args(arguments)
+        logging.basicConfig(
+            level=options.log_level.upper(),
+            format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+            stream=sys.stderr,
+        )
+        config = Config(host=options.host, port=options.port, data_dir=options.data_dir)
+        trio.run(_serve, config)
+    except UsageError as error:
+        print(f"amqp-broker: {error}", file=sys.stderr)
+        return EXIT_USAGE
+    return EXIT_OK
+
+
+async def _serve(config: Config) -> None:
+    server = Server(config)
+    try:
+        async with trio.open_nursery() as nursery:
+            await nursery.start(_stop_on_signal, server)
+            await nursery.start(server.run)
+            print("ready", *server.urls, flush=True)
+            await server.stopped.wait()
+            nursery.cancel_scope.cancel()
+    except* OSError as group:
+        raise UsageError(_explain(group, config)) from None
+
+
+async def _stop_on_signal(
+    server: Server, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+) -> None:
+    """Stop in order at the first signal, at once at the second."""
+    with trio.open_signal_receiver(*STOP_SIGNALS) as signals:
+        task_status.started()
+        async for number in signals:
+            if server.is_stopping:
+                os._exit(128 + number)
+            log.info("%s: stopping; a second signal ends at once", signal.Signals(number).name)
+            server.stop()
+
+
+def _explain(group: BaseExceptionGroup[OSError], config: Config) -> str:
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    address = f"{config.host}:{config.port}"
+    number = error.errno if isinstance(error, OSError) else None
+    if number == errno.EADDRINUSE:
+        return f"{address} is in use by another process; stop it, or choose another port with --port"
+    if number == errno.EACCES:
+        return f"not allowed to listen on {address}; choose a port above 1023 with --port"
+    return f"can't listen on {address}: {error}; choose another address with --host and --port"
+
+
+def _port(text: str) -> int:
+    try:
+        port = int(text)
+    except ValueError:
+        port = -1
+    if not 0 <= port <= 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port; give a number from 0 to 65535")
+    return port
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="amqp-broker", description="An AMQP 0-9-1 broker that RabbitMQ clients connect to.")
+    parser.add_argument("command", nargs="?", choices=["serve"], default="serve", help="run the broker")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
+    parser.add_argument(
+        "--port", type=_port, default=5672, help="port to listen on, 0 for a free one (default: %(default)s)"
+    )
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--data-dir", type=Path, metavar="DIR", help="directory for durable state")
+    where.add_argument("--memory", action="store_true", help="keep everything in memory (the default)")
+    parser.add_argument("--log-level", choices=LOG_LEVELS, default="info", help="default: %(default)s")
+    parser.add_argument("--version", action="version", version=f"amqp-broker {__version__}")
+    return parser

@@ -1,0 +1,1 @@
+"""Sockets: the only room beside `server` that waits for anything."""

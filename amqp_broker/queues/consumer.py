@@ -1,0 +1,91 @@
+"""One subscription to one queue: what it may take, and the way of a message to its client.
+
+A plain class, for every delivery passes through it and the message path is compiled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from amqp_broker.queues.entry import QueueEntry
+from amqp_broker.queues.unacked import Unacked
+from amqp_codec import Table
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from amqp_broker.message import Message
+    from amqp_broker.queues.queue import Queue
+
+
+class Consumer:
+    """A consumer as its queue sees it.
+
+    Attributes:
+        unacked: the delivering half of its channel.
+        prefetch_count: its own limit, 0 for none; fixed when it began (rule 5.33).
+        unacked_count: its deliveries that are out.
+        on_cancelled: called when the queue ends the subscription, not the client (rule 5.45).
+    """
+
+    __slots__ = (
+        "_tag_octets",
+        "arguments",
+        "exclusive",
+        "no_ack",
+        "on_cancelled",
+        "prefetch_count",
+        "priority",
+        "queue",
+        "tag",
+        "unacked",
+        "unacked_count",
+    )
+
+    def __init__(
+        self,
+        tag: str,
+        queue: Queue,
+        unacked: Unacked,
+        *,
+        no_ack: bool,
+        exclusive: bool,
+        priority: int,
+        prefetch_count: int,
+        arguments: Table,
+        on_cancelled: Callable[[Consumer], None],
+    ) -> None:
+        self.tag = tag
+        self.queue = queue
+        self.unacked = unacked
+        self.no_ack = no_ack
+        self.exclusive = exclusive
+        self.priority = priority
+        self.prefetch_count = prefetch_count
+        self.arguments = arguments
+        self.on_cancelled = on_cancelled
+        self.unacked_count = 0
+        octets = tag.encode("utf-8", "surrogateescape")
+        self._tag_octets = bytes((len(octets),)) + octets
+
+    def can_take(self) -> bool:
+        """Whether a message may go to it now: room to write, channel limit, own limit (5.34, 5.35)."""
+        unacked = self.unacked
+        if unacked.outbox.is_full:
+            return False
+        if unacked.prefetch_count and unacked.delivered_count >= unacked.prefetch_count:
+            return False
+        return self.no_ack or self.prefetch_count == 0 or self.unacked_count < self.prefetch_count
+
+    def block(self) -> None:
+        """Its queue found that it can't take a message; its channel tells when it can again."""
+        self.unacked.blocked[self] = None
+
+    def deliver(self, entry: QueueEntry, message: Message) -> None:
+        """Write the message to the client and, if it is to be acked, note that it is out."""
+        unacked = self.unacked
+        if self.no_ack:
+            tag = unacked.take_tag()
+        else:
+            entry.consumer = self
+            tag = unacked.add(entry)
+        unacked.outbox.push_delivery(unacked.channel_id, self._tag_octets, tag, entry.redelivered, message)

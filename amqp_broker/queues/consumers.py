@@ -1,0 +1,100 @@
+"""The consumers of one queue: who is there, who is active, and whose turn it is.
+
+Source: rules 5.24, 5.25, 5.31 and 4.57.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+
+from amqp_broker.queues.consumer import Consumer
+
+
+class Consumers:
+    """All consumers of a queue, and of those that may get something the rotation, by priority.
+
+    A consumer that turns out unable to take a message leaves the rotation and comes back through
+    `unblock`. With a single active consumer only that one is ever in the rotation.
+
+    Attributes:
+        exclusive: the consumer that holds the queue for itself.
+        active: the single active consumer; None where all are.
+    """
+
+    __slots__ = ("_all", "_lanes", "active", "exclusive", "single_active")
+
+    def __init__(self, single_active: bool) -> None:
+        self.single_active = single_active
+        self.exclusive: Consumer | None = None
+        self.active: Consumer | None = None
+        self._all: dict[Consumer, None] = {}
+        self._lanes: list[tuple[int, deque[Consumer]]] = []
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    def __iter__(self) -> Iterator[Consumer]:
+        return iter(self._all)
+
+    def add(self, consumer: Consumer) -> None:
+        self._all[consumer] = None
+        if consumer.exclusive:
+            self.exclusive = consumer
+        if not self.single_active:
+            self.unblock(consumer)
+        elif self.active is None:
+            self._activate(consumer)
+
+    def remove(self, consumer: Consumer) -> None:
+        """Take a consumer out; the next in line becomes active if it was the single active one."""
+        del self._all[consumer]
+        consumer.unacked.blocked.pop(consumer, None)
+        self._leave_rotation(consumer)
+        if consumer is self.exclusive:
+            self.exclusive = None
+        if consumer is self.active:
+            self.active = None
+            if self._all:
+                self._activate(max(self._all, key=_priority))
+
+    def unblock(self, consumer: Consumer) -> None:
+        """Give a consumer a place at the back of its priority's rotation."""
+        for index, (priority, lane) in enumerate(self._lanes):
+            if priority == consumer.priority:
+                lane.append(consumer)
+                return
+            if priority < consumer.priority:
+                self._lanes.insert(index, (consumer.priority, deque((consumer,))))
+                return
+        self._lanes.append((consumer.priority, deque((consumer,))))
+
+    def next(self) -> Consumer | None:
+        """Whose turn it is; it goes to the back of its priority (rule 5.25)."""
+        for _, lane in self._lanes:
+            while lane:
+                consumer = lane[0]
+                if consumer.can_take():
+                    if len(lane) > 1:
+                        lane.rotate(-1)
+                    return consumer
+                lane.popleft()
+                consumer.block()
+        return None
+
+    def _activate(self, consumer: Consumer) -> None:
+        self.active = consumer
+        self.unblock(consumer)
+
+    def _leave_rotation(self, consumer: Consumer) -> None:
+        for index, (priority, lane) in enumerate(self._lanes):
+            if priority == consumer.priority:
+                if consumer in lane:
+                    lane.remove(consumer)
+                if not lane:
+                    del self._lanes[index]
+                return
+
+
+def _priority(consumer: Consumer) -> int:
+    return consumer.priority

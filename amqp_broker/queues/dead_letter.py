@@ -1,0 +1,141 @@
+"""Dead-lettering: what a message becomes when it dies, and where it may not go again.
+
+Makes messages, routes none. Source: rules 4.35 to 4.41.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from enum import StrEnum
+
+import attrs
+
+from amqp_broker.message import Message
+from amqp_codec import ContentHeader, Int64, Table, Timestamp, Value, encode_address, with_properties
+
+
+class DeathReason(StrEnum):
+    """Why a message was dead-lettered, as `x-death` spells it (rule 4.35)."""
+
+    REJECTED = "rejected"
+    EXPIRED = "expired"
+    MAXLEN = "maxlen"
+    DELIVERY_LIMIT = "delivery_limit"
+
+
+@attrs.frozen(kw_only=True)
+class Death:
+    """One entry of `x-death`: a queue, a reason, and the first time it happened there (rule 4.38)."""
+
+    queue: str
+    reason: DeathReason
+    count: int
+    time_s: int
+    exchange: str
+    routing_keys: tuple[str, ...]
+    original_expiration: str | None
+
+
+def dead_lettered(
+    message: Message, queue: str, reason: DeathReason, now: float, exchange: str, routing_key: str | None
+) -> Message:
+    """Make the message that goes to the dead-letter exchange.
+
+    Args:
+        message: what died; it is not changed.
+        queue: the name of the queue it died in.
+        reason: why.
+        now: seconds since 1970.
+        exchange: the dead-letter exchange's name.
+        routing_key: the queue's `x-dead-letter-routing-key`; None keeps all keys (rule 4.36).
+    """
+    properties = message.header.properties
+    headers: Table = dict(properties.headers or {})
+    deaths = _with_death(message, queue, reason, now, _visible_keys(message, headers), properties.expiration)
+    latest = deaths[0]
+    headers["x-death"] = [_table(death) for death in deaths]
+    if not message.deaths:
+        _set_summary(headers, "x-first-death", latest)
+    _set_summary(headers, "x-last-death", latest)
+    if routing_key is not None:
+        headers.pop("CC", None)
+    header = _with_headers(message.header, headers)
+    key = message.routing_key if routing_key is None else routing_key
+    dead = Message(encode_address(exchange, key), header, message.body)
+    dead.extra_keys = message.extra_keys if routing_key is None else ()
+    dead.deaths = deaths
+    return dead
+
+
+def is_cycle(dead: Message, target: str) -> bool:
+    """Whether this dead letter has been in the target queue with no rejection since (rule 4.41)."""
+    if dead.deaths[0].reason is DeathReason.REJECTED:
+        return False
+    for death in dead.deaths:
+        if death.reason is DeathReason.REJECTED:
+            return False
+        if death.queue == target:
+            return True
+    return False
+
+
+def _with_death(
+    message: Message,
+    queue: str,
+    reason: DeathReason,
+    now: float,
+    routing_keys: tuple[str, ...],
+    expiration: str | None,
+) -> tuple[Death, ...]:
+    """Count the death: a repeat moves to the front, keeping what was noted the first time."""
+    others = [death for death in message.deaths if (death.queue, death.reason) != (queue, reason)]
+    repeated = [death for death in message.deaths if (death.queue, death.reason) == (queue, reason)]
+    if repeated:
+        return (attrs.evolve(repeated[0], count=repeated[0].count + 1), *others)
+    death = Death(
+        queue=queue,
+        reason=reason,
+        count=1,
+        time_s=int(now),
+        exchange=message.exchange,
+        routing_keys=routing_keys,
+        original_expiration=expiration,
+    )
+    return (death, *others)
+
+
+def _visible_keys(message: Message, headers: Table) -> tuple[str, ...]:
+    """The keys without those of BCC, which nobody may see (rule 5.54)."""
+    copies = headers.get("CC")
+    carbon = [key for key in copies if isinstance(key, bytes)] if isinstance(copies, list) else []
+    return (message.routing_key, *(key.decode("utf-8", "surrogateescape") for key in carbon))
+
+
+def _with_headers(header: ContentHeader, headers: Table) -> ContentHeader:
+    """Replace the headers; `expiration` goes, so that it can't expire again (rule 4.37)."""
+    return with_properties(header, replace(header.properties, headers=headers, expiration=None))
+
+
+def _set_summary(headers: Table, prefix: str, death: Death) -> None:
+    headers[f"{prefix}-reason"] = death.reason.encode()
+    headers[f"{prefix}-queue"] = _octets(death.queue)
+    headers[f"{prefix}-exchange"] = _octets(death.exchange)
+
+
+def _table(death: Death) -> Table:
+    keys: list[Value] = [_octets(key) for key in death.routing_keys]
+    table: Table = {
+        "count": Int64(death.count),
+        "reason": death.reason.encode(),
+        "queue": _octets(death.queue),
+        "time": Timestamp(death.time_s),
+        "exchange": _octets(death.exchange),
+        "routing-keys": keys,
+    }
+    if death.original_expiration is not None:
+        table["original-expiration"] = _octets(death.original_expiration)
+    return table
+
+
+def _octets(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")

@@ -1,0 +1,333 @@
+"""A queue: messages that wait, consumers that want them, and the rules that bring them together.
+
+Leaves routing to the vhost and octets to the consumers' channels. What happens beyond the queue
+(dead letters, its own end) leaves through the callables of `QueueHooks`. Plain `def` throughout:
+between two calls either nobody can take a message or there is none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import attrs
+
+from amqp_broker.message import Message
+from amqp_broker.queues.arguments import Overflow, QueueOptions
+from amqp_broker.queues.consumer import Consumer
+from amqp_broker.queues.consumers import Consumers
+from amqp_broker.queues.dead_letter import DeathReason
+from amqp_broker.queues.entry import NEVER, QueueEntry
+from amqp_broker.queues.ready import FifoReadyList, PriorityReadyList, ReadyList
+from amqp_broker.storage.interface import Storage
+from amqp_broker.timers import Timer, Timers
+from amqp_codec import Table
+from amqp_codec.properties import FLAG_EXPIRATION
+
+
+@attrs.frozen
+class QueueHooks:
+    """What a queue has others do.
+
+    Attributes:
+        dead_letter: a message died here, with the reason.
+        on_unused: the last consumer of an auto-delete queue has gone (rule 4.9).
+        on_expired: nobody has used the queue for its `x-expires` (rule 4.23).
+    """
+
+    dead_letter: Callable[[Queue, Message, DeathReason], None]
+    on_unused: Callable[[Queue], None]
+    on_expired: Callable[[Queue], None]
+
+
+class Queue:
+    """A classic queue, and what the other types have in common with it.
+
+    Attributes:
+        exclusive_owner: the connection it belongs to; None for a shared queue (rule 4.6).
+        ready: the messages nobody has.
+        ready_octets: the sum of their bodies.
+        unacked_count: the messages that are out.
+        is_deleted: it is gone; settling its messages does nothing any more (rule 4.21).
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        durable: bool,
+        exclusive_owner: object | None,
+        auto_delete: bool,
+        arguments: Table,
+        options: QueueOptions,
+        timers: Timers,
+        storage: Storage,
+        hooks: QueueHooks,
+    ) -> None:
+        self.name = name
+        self.durable = durable
+        self.exclusive_owner = exclusive_owner
+        self.auto_delete = auto_delete
+        self.arguments = arguments
+        self.options = options
+        self.consumers = Consumers(options.single_active_consumer)
+        self.ready = self._make_ready_list()
+        self.ready_octets = 0
+        self.unacked_count = 0
+        self.is_deleted = False
+        self._timers = timers
+        self._storage = storage
+        self._hooks = hooks
+        self._next_position = 0
+        self._expiring = False
+        """Some message here has had an expiry instant; until then nobody looks at the clock."""
+        self._has_limit = options.max_length is not None or options.max_length_octets is not None
+        self._expiry_timer: Timer | None = None
+        self._lease_timer: Timer | None = None
+        self._last_used = 0.0
+        self.touch()
+
+    @property
+    def message_count(self) -> int:
+        """Ready messages (rule 4.4)."""
+        return len(self.ready)
+
+    # Messages in
+
+    def enqueue(self, message: Message) -> bool:
+        """Take a message: to a waiting consumer at once, else into the ready list.
+
+        Returns:
+            False when the overflow rule refuses it (rule 4.30).
+        """
+        if self._has_limit and self._refuses(message):
+            return False
+        entry = QueueEntry(message, self, self._next_position)
+        self._next_position += 1
+        if self.options.message_ttl_s is not None or message.header.flags & FLAG_EXPIRATION:
+            entry.expires_at = self._expiry_of(message)
+            self._expiring = True
+        if not self.ready:
+            consumer = self.consumers.next()
+            if consumer is not None:
+                if self._keeps(message) and not consumer.no_ack:
+                    self._storage.store(entry)
+                self._hand_out(entry, consumer)
+                return True
+        if self._keeps(message):
+            self._storage.store(entry)
+        self.ready.append(entry)
+        self.ready_octets += len(message.body)
+        if self._has_limit:
+            self._drop_excess()
+        if self._expiring:
+            self._expire_due()
+        return True
+
+    def requeue(self, entries: Iterable[QueueEntry], *, failed: bool) -> None:
+        """Take back what was out, to its original places (rules 5.42 and 5.44).
+
+        Args:
+            entries: deliveries of this queue, in the order of their tags.
+            failed: whether the return counts as a failed delivery; only quorum queues ask.
+        """
+        if self.is_deleted:
+            return
+        for entry in entries:
+            self.unacked_count -= 1
+            entry.redelivered = True
+            self._take_back(entry, failed)
+        if self._has_limit:
+            self._drop_excess()
+        self.dispatch()
+
+    # Messages out
+
+    def dispatch(self) -> None:
+        """Hand ready messages to consumers until one of the two runs out."""
+        ready = self.ready
+        while ready:
+            if self._expiring:
+                self._expire_due()
+                if not ready:
+                    return
+            consumer = self.consumers.next()
+            if consumer is None:
+                return
+            entry = ready.pop()
+            self.ready_octets -= len(entry.message.body)
+            if consumer.no_ack:
+                self._forget(entry)
+            self._hand_out(entry, consumer)
+
+    def get(self) -> QueueEntry | None:
+        """Take the head for `basic.get`; it counts as out until acked (rule 5.17)."""
+        self.touch()
+        if self._expiring:
+            self._expire_due()
+        if not self.ready:
+            return None
+        entry = self.ready.pop()
+        self.ready_octets -= len(entry.message.body)
+        self.unacked_count += 1
+        if self._expiring:
+            self._plan_expiry()
+        return entry
+
+    def outgoing(self, entry: QueueEntry) -> Message:
+        """The message as a consumer sees it."""
+        return entry.message
+
+    def ack(self, entry: QueueEntry) -> None:
+        """A delivery is settled and gone."""
+        if not self.is_deleted:
+            self.unacked_count -= 1
+            self._forget(entry)
+
+    def reject(self, entry: QueueEntry) -> None:
+        """A delivery was refused for good: dead-letter or drop it (rule 5.41)."""
+        if not self.is_deleted:
+            self.unacked_count -= 1
+            self._die(entry, DeathReason.REJECTED)
+
+    def purge(self) -> int:
+        """Drop the ready messages, without dead-lettering; gives their number (rule 4.22)."""
+        count = len(self.ready)
+        for entry in self.ready:
+            self._forget(entry)
+        self.ready = self._make_ready_list()
+        self.ready_octets = 0
+        return count
+
+    # Consumers
+
+    def add_consumer(self, consumer: Consumer) -> None:
+        """Add a consumer; the caller dispatches once consume-ok is on its way (rule 5.20)."""
+        self.consumers.add(consumer)
+
+    def remove_consumer(self, consumer: Consumer) -> None:
+        """A consumer was cancelled by its client or its channel has ended."""
+        self.consumers.remove(consumer)
+        if len(self.consumers) == 0:
+            self.touch()
+            if self.auto_delete:
+                self._hooks.on_unused(self)
+                return
+        self.dispatch()
+
+    def resume(self, consumer: Consumer) -> None:
+        """A blocked consumer can take messages again."""
+        self.consumers.unblock(consumer)
+        self.dispatch()
+
+    # Its own life
+
+    def touch(self) -> None:
+        """Somebody used the queue: its lease begins anew (rule 4.23)."""
+        if self.options.expires_s is None:
+            return
+        self._last_used = self._timers.now()
+        if self._lease_timer is None:
+            self._lease_timer = self._timers.at(self._last_used + self.options.expires_s, self._lease_over)
+
+    def delete(self) -> None:
+        """End: drop everything, without dead-lettering, and cancel the consumers (rule 4.21)."""
+        self.is_deleted = True
+        for timer in (self._expiry_timer, self._lease_timer):
+            if timer is not None:
+                timer.cancel()
+        self.purge()
+        for consumer in list(self.consumers):
+            self.consumers.remove(consumer)
+            consumer.on_cancelled(consumer)
+
+    # What the types do differently
+
+    def _make_ready_list(self) -> ReadyList:
+        priorities = self.options.max_priority
+        return FifoReadyList() if priorities is None else PriorityReadyList(max(priorities, 1))
+
+    def _keeps(self, message: Message) -> bool:
+        """Whether the message is to survive a restart (rule 7.2)."""
+        return self.durable and message.is_persistent
+
+    def _take_back(self, entry: QueueEntry, failed: bool) -> None:  # noqa: ARG002 - quorum queues ask
+        self.ready.put_back(entry)
+        self.ready_octets += len(entry.message.body)
+
+    # Helpers
+
+    def _hand_out(self, entry: QueueEntry, consumer: Consumer) -> None:
+        if not consumer.no_ack:
+            self.unacked_count += 1
+        consumer.deliver(entry, self.outgoing(entry))
+
+    def _forget(self, entry: QueueEntry) -> None:
+        if self._keeps(entry.message):
+            self._storage.forget(entry)
+
+    def _die(self, entry: QueueEntry, reason: DeathReason) -> None:
+        self._forget(entry)
+        self._hooks.dead_letter(self, entry.message, reason)
+
+    def _refuses(self, message: Message) -> bool:
+        options = self.options
+        if options.overflow is Overflow.DROP_HEAD:
+            return False
+        over_length = options.max_length is not None and len(self.ready) + 1 > options.max_length
+        octets = self.ready_octets + len(message.body)
+        over_octets = options.max_length_octets is not None and octets > options.max_length_octets
+        if not (over_length or over_octets):
+            return False
+        if options.overflow is Overflow.REJECT_PUBLISH_DLX:
+            self._hooks.dead_letter(self, message, DeathReason.MAXLEN)
+        return True
+
+    def _drop_excess(self) -> None:
+        """Drop from the head until within limits (rules 4.29 and 4.32)."""
+        options = self.options
+        if options.overflow is not Overflow.DROP_HEAD:
+            return
+        while self.ready and (
+            (options.max_length is not None and len(self.ready) > options.max_length)
+            or (options.max_length_octets is not None and self.ready_octets > options.max_length_octets)
+        ):
+            entry = self.ready.pop()
+            self.ready_octets -= len(entry.message.body)
+            self._die(entry, DeathReason.MAXLEN)
+
+    def _expiry_of(self, message: Message) -> float:
+        """The instant of the shorter of both TTLs (rule 4.24)."""
+        ttls = [self.options.message_ttl_s, None if (ttl := message.ttl_ms) is None else ttl / 1000]
+        return self._timers.now() + min(ttl for ttl in ttls if ttl is not None)
+
+    def _expire_due(self) -> None:
+        """Remove the heads that are due (rule 4.25), and be woken for the next."""
+        now = self._timers.now()
+        while (entry := self.ready.pop_expired(now)) is not None:
+            self.ready_octets -= len(entry.message.body)
+            self._die(entry, DeathReason.EXPIRED)
+        self._plan_expiry()
+
+    def _plan_expiry(self) -> None:
+        """Have a timer for the next head that expires; one that is early is left to find that out."""
+        due = self.ready.next_expiry()
+        timer = self._expiry_timer
+        if due == NEVER:
+            return
+        if timer is not None:
+            if timer.is_planned and timer.when <= due:
+                return
+            timer.cancel()
+        self._expiry_timer = self._timers.at(due, self._expire_due)
+
+    def _lease_over(self) -> None:
+        self._lease_timer = None
+        if self.options.expires_s is None:
+            return
+        ends = self._last_used + self.options.expires_s
+        if len(self.consumers) == 0 and ends <= self._timers.now():
+            self._hooks.on_expired(self)
+        else:
+            self._lease_timer = self._timers.at(
+                max(ends, self._timers.now() + self.options.expires_s), self._lease_over
+            )

@@ -1,0 +1,58 @@
+"""The quorum type: counts its deliveries, gives up after too many, serves returned messages first.
+
+On one node that is what a client can tell from a classic queue; source: rules 4.44 to 4.50.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from amqp_broker.message import Message
+from amqp_broker.queues.dead_letter import DeathReason
+from amqp_broker.queues.entry import QueueEntry
+from amqp_broker.queues.queue import Queue
+from amqp_broker.queues.ready import PriorityReadyList, ReadyList, ReturnsReadyList
+from amqp_codec import Int64, Table, with_properties
+
+HIGHEST_PRIORITY = 31
+DEFAULT_PRIORITY = 4
+
+
+class QuorumQueue(Queue):
+    """A queue with `x-queue-type` quorum."""
+
+    def outgoing(self, entry: QueueEntry) -> Message:
+        """Tell a consumer how often the message was out before (rule 4.47)."""
+        if entry.acquired_count == 0:
+            return entry.message
+        message = entry.message
+        properties = message.header.properties
+        headers: Table = dict(properties.headers or {})
+        headers["x-acquired-count"] = Int64(entry.acquired_count)
+        if entry.delivery_count:
+            headers["x-delivery-count"] = Int64(entry.delivery_count)
+        header = with_properties(message.header, replace(properties, headers=headers))
+        counted = Message(message.address, header, message.body)
+        counted.extra_keys = message.extra_keys
+        counted.deaths = message.deaths
+        return counted
+
+    def _make_ready_list(self) -> ReadyList:
+        return ReturnsReadyList(PriorityReadyList(HIGHEST_PRIORITY, DEFAULT_PRIORITY))
+
+    def _keeps(self, message: Message) -> bool:  # noqa: ARG002 - a quorum queue keeps every message
+        return True
+
+    def _take_back(self, entry: QueueEntry, failed: bool) -> None:
+        entry.acquired_count += 1
+        if failed:
+            entry.delivery_count += 1
+        limit = self.options.delivery_limit
+        if limit is not None and entry.delivery_count > limit:
+            self._die(entry, DeathReason.DELIVERY_LIMIT)
+            return
+        if limit is None:
+            self.ready.append(entry)
+        else:
+            self.ready.put_back(entry)
+        self.ready_octets += len(entry.message.body)

@@ -1,0 +1,138 @@
+"""The delivering half of a channel: delivery tags, what is out, and the limits on it.
+
+Belongs to a channel but knows no session: a queue's consumer hands entries in, `basic.ack` and its
+kin take them out. Plain classes, for every delivery passes through and the message path is compiled.
+"""
+
+from __future__ import annotations
+
+from amqp_broker.outbox import Outbox
+from amqp_broker.queues.entry import QueueEntry
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from amqp_broker.queues.consumer import Consumer
+
+
+class Unacked:
+    """Deliveries of one channel by delivery tag (rules 5.18, 5.34, 5.39).
+
+    Attributes:
+        prefetch_count: limit shared by all consumers of the channel, 0 for none (rule 5.34).
+        delivered_count: unacked deliveries to consumers; gets don't count (rule 5.17).
+        blocked: consumers of the channel that their queue found unable to take a message.
+    """
+
+    __slots__ = (
+        "_entries",
+        "_lowest",
+        "blocked",
+        "channel_id",
+        "delivered_count",
+        "next_tag",
+        "outbox",
+        "prefetch_count",
+    )
+
+    def __init__(self, channel_id: int, outbox: Outbox) -> None:
+        self.channel_id = channel_id
+        self.outbox = outbox
+        self.prefetch_count = 0
+        self.delivered_count = 0
+        self.next_tag = 1
+        self.blocked: dict[Consumer, None] = {}
+        self._entries: dict[int, QueueEntry] = {}
+        self._lowest = 1
+        """No tag below it is out. Multiple acks count up from here, so each tag is passed once in
+        the life of a channel, whatever is acked singly in between."""
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def take_tag(self) -> int:
+        """Use up a delivery tag for a delivery that needs no ack (rule 5.29)."""
+        tag = self.next_tag
+        self.next_tag = tag + 1
+        return tag
+
+    def add(self, entry: QueueEntry) -> int:
+        """Note a delivery; gives its tag."""
+        tag = self.next_tag
+        self.next_tag = tag + 1
+        self._entries[tag] = entry
+        consumer = entry.consumer
+        if consumer is not None:
+            consumer.unacked_count += 1
+            self.delivered_count += 1
+        return tag
+
+    def __contains__(self, tag: int) -> bool:
+        return tag in self._entries
+
+    def take(self, tag: int, multiple: bool) -> list[tuple[int, QueueEntry]] | None:
+        """Take a tag's delivery out, or all up to it; None when the tag is not out (rule 5.40).
+
+        The consumers' credit is not touched: that is `release`, which inside a transaction comes later.
+        """
+        entries = self._entries
+        if not multiple:
+            entry = entries.pop(tag, None)
+            return None if entry is None else [(tag, entry)]
+        if tag == 0:
+            return self.take_all()
+        if tag not in entries:
+            return None
+        taken = []
+        for each in range(self._lowest, tag + 1):
+            entry = entries.pop(each, None)
+            if entry is not None:
+                taken.append((each, entry))
+        self._lowest = tag + 1
+        return taken
+
+    def take_all(self) -> list[tuple[int, QueueEntry]]:
+        """Take everything out, in the order of the tags."""
+        taken = sorted(self._entries.items(), key=_tag_of)
+        self._entries.clear()
+        self._lowest = self.next_tag
+        return taken
+
+    def restore(self, taken: list[tuple[int, QueueEntry]]) -> None:
+        """Put back what `take` gave, under the same tags (a rollback, rule 6.15)."""
+        self._entries.update(taken)
+        self._lowest = min([self._lowest, *(tag for tag, _ in taken)])
+
+    def release(self, taken: list[tuple[int, QueueEntry]]) -> list[Consumer]:
+        """These deliveries are settled; gives the consumers whose they were, for `resume`.
+
+        Resuming comes after the queues have been told, so that what is requeued is there for them.
+        """
+        consumers: dict[Consumer, None] = {}
+        for _, entry in taken:
+            consumer = entry.consumer
+            if consumer is not None:
+                entry.consumer = None
+                consumer.unacked_count -= 1
+                self.delivered_count -= 1
+                consumers[consumer] = None
+        return list(consumers)
+
+    def resume(self, consumers: list[Consumer]) -> None:
+        """Let those of these consumers that were blocked take messages again if they can.
+
+        Under a limit of the channel any of its consumers may have waited for the room there is now.
+        """
+        if not self.blocked:
+            return
+        for consumer in list(self.blocked) if self.prefetch_count else consumers:
+            if consumer in self.blocked and consumer.can_take():
+                del self.blocked[consumer]
+                consumer.queue.resume(consumer)
+
+    def resume_all(self) -> None:
+        """The client reads again, or a limit was raised: whoever can take messages gets them."""
+        self.resume(list(self.blocked))
+
+
+def _tag_of(item: tuple[int, QueueEntry]) -> int:
+    return item[0]

@@ -1,0 +1,95 @@
+"""What runs in one process: listeners, clients, the schedule; and the order in which it ends."""
+
+from __future__ import annotations
+
+import logging
+
+import psutil
+import trio
+
+from amqp_broker.broker import Broker
+from amqp_broker.config import Config
+from amqp_broker.net.listener import accept_clients, open_listeners
+from amqp_broker.timers import Timers
+
+log = logging.getLogger(__name__)
+
+MEMORY_LOOK_S = 0.25
+
+
+class Server:
+    """A broker that listens.
+
+    Attributes:
+        urls: where clients find it, AMQP first; known once `run` has reported that it is started.
+        stopped: set when `run` has ended in order.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.broker = Broker(config)
+        self.urls: list[str] = []
+        self.stopped = trio.Event()
+        self._stopping = trio.Event()
+
+    @property
+    def is_stopping(self) -> bool:
+        return self._stopping.is_set()
+
+    def stop(self) -> None:
+        """Begin an orderly stop; `run` returns when it is done."""
+        self._stopping.set()
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Serve until `stop` is called.
+
+        Raises:
+            OSError: the address can't be listened on.
+        """
+        listeners = await open_listeners(self.config.host, self.config.port)
+        self.urls = [f"amqp://{_shown_host(self.config.host)}:{listeners[0].socket.getsockname()[1]}"]
+        async with trio.open_nursery() as background:
+            background.start_soon(run_timers, self.broker.timers)
+            background.start_soon(_watch_memory, self.broker)
+            async with trio.open_nursery() as clients:
+                async with trio.open_nursery() as accepting:
+                    for listener in listeners:
+                        accepting.start_soon(accept_clients, self.broker, listener, clients)
+                    task_status.started()
+                    log.info("listening on %s", " ".join(self.urls))
+                    await self._stopping.wait()
+                    accepting.cancel_scope.cancel()
+                log.info("stopping: %d connections to close", len(self.broker.clients))
+                clients.cancel_scope.deadline = trio.current_time() + self.config.shutdown_timeout_s
+                self.broker.shut_down()
+            background.cancel_scope.cancel()
+        log.info("stopped")
+        self.stopped.set()
+
+
+async def run_timers(timers: Timers) -> None:
+    """Sleep until the schedule's next deadline, run it, and so on until cancelled."""
+    while True:
+        earlier = trio.Event()
+        timers.on_earlier = earlier.set
+        deadline = timers.next_deadline()
+        delay_s = float("inf") if deadline is None else max(0.0, deadline - timers.now())
+        with trio.move_on_after(delay_s):
+            await earlier.wait()
+        timers.run()
+
+
+async def _watch_memory(broker: Broker) -> None:
+    """Raise the memory alarm while the process has more than its share (rule 1.34)."""
+    process = psutil.Process()
+    limit = int(psutil.virtual_memory().total * broker.config.memory_high_watermark)
+    while True:
+        used = process.memory_info().rss
+        if (used > limit) != ("memory" in broker.alarms):
+            log.warning("memory: %d MiB used, limit %d MiB", used >> 20, limit >> 20)
+            broker.set_alarm("memory", used > limit)
+        await trio.sleep(MEMORY_LOOK_S)
+
+
+def _shown_host(host: str) -> str:
+    return f"[{host}]" if ":" in host else host

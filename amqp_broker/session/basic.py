@@ -1,0 +1,297 @@
+"""The methods of class basic: publish, consume, get, ack and their kin (chapter 5)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+
+from amqp_broker.errors import (
+    AMQPError,
+    access_refused,
+    entity,
+    not_allowed,
+    not_implemented,
+    precondition_failed,
+)
+from amqp_broker.message import Message
+from amqp_broker.queues.arguments import QueueType
+from amqp_broker.queues.consumer import Consumer
+from amqp_broker.queues.queue import Queue
+from amqp_broker.session.channel import Channel
+from amqp_broker.session.settle import Outcome, settle
+from amqp_broker.session.topology import generated_name, queue_named
+from amqp_codec import (
+    BODY_SIZE_HARD_LIMIT,
+    BasicAck,
+    BasicCancel,
+    BasicCancelOk,
+    BasicConsume,
+    BasicConsumeOk,
+    BasicGet,
+    BasicGetEmpty,
+    BasicNack,
+    BasicQos,
+    BasicQosOk,
+    BasicRecover,
+    BasicRecoverAsync,
+    BasicRecoverOk,
+    BasicReject,
+    PublishCommand,
+    ReplyCode,
+    Table,
+    field_type_name,
+    with_properties,
+)
+from amqp_codec.properties import FLAG_EXPIRATION, FLAG_HEADERS, FLAG_USER_ID
+
+MANDATORY: Final = 1
+IMMEDIATE: Final = 2
+
+INSPECTED: Final = FLAG_HEADERS | FLAG_EXPIRATION | FLAG_USER_ID
+"""Properties that change what happens to a message; without them nobody looks at the header."""
+
+LONGEST_EXPIRATION_MS: Final = 315_360_000_000
+
+
+def on_basic_publish(channel: Channel, command: PublishCommand) -> None:
+    """Route a message and put it into its queues; the order of the checks is rule 5.1's."""
+    if command.bits & IMMEDIATE:
+        raise not_implemented("immediate=true")
+    body = command.body
+    header = command.header
+    if body is None:
+        raise _too_large(channel, header.body_size)
+    vhost = channel.vhost
+    route = vhost.routes.get(command.address) or vhost.find_route(command.address)
+    message = Message(command.address, header, body)
+    if header.flags & INSPECTED:
+        _inspect(channel, message)
+    if not route.cacheable or message.extra_keys:
+        headers = message.header.properties.headers
+        queues = vhost.route(route.exchange, message.routing_keys, headers).queues
+        message = _without_bcc(message, headers)
+    else:
+        queues = route.queues
+    confirms = channel.confirms
+    if confirms is not None:
+        confirms.published += 1
+        channel.connection.owe_confirms(channel)
+    elif channel.transaction is not None:
+        channel.transaction.publishes.append((message, queues, bool(command.bits & MANDATORY)))
+        return
+    if not queues:
+        if command.bits & MANDATORY:
+            channel.connection.send_return(channel, message)
+        return
+    if not vhost.publish(message, queues) and confirms is not None:
+        confirms.refuse_last()
+
+
+def on_basic_consume(channel: Channel, method: BasicConsume) -> None:
+    tag = method.consumer_tag or generated_name("amq.ctag")
+    if tag in channel.consumers:
+        raise not_allowed(f"attempt to reuse consumer tag '{tag}'")
+    limit = channel.connection.config.max_consumers_per_channel
+    if limit is not None and len(channel.consumers) >= limit:
+        raise not_allowed(f"reached maximum ({limit}) of consumers per channel")
+    queue = queue_named(channel, method.queue)
+    _refuse_exclusive_use(channel, queue, method.exclusive)
+    consumer = Consumer(
+        tag,
+        queue,
+        channel.unacked,
+        no_ack=method.no_ack,
+        exclusive=method.exclusive,
+        priority=_consumer_priority(channel, queue, method.arguments),
+        prefetch_count=channel.prefetch_count,
+        arguments=method.arguments,
+        on_cancelled=channel.consumer_cancelled,
+    )
+    channel.consumers[tag] = consumer
+    if not method.no_wait:
+        channel.send(BasicConsumeOk(consumer_tag=tag))
+    queue.add_consumer(consumer)
+    queue.dispatch()
+
+
+def on_basic_cancel(channel: Channel, method: BasicCancel) -> None:
+    """End a subscription; what it has unacked stays with the channel (rules 5.27 and 5.28)."""
+    consumer = channel.consumers.pop(method.consumer_tag, None)
+    if consumer is not None:
+        consumer.queue.remove_consumer(consumer)
+    if not method.no_wait:
+        channel.send(BasicCancelOk(consumer_tag=method.consumer_tag))
+
+
+def on_basic_cancel_ok(_channel: Channel, _method: BasicCancelOk) -> None:
+    """Take a client's answer to the broker's cancel; there is nothing to do (rule 5.45)."""
+
+
+def on_basic_get(channel: Channel, method: BasicGet) -> None:
+    queue = queue_named(channel, method.queue)
+    if queue.options.type is QueueType.QUORUM and queue.options.single_active_consumer:
+        raise _no_get_with_single_active(channel, queue)
+    entry = queue.get()
+    if entry is None:
+        channel.send(BasicGetEmpty())
+        return
+    message = queue.outgoing(entry)
+    redelivered = entry.redelivered
+    if method.no_ack:
+        tag = channel.unacked.take_tag()
+        queue.ack(entry)
+    else:
+        tag = channel.unacked.add(entry)
+    payload = b"".join(
+        (
+            b"\x00\x3c\x00\x47",
+            tag.to_bytes(8, "big"),
+            b"\x01" if redelivered else b"\x00",
+            message.address,
+            queue.message_count.to_bytes(4, "big"),
+        )
+    )
+    channel.unacked.outbox.push_content(channel.id, payload, message.header.raw, message.body)
+
+
+def on_basic_qos(channel: Channel, method: BasicQos) -> None:
+    """Set a limit: for the consumers to come, or for all of the channel together (5.32 to 5.37)."""
+    if method.prefetch_size:
+        raise not_implemented(f"prefetch_size!=0 ({method.prefetch_size})")
+    if method.global_:
+        channel.unacked.prefetch_count = method.prefetch_count
+    else:
+        channel.prefetch_count = method.prefetch_count
+        channel.unacked.prefetch_count = 0
+    channel.send(BasicQosOk())
+    channel.unacked.resume_all()
+
+
+def on_basic_ack(channel: Channel, method: BasicAck) -> None:
+    _settle(channel, Outcome.ACK, method.delivery_tag, method.multiple)
+
+
+def on_basic_nack(channel: Channel, method: BasicNack) -> None:
+    outcome = Outcome.REQUEUE if method.requeue else Outcome.DISCARD
+    _settle(channel, outcome, method.delivery_tag, method.multiple)
+
+
+def on_basic_reject(channel: Channel, method: BasicReject) -> None:
+    outcome = Outcome.REQUEUE_FAILED if method.requeue else Outcome.DISCARD
+    _settle(channel, outcome, method.delivery_tag, False)
+
+
+def on_basic_recover(channel: Channel, method: BasicRecover) -> None:
+    _recover(channel, method.requeue)
+    channel.send(BasicRecoverOk())
+
+
+def on_basic_recover_async(channel: Channel, method: BasicRecoverAsync) -> None:
+    _recover(channel, method.requeue)
+
+
+def _settle(channel: Channel, outcome: Outcome, tag: int, multiple: bool) -> None:
+    """Settle deliveries now, or at commit; a tag that is not out is an error at once (rule 5.39)."""
+    taken = channel.unacked.take(tag, multiple)
+    if taken is None:
+        raise precondition_failed(f"unknown delivery tag {tag}")
+    if channel.transaction is not None:
+        channel.transaction.settlements.append((outcome, taken))
+    else:
+        settle(channel.unacked, outcome, taken)
+
+
+def _recover(channel: Channel, requeue: bool) -> None:
+    if not requeue:
+        raise not_implemented("requeue=false")
+    settle(channel.unacked, Outcome.REQUEUE, channel.unacked.take_all())
+
+
+def _too_large(channel: Channel, size: int) -> AMQPError:
+    limit = channel.connection.config.max_message_octets
+    which = "max size" if limit >= BODY_SIZE_HARD_LIMIT else "configured max size"
+    return precondition_failed(f"message size {size} is larger than {which} {limit}")
+
+
+def _inspect(channel: Channel, message: Message) -> None:
+    """Look at the properties that can be wrong or that add routing keys (rules 5.1 and 5.53)."""
+    header = message.header
+    if header.expiration is not None:
+        _check_expiration(header.expiration)
+    if header.flags & FLAG_HEADERS and b"CC" in header.raw:
+        message.extra_keys = _carbon_copies(header.properties.headers or {})
+    user = channel.connection.user
+    if header.flags & FLAG_USER_ID and header.properties.user_id != user:
+        raise precondition_failed(
+            f"user_id property set to '{header.properties.user_id}' but authenticated user was '{user}'"
+        )
+
+
+def _check_expiration(octets: bytes) -> None:
+    """`expiration` is a decimal string of milliseconds (rule 4.28)."""
+    text = octets.decode("utf-8", "replace")
+    digits = text[1:] if text[:1] in ("-", "+") else text
+    number = digits[: len(digits) - len(digits.lstrip("0123456789"))]
+    detail = None
+    if not number:
+        detail = "no_integer"
+    elif number != digits:
+        detail = f'{{leftover_string,"{digits[len(number) :]}"}}'
+    elif text.startswith("-") and int(number):
+        detail = f"{{value_negative,{text}}}"
+    elif len(number) > 20 or int(number) > LONGEST_EXPIRATION_MS:
+        detail = f"{{value_too_large,{number}}}"
+    if detail is not None:
+        raise precondition_failed(f"invalid expiration '{text}': {detail}")
+
+
+def _carbon_copies(headers: Table) -> tuple[str, ...]:
+    """Collect the further routing keys of CC and BCC; other element types are skipped (rule 5.53)."""
+    keys: list[str] = []
+    for name in ("CC", "BCC"):
+        copies = headers.get(name)
+        if name in headers and not isinstance(copies, list):
+            raise precondition_failed(
+                f'invalid message: {{unacceptable_type_in_header,"{name}",{field_type_name(copies)}}}'
+            )
+        if isinstance(copies, list):
+            keys += (key.decode("utf-8", "surrogateescape") for key in copies if isinstance(key, bytes))
+    return tuple(keys)
+
+
+def _without_bcc(message: Message, headers: Table | None) -> Message:
+    """Remove BCC before anybody sees the message (rule 5.54)."""
+    if not headers or "BCC" not in headers:
+        return message
+    kept = {name: value for name, value in headers.items() if name != "BCC"}
+    header = with_properties(message.header, replace(message.header.properties, headers=kept))
+    stripped = Message(message.address, header, message.body)
+    stripped.extra_keys = message.extra_keys
+    return stripped
+
+
+def _refuse_exclusive_use(channel: Channel, queue: Queue, exclusive: bool) -> None:
+    """An exclusive consumer wants to be, and to stay, alone (rules 5.31 and 4.58)."""
+    if queue.options.type is QueueType.QUORUM:
+        return
+    wants_alone = exclusive and (len(queue.consumers) or queue.options.single_active_consumer)
+    if wants_alone or queue.consumers.exclusive is not None:
+        raise access_refused(f"{entity('queue', queue.name, channel.vhost.name)} in exclusive use")
+
+
+def _consumer_priority(channel: Channel, queue: Queue, arguments: Table) -> int:
+    value = arguments.get("x-priority", 0)
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise precondition_failed(
+            f"invalid arg 'x-priority' for {entity('queue', queue.name, channel.vhost.name)}: "
+            f'"expected integer, got {field_type_name(value)}"'
+        )
+    return int(value)
+
+
+def _no_get_with_single_active(channel: Channel, queue: Queue) -> AMQPError:
+    return AMQPError(
+        ReplyCode.RESOURCE_LOCKED,
+        f"cannot obtain access to locked {entity('queue', queue.name, channel.vhost.name)}. basic.get "
+        "operations are not supported by quorum queues with single active consumer",
+    )

@@ -1,0 +1,520 @@
+"""One client's connection: octets in, octets into its outbox, from the protocol header to the end.
+
+Knows neither socket nor event loop. What only the edge can do (read again, close the socket) it asks
+of an `Edge`; what happens later is planned with the broker's timers. Source: chapters 1 and 2.
+"""
+
+from __future__ import annotations
+
+import logging
+from enum import Enum, auto
+from typing import Protocol
+from weakref import WeakSet
+
+from amqp_broker.auth.users import Peer
+from amqp_broker.broker import Broker
+from amqp_broker.errors import AMQPError, channel_error, command_invalid, cut_reply_text, not_allowed
+from amqp_broker.message import Message
+from amqp_broker.outbox import Outbox
+from amqp_broker.queues.queue import Queue
+from amqp_broker.session import login
+from amqp_broker.session.basic import on_basic_publish
+from amqp_broker.session.channel import Channel, ChannelState
+from amqp_broker.session.dispatch import HANDLERS
+from amqp_broker.session.heartbeat import Heartbeat
+from amqp_broker.vhost import Vhost
+from amqp_codec import (
+    HEARTBEAT_FRAME,
+    PROTOCOL_HEADER,
+    PROTOCOL_HEADER_0_9,
+    ChannelClose,
+    ChannelCloseOk,
+    ChannelOpen,
+    ChannelOpenOk,
+    CodecError,
+    Command,
+    CommandReader,
+    ConnectionBlocked,
+    ConnectionClose,
+    ConnectionCloseOk,
+    ConnectionOpen,
+    ConnectionOpenOk,
+    ConnectionStartOk,
+    ConnectionTuneOk,
+    ConnectionUnblocked,
+    ConnectionUpdateSecret,
+    ConnectionUpdateSecretOk,
+    Method,
+    PublishCommand,
+    Received,
+    ReplyCode,
+    Table,
+    encode_method_frame,
+)
+
+log = logging.getLogger(__name__)
+
+LOST_SYNC_LINGER_S = 3.0
+"""How long a client has to read the close after a frame error, before TCP is dropped (rule 1.44)."""
+
+PUBLISH_IDS = (60, 40)
+
+
+class Edge(Protocol):
+    """What a connection asks of whoever holds the socket."""
+
+    def output_waiting(self) -> None:
+        """The outbox has something to write."""
+
+    def reading_changed(self) -> None:
+        """`may_read` may have become true."""
+
+    def finish(self) -> None:
+        """Write what waits, then close the socket."""
+
+    def abort(self) -> None:
+        """Close the socket now."""
+
+
+class State(Enum):
+    """Where a connection stands."""
+
+    HEADER = auto()
+    START = auto()
+    TUNE = auto()
+    OPEN = auto()
+    RUNNING = auto()
+    CLOSING = auto()
+    """The broker sent `connection.close` and waits for `close-ok` (rule 1.40)."""
+    ENDED = auto()
+    """Nothing that comes is looked at any more."""
+
+
+_ERLANG_STATE = {
+    State.START: "starting",
+    State.TUNE: "tuning",
+    State.OPEN: "opening",
+    State.RUNNING: "running",
+}
+
+
+class Connection:
+    """A connection.
+
+    Attributes:
+        user: who is logged in; empty before that.
+        client_properties: as the client sent them.
+        channels: by id; open ones, and failed ones that wait for `close-ok`.
+        exclusive_queues: the queues that end with it (rule 1.38).
+        is_blocked: an alarm is on and the client has tried to publish (rule 1.34).
+    """
+
+    def __init__(self, broker: Broker, edge: Edge, peer: Peer) -> None:
+        self.broker = broker
+        self.config = broker.config
+        self.peer = peer
+        self.edge = edge
+        self.state = State.HEADER
+        self.outbox = Outbox(self.config.outbox_high_octets, edge.output_waiting)
+        self.outbox.on_drained = self._output_drained
+        self.user = ""
+        self.client_properties: Table = {}
+        self.channels: dict[int, Channel] = {}
+        self.exclusive_queues: WeakSet[Queue] = WeakSet()
+        self.is_blocked = False
+        self._vhost: Vhost | None = None
+        self._channel_max = 0
+        self._header = b""
+        self._owing: list[Channel] = []
+        self._reader = CommandReader(
+            self.config.handshake_frame_max_octets,
+            self.config.max_message_octets,
+            self.config.max_partial_octets,
+        )
+        self._reader.one_at_a_time = True
+        self._heartbeat = Heartbeat(0, broker.timers, self.outbox, self._send_heartbeat, self._peer_is_dead)
+        self._deadline = broker.timers.after(self.config.handshake_timeout_s, self._handshake_too_slow)
+        broker.clients[self] = None
+
+    def __str__(self) -> str:
+        name = self.client_properties.get("connection_name")
+        shown = f" ({name.decode('utf-8', 'replace')!r})" if isinstance(name, bytes) else ""
+        return f"{self.peer}{shown}"
+
+    @property
+    def is_open(self) -> bool:
+        """Logged in to a vhost, and not yet closing."""
+        return self.state is State.RUNNING
+
+    # What the edge calls
+
+    @property
+    def may_read(self) -> bool:
+        """Whether more input is wanted: not while blocked, nor while the client leaves output lying."""
+        return not self.is_blocked and self.outbox.size < self.config.outbox_limit_octets
+
+    def receive(self, data: bytes | bytearray) -> None:
+        """Take octets as they came, and do all they ask for."""
+        self._heartbeat.received_octets += len(data)
+        if self.state is State.HEADER:
+            data = self._take_protocol_header(data)
+        if self.state in (State.HEADER, State.ENDED):
+            return
+        reader = self._reader
+        while True:
+            one_at_a_time = reader.one_at_a_time
+            commands = reader.receive(data)
+            for command in commands:
+                self._handle(command)
+            if not one_at_a_time or not commands:
+                break
+            data = b""
+        self._settle_confirms()
+
+    def lost(self) -> None:
+        """The socket is gone: give back everything (rule 1.41)."""
+        self.outbox.close()
+        self._release()
+        self._deadline.cancel()
+        self.state = State.ENDED
+        self.broker.clients.pop(self, None)
+
+    # What the broker calls
+
+    def alarms_changed(self) -> None:
+        """Go on if the last alarm has cleared (rule 1.35)."""
+        if self.is_blocked and not self.broker.alarms:
+            self.is_blocked = False
+            self._heartbeat.is_paused = False
+            if self.client_can("connection.blocked"):
+                self.send(0, ConnectionUnblocked())
+            self.edge.reading_changed()
+
+    def force_close(self, reason: str) -> None:
+        """Close with 320, or drop a connection that has not come far enough for that (rule 1.42)."""
+        if self.state in (State.RUNNING, State.OPEN):
+            self._close(AMQPError(ReplyCode.CONNECTION_FORCED, reason), 0, 0)
+        elif self.state is not State.CLOSING:
+            self.edge.abort()
+
+    # What channels and their handlers call
+
+    def send(self, channel_id: int, method: Method) -> None:
+        self.outbox.push(encode_method_frame(channel_id, method))
+
+    def client_can(self, capability: str) -> bool:
+        """Whether the client announced a capability (rule 1.18)."""
+        capabilities = self.client_properties.get("capabilities")
+        return isinstance(capabilities, dict) and capabilities.get(capability) is True
+
+    def owe_confirms(self, channel: Channel) -> None:
+        """Remember that a channel has publishes to confirm when this read has been worked off."""
+        owing = self._owing
+        if not owing or owing[-1] is not channel:
+            owing.append(channel)
+
+    def send_return(self, channel: Channel, message: Message) -> None:
+        """Give a mandatory message back that reached no queue (rule 5.4)."""
+        self.outbox.push_content(
+            channel.id,
+            b"\x00\x3c\x00\x32\x01\x38\x08NO_ROUTE" + message.address,
+            message.header.raw,
+            message.body,
+        )
+
+    # Commands
+
+    def _handle(self, command: Received) -> None:
+        if self.state is State.ENDED:
+            return
+        try:
+            if isinstance(command, PublishCommand):
+                self._on_publish(command)
+            elif isinstance(command, CodecError):
+                self._on_malformed(command)
+            elif command.channel_id == 0:
+                self._on_control(command.method)
+            else:
+                self._on_channel_command(command)
+        except AMQPError as error:
+            self._on_error(error, command)
+        except Exception:
+            log.exception("connection %s: internal error while handling %r", self, command)
+            self._on_error(AMQPError(ReplyCode.INTERNAL_ERROR, "internal error"), command)
+
+    def _on_publish(self, command: PublishCommand) -> None:
+        channel = self._open_channel(command.channel_id)
+        if channel is None:
+            return
+        if self.broker.alarms and not self.is_blocked:
+            self._block()
+        on_basic_publish(channel, command)
+
+    def _on_channel_command(self, command: Command) -> None:
+        method = command.method
+        if isinstance(method, ChannelOpen):
+            self._on_channel_open(command.channel_id)
+            return
+        if isinstance(method, ChannelCloseOk | ChannelClose):
+            self._on_channel_closing(command.channel_id, method)
+            return
+        channel = self._open_channel(command.channel_id)
+        if channel is None:
+            return
+        handler = HANDLERS.get(type(method))
+        if handler is None:
+            raise command_invalid("unimplemented method")
+        handler(channel, method)
+
+    def _open_channel(self, channel_id: int) -> Channel | None:
+        """Find a channel for a command; None when it has failed and ignores what comes.
+
+        Raises:
+            AMQPError: the connection is not open, or the channel isn't (rules 1.53 and 2.2).
+        """
+        if self.state is State.CLOSING:
+            return None
+        channel = self.channels.get(channel_id)
+        if channel is None:
+            if self.state is not State.RUNNING:
+                raise AMQPError(ReplyCode.UNEXPECTED_FRAME, f"frame on channel {channel_id} before open-ok")
+            raise channel_error("expected 'channel.open'")
+        return channel if channel.state is ChannelState.OPEN else None
+
+    def _on_channel_open(self, channel_id: int) -> None:
+        if self.state is State.RUNNING and channel_id not in self.channels:
+            if self._channel_max and len(self.channels) >= self._channel_max:
+                raise not_allowed(
+                    f"number of channels opened ({len(self.channels)}) has reached "
+                    f"the negotiated channel_max ({self._channel_max})"
+                )
+            assert self._vhost is not None
+            self.channels[channel_id] = Channel(channel_id, self, self._vhost)
+            self.send(channel_id, ChannelOpenOk())
+        elif self._open_channel(channel_id) is not None:
+            raise channel_error("second 'channel.open' seen")
+
+    def _on_channel_closing(self, channel_id: int, method: ChannelClose | ChannelCloseOk) -> None:
+        channel = self.channels.get(channel_id)
+        if channel is not None and channel.state is ChannelState.CLOSING:
+            if isinstance(method, ChannelClose):
+                self.send(channel_id, ChannelCloseOk())
+            else:
+                del self.channels[channel_id]
+            return
+        channel = self._open_channel(channel_id)
+        if channel is None:
+            return
+        if isinstance(method, ChannelCloseOk):
+            raise command_invalid("unimplemented method")
+        self._settle_confirms()
+        channel.release()
+        del self.channels[channel_id]
+        self.send(channel_id, ChannelCloseOk())
+
+    def _on_control(self, method: Method) -> None:
+        """Handle a method on channel 0."""
+        state = self.state
+        if isinstance(method, ConnectionClose):
+            self._on_close(method)
+        elif isinstance(method, ConnectionCloseOk) and state is State.CLOSING:
+            self._end()
+        elif state is State.CLOSING:
+            return
+        elif isinstance(method, ConnectionStartOk) and state is State.START:
+            self._on_start_ok(method)
+        elif isinstance(method, ConnectionTuneOk) and state is State.TUNE:
+            self._on_tune_ok(method)
+        elif isinstance(method, ConnectionOpen) and state is State.OPEN:
+            self._on_open(method)
+        elif isinstance(method, ConnectionUpdateSecret) and state is State.RUNNING:
+            self.send(0, ConnectionUpdateSecretOk())
+        else:
+            raise channel_error(f"unexpected method in connection state {_ERLANG_STATE[state]}")
+
+    # The handshake
+
+    def _take_protocol_header(self, data: bytes | bytearray) -> bytes | bytearray:
+        """Take the first eight octets; gives what came after them (rules 1.1 and 1.2)."""
+        missing = len(PROTOCOL_HEADER) - len(self._header)
+        self._header += data[:missing]
+        if len(self._header) < len(PROTOCOL_HEADER):
+            return b""
+        if self._header not in (PROTOCOL_HEADER, PROTOCOL_HEADER_0_9):
+            log.warning("connection %s: refused, it speaks no AMQP 0-9-1: began with %r", self, self._header)
+            self.outbox.push(PROTOCOL_HEADER)
+            self._end()
+            return b""
+        self.state = State.START
+        self.send(0, login.start(self.config))
+        return data[missing:]
+
+    def _on_start_ok(self, method: ConnectionStartOk) -> None:
+        self.client_properties = method.client_properties
+        try:
+            self.user = login.authenticate(self.broker, method.mechanism, method.response, self.peer)
+        except login.LoginRefusedError as refusal:
+            log.warning("connection %s: %s", self, refusal)
+            if refusal.answer is not None and self.client_can("authentication_failure_close"):
+                self._close(refusal.answer, 0, 0)
+            else:
+                self._end_later()
+            return
+        self.state = State.TUNE
+        self.send(0, login.proposal(self.config))
+
+    def _on_tune_ok(self, method: ConnectionTuneOk) -> None:
+        tuning = login.tuned(self.config, method)
+        self._channel_max = tuning.channel_max
+        self._reader.frame_max = tuning.frame_max_octets
+        self.outbox.frame_max = tuning.frame_max_octets
+        self._heartbeat = Heartbeat(
+            tuning.heartbeat_s, self.broker.timers, self.outbox, self._send_heartbeat, self._peer_is_dead
+        )
+        self.state = State.OPEN
+
+    def _on_open(self, method: ConnectionOpen) -> None:
+        limit = self.config.max_connections
+        if limit is not None and self.broker.open_connections >= limit:
+            raise not_allowed(f"connection refused: node connection limit ({limit}) is reached")
+        vhost = self.broker.vhosts.get(method.virtual_host)
+        if vhost is None:
+            raise not_allowed(f"vhost {method.virtual_host} not found")
+        self._vhost = vhost
+        self.state = State.RUNNING
+        self._deadline.cancel()
+        self._reader.one_at_a_time = False
+        self.send(0, ConnectionOpenOk())
+        log.info("connection %s: user %r opened vhost %r", self, self.user, vhost.name)
+
+    # Errors and ends
+
+    def _on_error(self, error: AMQPError, command: Received) -> None:
+        """Answer an error: close the channel or the connection, as its code and place say (rule 0.6)."""
+        ids = _ids_of(command)
+        channel = None if isinstance(command, CodecError) else self.channels.get(command.channel_id)
+        if error.code.is_hard or channel is None:
+            self._close(error, *ids)
+        else:
+            log.warning("connection %s, channel %d: %s", self, channel.id, error.reply_text)
+            self._settle_confirms()
+            channel.fail(error, *ids)
+
+    def _on_malformed(self, error: CodecError) -> None:
+        """The stream is out of step: nothing more can be read from it (rules 1.43 to 1.51)."""
+        if self.state is State.CLOSING:
+            self._end()
+            return
+        if self._close(AMQPError(error.reply_code, error.text), error.class_id, error.method_id):
+            self._end_after(LOST_SYNC_LINGER_S)
+
+    def _close(self, error: AMQPError, class_id: int, method_id: int) -> bool:
+        """Send `connection.close`; before tuning just close, after a while (rules 1.12 and 1.40).
+
+        Returns:
+            Whether the client was told.
+        """
+        log.warning("connection %s: %s", self, error.reply_text)
+        can_be_told = self.state in (State.TUNE, State.OPEN, State.RUNNING) or (
+            error.code is ReplyCode.ACCESS_REFUSED
+        )
+        if not can_be_told:
+            self._end_later()
+            return False
+        self._settle_confirms()
+        self._release()
+        self.send(
+            0,
+            ConnectionClose(
+                reply_code=error.code,
+                reply_text=cut_reply_text(error.reply_text),
+                failing_class_id=class_id,
+                failing_method_id=method_id,
+            ),
+        )
+        self.state = State.CLOSING
+        self._end_after(self._close_timeout_s(), keep_state=True)
+        return True
+
+    def _on_close(self, _method: ConnectionClose) -> None:
+        """The client closes: when it has `close-ok`, all that was its own is gone (rule 1.38)."""
+        if self.state is not State.CLOSING:
+            self._settle_confirms()
+            self._release()
+        self.send(0, ConnectionCloseOk())
+        self._end_after(self._close_timeout_s())
+
+    def _end(self) -> None:
+        """Write what waits and close the socket."""
+        self._end_after(self._close_timeout_s())
+        self.edge.finish()
+
+    def _end_later(self) -> None:
+        """Close without a word, but slowly, so that guessing takes its time (rule 1.12)."""
+        self._end_after(self.config.login_failure_delay_s)
+
+    def _end_after(self, delay_s: float, *, keep_state: bool = False) -> None:
+        if not keep_state:
+            self.state = State.ENDED
+        self._deadline.cancel()
+        self._deadline = self.broker.timers.after(delay_s, self.edge.abort)
+
+    def _close_timeout_s(self) -> float:
+        """How long a peer may take to finish (rule 1.39)."""
+        heartbeat_s = self._heartbeat.interval_s
+        return min(heartbeat_s or self.config.close_timeout_s, self.config.close_timeout_s)
+
+    def _release(self) -> None:
+        """Give back all that the connection holds; a second time there is nothing left."""
+        self._heartbeat.stop()
+        channels, self.channels = self.channels, {}
+        for channel in channels.values():
+            channel.drop_consumers()
+        for channel in channels.values():
+            channel.requeue_unacked()
+            channel.state = ChannelState.CLOSING
+        for queue in list(self.exclusive_queues):
+            if not queue.is_deleted and self._vhost is not None:
+                self._vhost.delete_queue(queue)
+
+    # Flow
+
+    def _settle_confirms(self) -> None:
+        owing = self._owing
+        if owing:
+            self._owing = []
+            for channel in owing:
+                if channel.confirms is not None:
+                    channel.confirms.flush()
+
+    def _block(self) -> None:
+        self.is_blocked = True
+        self._heartbeat.is_paused = True
+        if self.client_can("connection.blocked"):
+            reason = " & ".join(f"low on {resource}" for resource in self.broker.alarms)
+            self.send(0, ConnectionBlocked(reason=reason))
+
+    def _output_drained(self) -> None:
+        for channel in list(self.channels.values()):
+            channel.unacked.resume_all()
+
+    def _send_heartbeat(self) -> None:
+        self.outbox.push(HEARTBEAT_FRAME)
+
+    def _peer_is_dead(self) -> None:
+        log.warning("connection %s: nothing heard for two heartbeats, dropped", self)
+        self.edge.abort()
+
+    def _handshake_too_slow(self) -> None:
+        if self._heartbeat.received_octets:
+            log.warning("connection %s: no connection.open in time, dropped", self)
+        self.edge.abort()
+
+
+def _ids_of(command: Received) -> tuple[int, int]:
+    """Class and method id of the offending method (rule 0.6)."""
+    if isinstance(command, PublishCommand):
+        return PUBLISH_IDS
+    if isinstance(command, CodecError):
+        return command.class_id, command.method_id
+    return command.method.class_id, command.method.method_id

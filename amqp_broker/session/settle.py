@@ -1,0 +1,46 @@
+"""What becomes of deliveries that a client has answered (rules 5.41 to 5.44)."""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+
+from amqp_broker.queues.entry import QueueEntry
+from amqp_broker.queues.queue import Queue
+from amqp_broker.queues.unacked import Unacked
+
+Taken = list[tuple[int, QueueEntry]]
+"""Deliveries taken off the unacked table, with their tags."""
+
+
+class Outcome(Enum):
+    """What a client makes of a delivery."""
+
+    ACK = auto()
+    DISCARD = auto()
+    """Rejected for good: dead-lettered or dropped."""
+    REQUEUE = auto()
+    REQUEUE_FAILED = auto()
+    """Requeued by `basic.reject`, which a quorum queue counts as a failed delivery (rule 4.46)."""
+
+
+def settle(unacked: Unacked, outcome: Outcome, taken: Taken) -> None:
+    """Carry out what became of deliveries, then let their consumers have more."""
+    consumers = unacked.release(taken)
+    if outcome is Outcome.ACK:
+        for _, entry in taken:
+            entry.queue.ack(entry)
+    elif outcome is Outcome.DISCARD:
+        for _, entry in taken:
+            entry.queue.reject(entry)
+    else:
+        for queue, entries in by_queue(taken).items():
+            queue.requeue(entries, failed=outcome is Outcome.REQUEUE_FAILED)
+    unacked.resume(consumers)
+
+
+def by_queue(taken: list[tuple[int, QueueEntry]]) -> dict[Queue, list[QueueEntry]]:
+    """Sort deliveries by queue, keeping their order within each."""
+    entries_of: dict[Queue, list[QueueEntry]] = {}
+    for _, entry in taken:
+        entries_of.setdefault(entry.queue, []).append(entry)
+    return entries_of

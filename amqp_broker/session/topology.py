@@ -1,0 +1,200 @@
+"""The methods of classes exchange and queue: declare, bind, purge, delete (chapters 3 and 4)."""
+
+from __future__ import annotations
+
+import secrets
+from base64 import urlsafe_b64encode
+
+from amqp_broker.errors import AMQPError, access_refused, precondition_failed
+from amqp_broker.queues.arguments import QueueType, queue_type_of
+from amqp_broker.queues.queue import Queue
+from amqp_broker.session.channel import Channel
+from amqp_codec import (
+    ExchangeBind,
+    ExchangeBindOk,
+    ExchangeDeclare,
+    ExchangeDeclareOk,
+    ExchangeDelete,
+    ExchangeDeleteOk,
+    ExchangeUnbind,
+    ExchangeUnbindOk,
+    QueueBind,
+    QueueBindOk,
+    QueueDeclare,
+    QueueDeclareOk,
+    QueueDelete,
+    QueueDeleteOk,
+    QueuePurge,
+    QueuePurgeOk,
+    QueueUnbind,
+    QueueUnbindOk,
+    ReplyCode,
+)
+
+RESERVED_PREFIX = "amq."
+
+
+def on_exchange_declare(channel: Channel, method: ExchangeDeclare) -> None:
+    name = _clean(method.exchange)
+    vhost = channel.vhost
+    if method.passive:
+        vhost.refuse_default_exchange(name)
+        vhost.exchange(name)
+    else:
+        vhost.declare_exchange(
+            name,
+            method.type,
+            durable=method.durable,
+            auto_delete=method.auto_delete,
+            internal=method.internal,
+            arguments=method.arguments,
+        )
+    if not method.no_wait:
+        channel.send(ExchangeDeclareOk())
+
+
+def on_exchange_delete(channel: Channel, method: ExchangeDelete) -> None:
+    channel.vhost.delete_exchange(_clean(method.exchange), if_unused=method.if_unused)
+    if not method.no_wait:
+        channel.send(ExchangeDeleteOk())
+
+
+def on_exchange_bind(channel: Channel, method: ExchangeBind) -> None:
+    vhost = channel.vhost
+    source, destination = _clean(method.source), _clean(method.destination)
+    vhost.refuse_default_exchange(destination)
+    vhost.refuse_default_exchange(source)
+    vhost.bind(vhost.exchange(source), vhost.exchange(destination), method.routing_key, method.arguments)
+    if not method.no_wait:
+        channel.send(ExchangeBindOk())
+
+
+def on_exchange_unbind(channel: Channel, method: ExchangeUnbind) -> None:
+    """Unbind; whatever is missing, that is what was asked for (rule 3.18)."""
+    vhost = channel.vhost
+    source_name, destination_name = _clean(method.source), _clean(method.destination)
+    vhost.refuse_default_exchange(destination_name)
+    vhost.refuse_default_exchange(source_name)
+    source, destination = vhost.exchanges.get(source_name), vhost.exchanges.get(destination_name)
+    if source is not None and destination is not None:
+        vhost.unbind(source, destination, method.routing_key, method.arguments)
+    if not method.no_wait:
+        channel.send(ExchangeUnbindOk())
+
+
+def on_queue_declare(channel: Channel, method: QueueDeclare) -> None:
+    vhost, connection = channel.vhost, channel.connection
+    name = _clean(method.queue)
+    if method.passive:
+        queue = vhost.usable_queue(name or _last_queue(channel), connection)
+        queue.touch()
+    else:
+        queue = vhost.declare_queue(
+            _declared_name(channel, name, method),
+            durable=method.durable,
+            exclusive_owner=connection if method.exclusive else None,
+            auto_delete=method.auto_delete,
+            arguments=method.arguments,
+            connection=connection,
+        )
+        if method.exclusive:
+            connection.exclusive_queues.add(queue)
+    channel.last_queue = queue.name
+    if not method.no_wait:
+        channel.send(
+            QueueDeclareOk(
+                queue=queue.name, message_count=queue.message_count, consumer_count=len(queue.consumers)
+            )
+        )
+
+
+def on_queue_bind(channel: Channel, method: QueueBind) -> None:
+    vhost = channel.vhost
+    name, routing_key = _names_to_bind(channel, method)
+    exchange_name = _clean(method.exchange)
+    vhost.refuse_default_exchange(exchange_name)
+    exchange = vhost.exchange(exchange_name)
+    queue = vhost.queue(name)
+    exchange.check_binding(routing_key, method.arguments)
+    queue = vhost.usable_queue(name, channel.connection)
+    vhost.bind(exchange, queue, routing_key, method.arguments)
+    if not method.no_wait:
+        channel.send(QueueBindOk())
+
+
+def on_queue_unbind(channel: Channel, method: QueueUnbind) -> None:
+    """Unbind; whatever is missing, that is what was asked for (rules 3.18 and 3.19)."""
+    vhost = channel.vhost
+    name, routing_key = _names_to_bind(channel, method)
+    exchange_name = _clean(method.exchange)
+    vhost.refuse_default_exchange(exchange_name)
+    exchange, queue = vhost.exchanges.get(exchange_name), vhost.queues.get(name)
+    if exchange is not None and queue is not None:
+        if exchange.find_binding(queue, routing_key, method.arguments) is not None:
+            vhost.usable_queue(name, channel.connection)
+        vhost.unbind(exchange, queue, routing_key, method.arguments)
+    channel.send(QueueUnbindOk())
+
+
+def on_queue_purge(channel: Channel, method: QueuePurge) -> None:
+    count = queue_named(channel, method.queue).purge()
+    if not method.no_wait:
+        channel.send(QueuePurgeOk(message_count=count))
+
+
+def on_queue_delete(channel: Channel, method: QueueDelete) -> None:
+    """Delete; a queue that is missing has nothing in it (rule 4.19)."""
+    vhost = channel.vhost
+    name = _clean(method.queue) or _last_queue(channel)
+    count = 0
+    if name in vhost.queues:
+        queue = vhost.usable_queue(name, channel.connection)
+        count = vhost.delete_queue(queue, if_unused=method.if_unused, if_empty=method.if_empty)
+    if not method.no_wait:
+        channel.send(QueueDeleteOk(message_count=count))
+
+
+def queue_named(channel: Channel, name: str) -> Queue:
+    """Find the queue a method means and may use; the empty name is the last one declared (rule 2.12).
+
+    Raises:
+        AMQPError: 404 or 405.
+    """
+    return channel.vhost.usable_queue(name or _last_queue(channel), channel.connection)
+
+
+def generated_name(prefix: str) -> str:
+    """Make up a name: the prefix and 16 random octets as 22 characters (rules 4.1 and 5.19)."""
+    return f"{prefix}-{urlsafe_b64encode(secrets.token_bytes(16)).rstrip(b'=').decode()}"
+
+
+def _declared_name(channel: Channel, name: str, method: QueueDeclare) -> str:
+    """The name of a queue to be declared: given and not reserved, or made up (rules 4.1 and 4.3)."""
+    if name.startswith(RESERVED_PREFIX):
+        raise access_refused(f"queue name '{name}' contains reserved prefix 'amq.*'")
+    if name:
+        return name
+    queue_type = queue_type_of(method.arguments, name, channel.vhost.name)
+    if queue_type is not QueueType.CLASSIC:
+        raise precondition_failed(f"Cannot declare a server-named queue for type {queue_type}")
+    return generated_name("amq.gen")
+
+
+def _names_to_bind(channel: Channel, method: QueueBind | QueueUnbind) -> tuple[str, str]:
+    """Queue and routing key of a binding; with both empty, both are the last queue's name (rule 2.13)."""
+    name = _clean(method.queue)
+    if name:
+        return name, method.routing_key
+    last = _last_queue(channel)
+    return last, method.routing_key or last
+
+
+def _last_queue(channel: Channel) -> str:
+    if channel.last_queue is None:
+        raise AMQPError(ReplyCode.NOT_FOUND, "no previously declared queue")
+    return channel.last_queue
+
+
+def _clean(name: str) -> str:
+    """CR and LF are not part of a name, wherever they stand in it (rule 3.5)."""
+    return name.replace("\r", "").replace("\n", "")

@@ -1,0 +1,405 @@
+"""A virtual host: its exchanges, queues and bindings by name, and the way of a message between them.
+
+Knows no client: permissions, `no-wait` and replies are the session's. Every change of topology goes
+through here, and so does every message, published or dead-lettered. Source: chapters 3 and 4.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Sequence
+from typing import Final, cast
+
+from amqp_broker.config import Config
+from amqp_broker.errors import (
+    access_refused,
+    entity,
+    not_found,
+    not_implemented,
+    precondition_failed,
+    resource_locked,
+)
+from amqp_broker.message import Message
+from amqp_broker.queues.arguments import (
+    QueueType,
+    check_equivalent_arguments,
+    check_flags,
+    parse_arguments,
+)
+from amqp_broker.queues.dead_letter import DeathReason, dead_lettered, is_cycle
+from amqp_broker.queues.queue import Queue, QueueHooks
+from amqp_broker.queues.quorum import QuorumQueue
+from amqp_broker.routing.binding import Binding, Destination
+from amqp_broker.routing.equivalence import check_equivalent_argument, check_equivalent_flag
+from amqp_broker.routing.exchange import (
+    ALTERNATE_EXCHANGE,
+    DEFAULT_EXCHANGE,
+    Exchange,
+    default_exchange,
+    route,
+)
+from amqp_broker.routing.types import EXCHANGE_TYPES
+from amqp_broker.storage.interface import Storage
+from amqp_broker.timers import Timers
+from amqp_codec import ByteArray, Table, decode_address, field_type_name
+
+PREDECLARED: Final = {
+    "amq.direct": "direct",
+    "amq.fanout": "fanout",
+    "amq.topic": "topic",
+    "amq.headers": "headers",
+    "amq.match": "headers",
+}
+"""Exchanges every vhost has from the beginning, beside the default one (rule 3.1)."""
+
+TRACE_EXCHANGE: Final = "amq.rabbitmq.trace"
+
+
+class Route:
+    """Where messages with one address go: the queues, and the exchange they come through."""
+
+    __slots__ = ("cacheable", "exchange", "queues")
+
+    def __init__(self, exchange: Exchange, queues: tuple[Queue, ...], cacheable: bool) -> None:
+        self.exchange = exchange
+        self.queues = queues
+        self.cacheable = cacheable
+
+
+class Vhost:
+    """One virtual host.
+
+    Attributes:
+        routes: for addresses published to before, where they lead; forgotten with every change of
+            topology, so that a publish to a known address costs one look-up.
+    """
+
+    def __init__(self, name: str, config: Config, timers: Timers, storage: Storage) -> None:
+        self.name = name
+        self.storage = storage
+        self.exchanges: dict[str, Exchange] = {}
+        self.queues: dict[str, Queue] = {}
+        self.routes: dict[bytes, Route] = {}
+        self._max_routes = config.max_cached_routes
+        self._timers = timers
+        self._hooks = QueueHooks(self._dead_letter, self._unused, self._unused)
+        self._sources: dict[tuple[bool, str], dict[Exchange, None]] = {}
+        """For each destination (is it an exchange, its name) the exchanges that may have bindings to it."""
+        self._dead_letters: deque[tuple[Queue, Message, DeathReason]] = deque()
+        self._burying = False
+        self._add_exchange(default_exchange(self.queues.get))
+        for exchange_name, exchange_type in PREDECLARED.items():
+            self._add_exchange(Exchange(exchange_name, exchange_type, durable=True))
+        self._add_exchange(Exchange(TRACE_EXCHANGE, "topic", durable=True, internal=True))
+
+    # Messages
+
+    def find_route(self, address: bytes) -> Route:
+        """Resolve an address that is not in `routes`, and remember it there if that may be.
+
+        Raises:
+            AMQPError: 404 for a missing exchange, 403 for an internal one (rules 5.3 and 3.15).
+        """
+        exchange_name, routing_key = decode_address(address)
+        exchange = self.exchange(exchange_name)
+        if exchange.internal:
+            raise access_refused(f"cannot publish to internal {entity('exchange', exchange_name, self.name)}")
+        found = self.route(exchange, (routing_key,), None)
+        if len(self.routes) >= self._max_routes:
+            self.routes.clear()
+        self.routes[address] = found
+        return found
+
+    def route(self, exchange: Exchange, routing_keys: Sequence[str], headers: Table | None) -> Route:
+        """Follow bindings and alternates from an exchange to the queues (rule 3.22)."""
+        found = route(exchange, routing_keys, headers, self.exchanges.get)
+        return Route(exchange, cast("tuple[Queue, ...]", found.queues), found.cacheable)
+
+    def publish(self, message: Message, queues: Iterable[Queue]) -> bool:
+        """Put a message into queues.
+
+        Returns:
+            False when any of them refused it (rule 6.7); the others have it.
+        """
+        accepted = True
+        for queue in queues:
+            if not queue.enqueue(message):
+                accepted = False
+        return accepted
+
+    # Exchanges
+
+    def exchange(self, name: str) -> Exchange:
+        """Look up an exchange. Raises AMQPError 404."""
+        exchange = self.exchanges.get(name)
+        if exchange is None:
+            raise not_found("exchange", name, self.name)
+        return exchange
+
+    def declare_exchange(
+        self, name: str, type_: str, *, durable: bool, auto_delete: bool, internal: bool, arguments: Table
+    ) -> Exchange:
+        """Make an exchange, or find that it is there as asked.
+
+        Raises:
+            AMQPError: in the order of rule 3.2.
+        """
+        if type_ not in EXCHANGE_TYPES:
+            raise precondition_failed(f"unknown exchange type '{type_}'")
+        self.refuse_default_exchange(name)
+        exchange = self.exchanges.get(name)
+        if exchange is not None:
+            self._check_same_exchange(exchange, type_, durable, auto_delete, internal, arguments)
+            return exchange
+        if name.startswith("amq."):
+            raise access_refused(f"exchange name '{name}' contains reserved prefix 'amq.*'")
+        alternate = arguments.get(ALTERNATE_EXCHANGE)
+        if alternate is not None and (isinstance(alternate, ByteArray) or not isinstance(alternate, bytes)):
+            raise precondition_failed(
+                f"invalid type '{field_type_name(alternate)}' for arg '{ALTERNATE_EXCHANGE}' "
+                f"in {entity('exchange', name, self.name)}"
+            )
+        exchange = Exchange(
+            name, type_, durable=durable, auto_delete=auto_delete, internal=internal, arguments=arguments
+        )
+        self._add_exchange(exchange)
+        return exchange
+
+    def delete_exchange(self, name: str, *, if_unused: bool) -> None:
+        """Delete an exchange and all its bindings; a missing one is no error (rules 3.12 and 3.13)."""
+        self.refuse_default_exchange(name)
+        if name.startswith("amq."):
+            raise access_refused(f"deletion of system {entity('exchange', name, self.name)} not allowed")
+        exchange = self.exchanges.get(name)
+        if exchange is None:
+            return
+        if if_unused and exchange.has_bindings:
+            raise precondition_failed(f"{entity('exchange', name, self.name)} in use")
+        self._remove_exchange(exchange)
+
+    def refuse_default_exchange(self, name: str) -> None:
+        """All that can be done with the default exchange is publish to it (rule 3.6)."""
+        if name == DEFAULT_EXCHANGE:
+            raise access_refused("operation not permitted on the default exchange")
+
+    # Queues
+
+    def queue(self, name: str) -> Queue:
+        """Look up a queue. Raises AMQPError 404."""
+        queue = self.queues.get(name)
+        if queue is None:
+            raise not_found("queue", name, self.name)
+        return queue
+
+    def usable_queue(self, name: str, connection: object) -> Queue:
+        """Look up a queue that a connection may use. Raises AMQPError 404 or 405 (rule 4.7)."""
+        queue = self.queue(name)
+        if queue.exclusive_owner not in (None, connection):
+            raise resource_locked(name, self.name)
+        return queue
+
+    def declare_queue(
+        self,
+        name: str,
+        *,
+        durable: bool,
+        exclusive_owner: object | None,
+        auto_delete: bool,
+        arguments: Table,
+        connection: object,
+    ) -> Queue:
+        """Make a queue, or find that it is there as asked (rules 4.3 to 4.17).
+
+        Args:
+            name: not empty; generated names are made by the caller.
+            durable: ignored for an exclusive queue (rule 4.6).
+            exclusive_owner: the declaring connection if the queue is to be exclusive.
+            auto_delete: it goes with its last consumer.
+            arguments: the x-arguments as they came.
+            connection: who asks.
+        """
+        durable = durable and exclusive_owner is None
+        queue = self.queues.get(name)
+        if queue is not None:
+            self.usable_queue(name, connection)
+            self._check_same_queue(queue, durable, exclusive_owner, auto_delete, arguments)
+            queue.touch()
+            return queue
+        options = parse_arguments(arguments, name, self.name)
+        check_flags(
+            options.type,
+            durable=durable,
+            exclusive=exclusive_owner is not None,
+            auto_delete=auto_delete,
+            name=name,
+            vhost=self.name,
+        )
+        if options.type is QueueType.STREAM:
+            raise not_implemented("queues of type stream")
+        make = QuorumQueue if options.type is QueueType.QUORUM else Queue
+        queue = make(
+            name,
+            durable=durable,
+            exclusive_owner=exclusive_owner,
+            auto_delete=auto_delete,
+            arguments=arguments,
+            options=options,
+            timers=self._timers,
+            storage=self.storage,
+            hooks=self._hooks,
+        )
+        self.queues[name] = queue
+        self.routes.clear()
+        return queue
+
+    def delete_queue(self, queue: Queue, *, if_unused: bool = False, if_empty: bool = False) -> int:
+        """Delete a queue; gives the number of ready messages dropped (rules 4.19 to 4.21).
+
+        Raises:
+            AMQPError: 406 when a condition does not hold.
+        """
+        if if_empty and queue.message_count:
+            raise precondition_failed(f"{entity('queue', queue.name, self.name)} not empty")
+        if if_unused and len(queue.consumers):
+            raise precondition_failed(f"{entity('queue', queue.name, self.name)} in use")
+        count = queue.message_count
+        self._remove_queue(queue)
+        return count
+
+    # Bindings
+
+    def bind(
+        self, source: Exchange, destination: Exchange | Queue, routing_key: str, arguments: Table
+    ) -> None:
+        """Bind; a second time is no error (rule 3.17). Raises AMQPError 406 for what the type refuses."""
+        source.check_binding(routing_key, arguments)
+        if source.bind(destination, routing_key, arguments) is not None:
+            sources = self._sources.setdefault(_identity(destination), {})
+            sources[source] = None
+            self.routes.clear()
+
+    def unbind(
+        self, source: Exchange, destination: Exchange | Queue, routing_key: str, arguments: Table
+    ) -> None:
+        """Unbind; what is not there is no error (rule 3.18)."""
+        binding = source.unbind(destination, routing_key, arguments)
+        if binding is not None:
+            self._forget_source(binding)
+            self._drop_unused([source])
+            self.routes.clear()
+
+    # Helpers
+
+    def _add_exchange(self, exchange: Exchange) -> None:
+        self.exchanges[exchange.name] = exchange
+        self.routes.clear()
+
+    def _check_same_exchange(
+        self,
+        exchange: Exchange,
+        type_: str,
+        durable: bool,
+        auto_delete: bool,
+        internal: bool,
+        arguments: Table,
+    ) -> None:
+        where = entity("exchange", exchange.name, self.name)
+        check_equivalent_flag("type", exchange.type, type_, where)
+        check_equivalent_flag("durable", exchange.durable, durable, where)
+        check_equivalent_flag("auto_delete", exchange.auto_delete, auto_delete, where)
+        check_equivalent_flag("internal", exchange.internal, internal, where)
+        check_equivalent_argument(
+            ALTERNATE_EXCHANGE,
+            exchange.arguments.get(ALTERNATE_EXCHANGE),
+            arguments.get(ALTERNATE_EXCHANGE),
+            where,
+        )
+
+    def _check_same_queue(
+        self, queue: Queue, durable: bool, exclusive_owner: object | None, auto_delete: bool, arguments: Table
+    ) -> None:
+        if queue.exclusive_owner is not exclusive_owner:
+            raise resource_locked(queue.name, self.name)
+        where = entity("queue", queue.name, self.name)
+        check_equivalent_flag("durable", queue.durable, durable, where)
+        check_equivalent_flag("auto_delete", queue.auto_delete, auto_delete, where)
+        check_equivalent_arguments(queue.arguments, arguments, queue.options.type, where)
+
+    def _remove_exchange(self, exchange: Exchange) -> None:
+        del self.exchanges[exchange.name]
+        for binding in list(exchange.bindings.values()):
+            exchange.unbind(binding.destination, binding.routing_key, binding.arguments)
+            self._forget_source(binding)
+        self._drop_unused(self._cut_off(exchange))
+        self.routes.clear()
+
+    def _remove_queue(self, queue: Queue) -> None:
+        del self.queues[queue.name]
+        queue.delete()
+        self._drop_unused(self._cut_off(queue))
+        self.routes.clear()
+
+    def _cut_off(self, destination: Exchange | Queue) -> list[Exchange]:
+        """Remove all bindings to something; gives the exchanges that had them."""
+        sources = self._sources.pop(_identity(destination), {})
+        return [source for source in sources if source.unbind_destination(destination)]
+
+    def _drop_unused(self, exchanges: list[Exchange]) -> None:
+        """Drop the auto-delete exchanges among these that have no binding left, and what they strand.
+
+        A chain or a loop of such exchanges vanishes in one go (rule 3.14), however long it is.
+        """
+        while exchanges:
+            exchange = exchanges.pop()
+            is_there = self.exchanges.get(exchange.name) is exchange
+            if is_there and exchange.auto_delete and not exchange.has_bindings:
+                del self.exchanges[exchange.name]
+                exchanges.extend(self._cut_off(exchange))
+
+    def _forget_source(self, binding: Binding) -> None:
+        destination = _identity(binding.destination)
+        sources = self._sources.get(destination)
+        if sources is None or binding.source.leads_to(binding.destination):
+            return
+        sources.pop(binding.source, None)
+        if not sources:
+            del self._sources[destination]
+
+    def _unused(self, queue: Queue) -> None:
+        """A queue has ended by itself: auto-delete or expiry."""
+        if self.queues.get(queue.name) is queue:
+            self._remove_queue(queue)
+
+    def _dead_letter(self, queue: Queue, message: Message, reason: DeathReason) -> None:
+        """Send a dead message on (rule 4.36).
+
+        One death can cause the next, in a chain as long as somebody cares to declare: they are worked
+        off one after the other, not one inside the other.
+        """
+        if queue.options.dead_letter_exchange is None:
+            return
+        self._dead_letters.append((queue, message, reason))
+        if self._burying:
+            return
+        self._burying = True
+        try:
+            while self._dead_letters:
+                self._bury(*self._dead_letters.popleft())
+        finally:
+            self._burying = False
+
+    def _bury(self, queue: Queue, message: Message, reason: DeathReason) -> None:
+        name = queue.options.dead_letter_exchange or DEFAULT_EXCHANGE
+        exchange = self.exchanges.get(name)
+        if exchange is None:
+            return
+        dead = dead_lettered(
+            message, queue.name, reason, self._timers.now(), name, queue.options.dead_letter_routing_key
+        )
+        found = self.route(exchange, dead.routing_keys, dead.header.properties.headers)
+        self.publish(dead, [target for target in found.queues if not is_cycle(dead, target.name)])
+
+
+def _identity(destination: Exchange | Destination) -> tuple[bool, str]:
+    """Tell a queue from an exchange of the same name."""
+    return (isinstance(destination, Exchange), destination.name)
