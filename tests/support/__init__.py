@@ -1,0 +1,1 @@
+"""What tests share: a broker with a clock they set, and clients without sockets."""
