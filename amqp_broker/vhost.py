@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Sequence
-from typing import Final, cast
+from typing import Final, Protocol, cast
 
 from amqp_broker.config import Config
 from amqp_broker.errors import (
@@ -29,6 +29,7 @@ from amqp_broker.queues.arguments import (
 from amqp_broker.queues.dead_letter import DeathReason, dead_lettered, is_cycle
 from amqp_broker.queues.queue import Queue, QueueHooks
 from amqp_broker.queues.quorum import QuorumQueue
+from amqp_broker.queues.reply import NoRequester, ReplyConsumer, is_reply_name
 from amqp_broker.routing.binding import Binding, Destination
 from amqp_broker.routing.equivalence import check_equivalent_argument, check_equivalent_flag
 from amqp_broker.routing.exchange import (
@@ -41,7 +42,7 @@ from amqp_broker.routing.exchange import (
 from amqp_broker.routing.types import EXCHANGE_TYPES
 from amqp_broker.storage.interface import Storage
 from amqp_broker.timers import Timers
-from amqp_codec import ByteArray, Table, decode_address, field_type_name
+from amqp_codec import ByteArray, Table, decode_address, encode_address, field_type_name
 
 PREDECLARED: Final = {
     "amq.direct": "direct",
@@ -55,12 +56,25 @@ PREDECLARED: Final = {
 TRACE_EXCHANGE: Final = "amq.rabbitmq.trace"
 
 
+class Target(Protocol):
+    """Where a message can end: a queue, or a requester that waits for its reply."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def is_deleted(self) -> bool: ...
+
+    def enqueue(self, message: Message) -> bool:
+        """Take a message; False when it is refused."""
+
+
 class Route:
     """Where messages with one address go: the queues, and the exchange they come through."""
 
     __slots__ = ("cacheable", "exchange", "queues")
 
-    def __init__(self, exchange: Exchange, queues: tuple[Queue, ...], cacheable: bool) -> None:
+    def __init__(self, exchange: Exchange, queues: tuple[Target, ...], cacheable: bool) -> None:
         self.exchange = exchange
         self.queues = queues
         self.cacheable = cacheable
@@ -70,6 +84,7 @@ class Vhost:
     """One virtual host.
 
     Attributes:
+        requesters: who waits for direct replies, by the name that leads there.
         routes: for addresses published to before, where they lead; forgotten with every change of
             topology, so that a publish to a known address costs one look-up.
     """
@@ -79,6 +94,7 @@ class Vhost:
         self.storage = storage
         self.exchanges: dict[str, Exchange] = {}
         self.queues: dict[str, Queue] = {}
+        self.requesters: dict[str, ReplyConsumer] = {}
         self.routes: dict[bytes, Route] = {}
         self._max_routes = config.max_cached_routes
         self._timers = timers
@@ -87,7 +103,7 @@ class Vhost:
         """For each destination (is it an exchange, its name) the exchanges that may have bindings to it."""
         self._dead_letters: deque[tuple[Queue, Message, DeathReason]] = deque()
         self._burying = False
-        self._add_exchange(default_exchange(self.queues.get))
+        self._add_exchange(default_exchange(self._target_named))
         for exchange_name, exchange_type in PREDECLARED.items():
             self._add_exchange(Exchange(exchange_name, exchange_type, durable=True))
         self._add_exchange(Exchange(TRACE_EXCHANGE, "topic", durable=True, internal=True))
@@ -113,9 +129,9 @@ class Vhost:
     def route(self, exchange: Exchange, routing_keys: Sequence[str], headers: Table | None) -> Route:
         """Follow bindings and alternates from an exchange to the queues (rule 3.22)."""
         found = route(exchange, routing_keys, headers, self.exchanges.get)
-        return Route(exchange, cast("tuple[Queue, ...]", found.queues), found.cacheable)
+        return Route(exchange, cast("tuple[Target, ...]", found.queues), found.cacheable)
 
-    def publish(self, message: Message, queues: Iterable[Queue]) -> bool:
+    def publish(self, message: Message, queues: Iterable[Target]) -> bool:
         """Put a message into queues.
 
         Returns:
@@ -266,11 +282,21 @@ class Vhost:
         self._remove_queue(queue)
         return count
 
+    # Direct reply-to
+
+    def add_requester(self, requester: ReplyConsumer) -> None:
+        """From now on replies find this requester."""
+        self.requesters[requester.name] = requester
+
+    def remove_requester(self, requester: ReplyConsumer) -> None:
+        """Replies to it are dropped from now on; no other message is concerned."""
+        requester.is_deleted = True
+        del self.requesters[requester.name]
+        self.routes.pop(encode_address(DEFAULT_EXCHANGE, requester.name), None)
+
     # Bindings
 
-    def bind(
-        self, source: Exchange, destination: Exchange | Queue, routing_key: str, arguments: Table
-    ) -> None:
+    def bind(self, source: Exchange, destination: Exchange | Queue, routing_key: str, arguments: Table) -> None:
         """Bind; a second time is no error (rule 3.17). Raises AMQPError 406 for what the type refuses."""
         source.check_binding(routing_key, arguments)
         if source.bind(destination, routing_key, arguments) is not None:
@@ -278,9 +304,7 @@ class Vhost:
             sources[source] = None
             self.routes.clear()
 
-    def unbind(
-        self, source: Exchange, destination: Exchange | Queue, routing_key: str, arguments: Table
-    ) -> None:
+    def unbind(self, source: Exchange, destination: Exchange | Queue, routing_key: str, arguments: Table) -> None:
         """Unbind; what is not there is no error (rule 3.18)."""
         binding = source.unbind(destination, routing_key, arguments)
         if binding is not None:
@@ -289,6 +313,13 @@ class Vhost:
             self.routes.clear()
 
     # Helpers
+
+    def _target_named(self, name: str) -> Target | None:
+        """What the default exchange leads to under a name."""
+        queue = self.queues.get(name)
+        if queue is None and is_reply_name(name):
+            return self.requesters.get(name) or NoRequester()
+        return queue
 
     def _add_exchange(self, exchange: Exchange) -> None:
         self.exchanges[exchange.name] = exchange

@@ -72,9 +72,7 @@ async def _serve(config: Config) -> None:
         raise UsageError(_explain(group, config)) from None
 
 
-async def _stop_on_signal(
-    server: Server, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
-) -> None:
+async def _stop_on_signal(server: Server, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
     """Stop in order at the first signal, at once at the second."""
     with trio.open_signal_receiver(*STOP_SIGNALS) as signals:
         task_status.started()

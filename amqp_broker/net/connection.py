@@ -56,9 +56,7 @@ async def serve_client(broker: Broker, stream: trio.abc.HalfCloseableStream, pee
             connection.lost()
 
 
-async def _read(
-    connection: Connection, edge: _Edge, stream: trio.abc.HalfCloseableStream, read_octets: int
-) -> None:
+async def _read(connection: Connection, edge: _Edge, stream: trio.abc.HalfCloseableStream, read_octets: int) -> None:
     while True:
         while not connection.may_read:
             edge.reading = trio.Event()

@@ -200,9 +200,7 @@ def queue_type_of(arguments: Table, name: str, vhost: str) -> QueueType:
     try:
         return QueueType(as_text(value))
     except ValueError:
-        raise _invalid(
-            "x-queue-type", name, vhost, f"\"unsupported queue type '{as_text(value)}'\""
-        ) from None
+        raise _invalid("x-queue-type", name, vhost, f"\"unsupported queue type '{as_text(value)}'\"") from None
 
 
 def parse_arguments(arguments: Table, name: str, vhost: str) -> QueueOptions:
@@ -218,8 +216,7 @@ def parse_arguments(arguments: Table, name: str, vhost: str) -> QueueOptions:
         if check is None:
             if key in _EVERY_KNOWN:
                 raise precondition_failed(
-                    f"invalid arg '{key}' for {entity('queue', name, vhost)} "
-                    f"of queue type {_ERLANG_NAME[queue_type]}"
+                    f"invalid arg '{key}' for {entity('queue', name, vhost)} of queue type {_ERLANG_NAME[queue_type]}"
                 )
             continue
         detail = check(value)

@@ -65,9 +65,7 @@ class Matcher(Protocol):
     def remove(self, binding: Binding) -> None:
         """Drop a binding that was added; the same object or one with an equal `key`."""
 
-    def match(
-        self, routing_keys: Sequence[str], headers: Table | None, /
-    ) -> Iterable[Exchange | Destination]:
+    def match(self, routing_keys: Sequence[str], headers: Table | None, /) -> Iterable[Exchange | Destination]:
         """Give the destinations of all bindings that match; one may come several times.
 
         The order depends on the bindings and on the message only. To be used up before the bindings

@@ -29,8 +29,7 @@ def check_equivalent_flag(key: str, current: object, received: object, where: st
     """Compare a property of the declare itself; flags are spelled as Erlang spells them."""
     if current != received:
         raise precondition_failed(
-            f"inequivalent arg '{key}' for {where}: received '{_word(received)}' "
-            f"but current is '{_word(current)}'"
+            f"inequivalent arg '{key}' for {where}: received '{_word(received)}' but current is '{_word(current)}'"
         )
 
 

@@ -50,9 +50,7 @@ class Exchange:
     auto_delete: Final[bool] = attrs.field(default=False, kw_only=True)
     internal: Final[bool] = attrs.field(default=False, kw_only=True)
     arguments: Final[Table] = attrs.field(factory=dict, kw_only=True)
-    alternate: str | None = attrs.field(
-        default=attrs.Factory(_alternate_argument, takes_self=True), init=False
-    )
+    alternate: str | None = attrs.field(default=attrs.Factory(_alternate_argument, takes_self=True), init=False)
     matcher: Final[Matcher] = attrs.field(
         default=attrs.Factory(_new_matcher, takes_self=True), kw_only=True, repr=False
     )
@@ -74,14 +72,10 @@ class Exchange:
         """
         self.matcher.check(routing_key, arguments)
 
-    def find_binding(
-        self, destination: "Exchange | Destination", routing_key: str, arguments: Table
-    ) -> Binding | None:
+    def find_binding(self, destination: "Exchange | Destination", routing_key: str, arguments: Table) -> Binding | None:
         return self.bindings.get(_key(destination, routing_key, arguments))
 
-    def bind(
-        self, destination: "Exchange | Destination", routing_key: str, arguments: Table
-    ) -> Binding | None:
+    def bind(self, destination: "Exchange | Destination", routing_key: str, arguments: Table) -> Binding | None:
         """Add a binding. Returns it, or None if the same one was there already (rule 3.17)."""
         key = _key(destination, routing_key, arguments)
         if key in self.bindings:
@@ -92,9 +86,7 @@ class Exchange:
         self._by_destination.setdefault((key.kind, key.name), {})[key] = binding
         return binding
 
-    def unbind(
-        self, destination: "Exchange | Destination", routing_key: str, arguments: Table
-    ) -> Binding | None:
+    def unbind(self, destination: "Exchange | Destination", routing_key: str, arguments: Table) -> Binding | None:
         """Remove a binding. Returns it, or None if there was none (rule 3.18)."""
         binding = self.find_binding(destination, routing_key, arguments)
         if binding is not None:

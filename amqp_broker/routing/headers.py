@@ -58,13 +58,11 @@ class HeadersMatcher:
         octets = canonical(mode)
         if not isinstance(octets, bytes):
             raise precondition_failed(
-                f"Invalid x-match field type {field_type_name(mode)} (value {erlang_term(mode)}); "
-                "expected longstr"
+                f"Invalid x-match field type {field_type_name(mode)} (value {erlang_term(mode)}); expected longstr"
             )
         if octets not in MODES:
             raise precondition_failed(
-                f"Invalid x-match field value {erlang_term(mode)}; "
-                "expected all, any, all-with-x, or any-with-x"
+                f"Invalid x-match field value {erlang_term(mode)}; expected all, any, all-with-x, or any-with-x"
             )
 
     def add(self, binding: Binding) -> None:
@@ -122,8 +120,7 @@ def _places(rule: _Rule) -> list[tuple[str, Hashable]]:
 
 def _has_all(headers: Table, wanted: Mapping[str, Hashable]) -> bool:
     return all(
-        name in headers and (value is _PRESENT or _comparable(headers[name]) == value)
-        for name, value in wanted.items()
+        name in headers and (value is _PRESENT or _comparable(headers[name]) == value) for name, value in wanted.items()
     )
 
 

@@ -17,6 +17,7 @@ from amqp_broker.message import Message
 from amqp_broker.queues.arguments import QueueType
 from amqp_broker.queues.consumer import Consumer
 from amqp_broker.queues.queue import Queue
+from amqp_broker.queues.reply import REPLY_TO, ReplyConsumer
 from amqp_broker.session.channel import Channel
 from amqp_broker.session.settle import Outcome, settle
 from amqp_broker.session.topology import generated_name, queue_named
@@ -42,12 +43,12 @@ from amqp_codec import (
     field_type_name,
     with_properties,
 )
-from amqp_codec.properties import FLAG_EXPIRATION, FLAG_HEADERS, FLAG_USER_ID
+from amqp_codec.properties import FLAG_EXPIRATION, FLAG_HEADERS, FLAG_REPLY_TO, FLAG_USER_ID
 
 MANDATORY: Final = 1
 IMMEDIATE: Final = 2
 
-INSPECTED: Final = FLAG_HEADERS | FLAG_EXPIRATION | FLAG_USER_ID
+INSPECTED: Final = FLAG_HEADERS | FLAG_EXPIRATION | FLAG_REPLY_TO | FLAG_USER_ID
 """Properties that change what happens to a message; without them nobody looks at the header."""
 
 LONGEST_EXPIRATION_MS: Final = 315_360_000_000
@@ -89,11 +90,14 @@ def on_basic_publish(channel: Channel, command: PublishCommand) -> None:
 
 def on_basic_consume(channel: Channel, method: BasicConsume) -> None:
     tag = method.consumer_tag or generated_name("amq.ctag")
-    if tag in channel.consumers:
+    if tag in channel.consumers or (channel.requester is not None and channel.requester.tag == tag):
         raise not_allowed(f"attempt to reuse consumer tag '{tag}'")
     limit = channel.connection.config.max_consumers_per_channel
     if limit is not None and len(channel.consumers) >= limit:
         raise not_allowed(f"reached maximum ({limit}) of consumers per channel")
+    if method.queue == REPLY_TO:
+        _consume_replies(channel, tag, method)
+        return
     queue = queue_named(channel, method.queue)
     _refuse_exclusive_use(channel, queue, method.exclusive)
     consumer = Consumer(
@@ -119,6 +123,8 @@ def on_basic_cancel(channel: Channel, method: BasicCancel) -> None:
     consumer = channel.consumers.pop(method.consumer_tag, None)
     if consumer is not None:
         consumer.queue.remove_consumer(consumer)
+    elif channel.requester is not None and channel.requester.tag == method.consumer_tag:
+        channel.drop_requester()
     if not method.no_wait:
         channel.send(BasicCancelOk(consumer_tag=method.consumer_tag))
 
@@ -190,6 +196,18 @@ def on_basic_recover_async(channel: Channel, method: BasicRecoverAsync) -> None:
     _recover(channel, method.requeue)
 
 
+def _consume_replies(channel: Channel, tag: str, method: BasicConsume) -> None:
+    """Make the channel a requester (rule 5.48)."""
+    if channel.requester is not None:
+        raise precondition_failed("reply consumer already set")
+    if not method.no_ack:
+        raise precondition_failed("reply consumer cannot acknowledge")
+    channel.requester = ReplyConsumer(tag, channel.unacked, channel.connection.config.outbox_limit_octets)
+    channel.vhost.add_requester(channel.requester)
+    if not method.no_wait:
+        channel.send(BasicConsumeOk(consumer_tag=tag))
+
+
 def _settle(channel: Channel, outcome: Outcome, tag: int, multiple: bool) -> None:
     """Settle deliveries now, or at commit; a tag that is not out is an error at once (rule 5.39)."""
     taken = channel.unacked.take(tag, multiple)
@@ -216,6 +234,10 @@ def _too_large(channel: Channel, size: int) -> AMQPError:
 def _inspect(channel: Channel, message: Message) -> None:
     """Look at the properties that can be wrong or that add routing keys (rules 5.1 and 5.53)."""
     header = message.header
+    if header.flags & FLAG_REPLY_TO and header.properties.reply_to == REPLY_TO:
+        if channel.requester is None:
+            raise precondition_failed("fast reply consumer does not exist")
+        message.header = with_properties(header, replace(header.properties, reply_to=channel.requester.name))
     if header.expiration is not None:
         _check_expiration(header.expiration)
     if header.flags & FLAG_HEADERS and b"CC" in header.raw:

@@ -17,6 +17,7 @@ from amqp_codec import BasicCancel, ChannelClose, Method
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from amqp_broker.queues.reply import ReplyConsumer
     from amqp_broker.session.connection import Connection
     from amqp_broker.session.tx import Transaction
     from amqp_broker.vhost import Vhost
@@ -36,6 +37,7 @@ class Channel:
     Attributes:
         unacked: its delivering half.
         consumers: by consumer tag.
+        requester: the consumer of direct replies, if there is one (rule 5.48).
         confirms: set once confirms are selected.
         transaction: set once transactions are selected.
         prefetch_count: the limit that consumers started from now on get (rule 5.33).
@@ -49,6 +51,7 @@ class Channel:
         self.state = ChannelState.OPEN
         self.unacked = Unacked(channel_id, connection.outbox)
         self.consumers: dict[str, Consumer] = {}
+        self.requester: ReplyConsumer | None = None
         self.confirms: Confirms | None = None
         self.transaction: Transaction | None = None
         self.prefetch_count = 0
@@ -81,6 +84,12 @@ class Channel:
         for consumer in list(self.consumers.values()):
             consumer.queue.remove_consumer(consumer)
         self.consumers.clear()
+        self.drop_requester()
+
+    def drop_requester(self) -> None:
+        if self.requester is not None:
+            self.vhost.remove_requester(self.requester)
+            self.requester = None
 
     def requeue_unacked(self) -> None:
         """Requeue what is out, and what was acked in a transaction that is not committed (rule 6.16)."""

@@ -415,9 +415,7 @@ class Connection:
             Whether the client was told.
         """
         log.warning("connection %s: %s", self, error.reply_text)
-        can_be_told = self.state in (State.TUNE, State.OPEN, State.RUNNING) or (
-            error.code is ReplyCode.ACCESS_REFUSED
-        )
+        can_be_told = self.state in (State.TUNE, State.OPEN, State.RUNNING) or (error.code is ReplyCode.ACCESS_REFUSED)
         if not can_be_told:
             self._end_later()
             return False

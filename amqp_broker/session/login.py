@@ -28,6 +28,7 @@ CAPABILITIES: Table = {
     "consumer_priorities": True,
     "authentication_failure_close": True,
     "per_consumer_qos": True,
+    "direct_reply_to": True,
 }
 """What clients ask for before they use it (rule 1.17)."""
 
@@ -93,8 +94,7 @@ def authenticate(broker: Broker, mechanism: str, response: bytes, peer: Peer) ->
             f"{mechanism} login refused",
             AMQPError(
                 ReplyCode.ACCESS_REFUSED,
-                f"Login was refused using authentication mechanism {mechanism}. "
-                "For details see the broker logfile.",
+                f"Login was refused using authentication mechanism {mechanism}. For details see the broker logfile.",
             ),
         )
     return user
@@ -119,12 +119,8 @@ def tuned(config: Config, method: ConnectionTuneOk) -> Tuning:
 
 def _check_range(name: str, chosen: int, highest: int, lowest: int) -> None:
     if chosen == 0 and highest:
-        raise not_allowed(
-            f"negotiated {name} = 0 (no limit) is higher than the maximum allowed value ({highest})"
-        )
+        raise not_allowed(f"negotiated {name} = 0 (no limit) is higher than the maximum allowed value ({highest})")
     if chosen and chosen < lowest:
         raise not_allowed(f"negotiated {name} = {chosen} is lower than the minimum allowed value ({lowest})")
     if highest and chosen > highest:
-        raise not_allowed(
-            f"negotiated {name} = {chosen} is higher than the maximum allowed value ({highest})"
-        )
+        raise not_allowed(f"negotiated {name} = {chosen} is higher than the maximum allowed value ({highest})")

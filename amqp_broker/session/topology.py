@@ -5,9 +5,10 @@ from __future__ import annotations
 import secrets
 from base64 import urlsafe_b64encode
 
-from amqp_broker.errors import AMQPError, access_refused, precondition_failed
+from amqp_broker.errors import AMQPError, access_refused, not_found, precondition_failed
 from amqp_broker.queues.arguments import QueueType, queue_type_of
 from amqp_broker.queues.queue import Queue
+from amqp_broker.queues.reply import REPLY_TO, is_reply_name
 from amqp_broker.session.channel import Channel
 from amqp_codec import (
     ExchangeBind,
@@ -85,6 +86,9 @@ def on_exchange_unbind(channel: Channel, method: ExchangeUnbind) -> None:
 def on_queue_declare(channel: Channel, method: QueueDeclare) -> None:
     vhost, connection = channel.vhost, channel.connection
     name = _clean(method.queue)
+    if name == REPLY_TO or is_reply_name(name):
+        _declare_requester(channel, name, method)
+        return
     if method.passive:
         queue = vhost.usable_queue(name or _last_queue(channel), connection)
         queue.touch()
@@ -102,9 +106,7 @@ def on_queue_declare(channel: Channel, method: QueueDeclare) -> None:
     channel.last_queue = queue.name
     if not method.no_wait:
         channel.send(
-            QueueDeclareOk(
-                queue=queue.name, message_count=queue.message_count, consumer_count=len(queue.consumers)
-            )
+            QueueDeclareOk(queue=queue.name, message_count=queue.message_count, consumer_count=len(queue.consumers))
         )
 
 
@@ -168,6 +170,14 @@ def generated_name(prefix: str) -> str:
     return f"{prefix}-{urlsafe_b64encode(secrets.token_bytes(16)).rstrip(b'=').decode()}"
 
 
+def _declare_requester(channel: Channel, name: str, method: QueueDeclare) -> None:
+    """Answer whether a requester is still there; the bare name always is (rule 5.52)."""
+    if name != REPLY_TO and name not in channel.vhost.requesters:
+        raise not_found("queue", name, channel.vhost.name)
+    if not method.no_wait:
+        channel.send(QueueDeclareOk(queue=name, message_count=0, consumer_count=1))
+
+
 def _declared_name(channel: Channel, name: str, method: QueueDeclare) -> str:
     """The name of a queue to be declared: given and not reserved, or made up (rules 4.1 and 4.3)."""
     if name.startswith(RESERVED_PREFIX):
@@ -183,6 +193,8 @@ def _declared_name(channel: Channel, name: str, method: QueueDeclare) -> str:
 def _names_to_bind(channel: Channel, method: QueueBind | QueueUnbind) -> tuple[str, str]:
     """Queue and routing key of a binding; with both empty, both are the last queue's name (rule 2.13)."""
     name = _clean(method.queue)
+    if name == REPLY_TO or is_reply_name(name):
+        raise access_refused("cannot bind or unbind to a volatile (direct reply-to) queue")
     if name:
         return name, method.routing_key
     last = _last_queue(channel)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from amqp_broker.errors import precondition_failed
 from amqp_broker.message import Message
-from amqp_broker.queues.queue import Queue
 from amqp_broker.queues.unacked import Unacked
 from amqp_broker.session.channel import Channel
 from amqp_broker.session.settle import Outcome, Taken, settle
+from amqp_broker.vhost import Target
 from amqp_codec import (
     TxCommit,
     TxCommitOk,
@@ -22,7 +22,7 @@ class Transaction:
     """What a transactional channel has published and settled since the last commit."""
 
     def __init__(self, unacked: Unacked) -> None:
-        self.publishes: list[tuple[Message, tuple[Queue, ...], bool]] = []
+        self.publishes: list[tuple[Message, tuple[Target, ...], bool]] = []
         """Message, the queues it was routed to when it came (rule 6.12), and whether it is mandatory."""
         self.settlements: list[tuple[Outcome, Taken]] = []
         self._unacked = unacked

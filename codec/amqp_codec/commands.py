@@ -38,8 +38,10 @@ _PUBLISH: Final = b"\x00\x3c\x00\x28"
 _PUBLISH_ADDRESS: Final = 6
 """Where its exchange begins: after the ids and the ticket."""
 _PUBLISH_SIZE_MIN: Final = 9
+"""Ids, ticket, two empty shortstrs and the octet of bits."""
 
 _SMALL_PIECE: Final = 1024
+"""Below this, an object of its own would cost more than copying the octets once more."""
 
 
 def encode_address(exchange: str, routing_key: str) -> bytes:
@@ -95,9 +97,7 @@ class PublishCommand:
     MANDATORY: Final = 1
     IMMEDIATE: Final = 2
 
-    def __init__(
-        self, channel_id: int, address: bytes, bits: int, header: ContentHeader, body: bytes | None
-    ) -> None:
+    def __init__(self, channel_id: int, address: bytes, bits: int, header: ContentHeader, body: bytes | None) -> None:
         self.channel_id = channel_id
         self.address = address
         """Exchange and routing key as they came (`encode_address`)."""
@@ -205,8 +205,9 @@ class CommandReader:
             Payloads are tolerated up to this size, 8 octets more than the specification says (rule 1.43).
         max_body_octets: bodies announced larger than this are read and thrown away; the command comes with
             the body None, for a session to refuse it once it has been read in full (rule 5.5).
-        max_partial_octets: how much unfinished content all channels together may hold. Without a frame_max it
-            also limits a single frame.
+        max_partial_octets: how much unfinished content all channels together may hold, methods and headers
+            included. A publish that is whole in one read never counts. Without a frame_max this also limits a
+            single frame, so keep it above max_body_octets.
     """
 
     __slots__ = (
@@ -303,9 +304,7 @@ class CommandReader:
 
     # The short path: a publish, usually with all of its content behind it in the same read.
 
-    def _on_publish(
-        self, data: bytes, start: int, end: int, channel_id: int, received: list[Received]
-    ) -> int:
+    def _on_publish(self, data: bytes, start: int, end: int, channel_id: int, received: list[Received]) -> int:
         """Take the basic.publish in `data[start:end]`, and with it its header and its only body frame.
 
         Where the following frames aren't there yet or aren't the usual ones, they are left to `_on_frame`,
@@ -412,9 +411,7 @@ class CommandReader:
         self._header = header
         return header
 
-    def _on_body(
-        self, channel_id: int, assembly: _Assembly, payload: bytes, received: list[Received]
-    ) -> None:
+    def _on_body(self, channel_id: int, assembly: _Assembly, payload: bytes, received: list[Received]) -> None:
         assembly.missing -= len(payload)
         if assembly.missing < 0:
             text = "content body frame exceeds remaining content size"
@@ -452,9 +449,7 @@ class CommandReader:
             text = f"unfinished content of all channels exceeds {self._max_partial_octets} octets"
             raise assembly.error(ReplyCode.RESOURCE_ERROR, text)
 
-    def _finish(
-        self, channel_id: int, assembly: _Assembly, body: bytes | None, received: list[Received]
-    ) -> None:
+    def _finish(self, channel_id: int, assembly: _Assembly, body: bytes | None, received: list[Received]) -> None:
         del self._assemblies[channel_id]
         self._held -= assembly.held
         header = assembly.header

@@ -140,9 +140,7 @@ class _FixedStep:
             if isinstance(item, str):
                 numbers.append(getattr(method, item))
             else:
-                numbers.append(
-                    sum(1 << position for position, name in enumerate(item) if getattr(method, name))
-                )
+                numbers.append(sum(1 << position for position, name in enumerate(item) if getattr(method, name)))
         return self._struct.pack(*numbers)
 
 

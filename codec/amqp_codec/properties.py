@@ -180,9 +180,7 @@ class _Domain(NamedTuple):
 _SHORTSTR: Final = _Domain(encode_shortstr, decode_shortstr)
 _TABLE: Final = _Domain(encode_table, decode_table)
 _OCTET: Final = _Domain(lambda value: bytes((value,)), lambda data, offset: (data[offset], offset + 1))
-_TIMESTAMP: Final = _Domain(
-    _uint64.pack, lambda data, offset: (*_uint64.unpack_from(data, offset), offset + 8)
-)
+_TIMESTAMP: Final = _Domain(_uint64.pack, lambda data, offset: (*_uint64.unpack_from(data, offset), offset + 8))
 
 _LAYOUT: Final = (
     (FLAG_CONTENT_TYPE, "content_type", _SHORTSTR),
@@ -224,9 +222,7 @@ def encode_content_header(properties: Properties, body_size: int) -> bytes:
                 parts.append(domain.encode(value))
         return _head.pack(BASIC_CLASS, 0, body_size, flags) + b"".join(parts)
     except StructError as error:
-        raise ValueError(
-            f"out of range: timestamp {properties.timestamp}, or body size {body_size}"
-        ) from error
+        raise ValueError(f"out of range: timestamp {properties.timestamp}, or body size {body_size}") from error
 
 
 def with_properties(header: ContentHeader, properties: Properties) -> ContentHeader:

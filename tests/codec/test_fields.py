@@ -131,8 +131,17 @@ def test_a_table_without_its_length() -> None:
 
 @pytest.mark.parametrize(
     "value",
-    [Int8(128), UInt8(-1), Int16(1 << 15), UInt32(1 << 32), 1 << 63, Timestamp(-1), Float32(1e300)]
-    + [Decimal(256, 0), Decimal(0, 1 << 32)],
+    [
+        Int8(128),
+        UInt8(-1),
+        Int16(1 << 15),
+        UInt32(1 << 32),
+        1 << 63,
+        Timestamp(-1),
+        Float32(1e300),
+        Decimal(256, 0),
+        Decimal(0, 1 << 32),
+    ],
     ids=repr,
 )
 def test_numbers_out_of_range_are_value_errors(value: Value) -> None:

@@ -61,9 +61,7 @@ def test_iterating_does_not_copy_the_body() -> None:
 
 
 @pytest.mark.rule("1.47", "1.50")
-@given(
-    st.binary(max_size=300), st.sampled_from([0, 9, 20, 308]), st.integers(0, (1 << 64) - 1), st.booleans()
-)
+@given(st.binary(max_size=300), st.sampled_from([0, 9, 20, 308]), st.integers(0, (1 << 64) - 1), st.booleans())
 def test_a_delivery_reads_as_one_command(body: bytes, frame_max: int, tag: int, redelivered: bool) -> None:
     raw = encode_content_header(Properties(app_id="a"), len(body))
     method = BasicDeliver(

@@ -24,7 +24,7 @@ from amqp_codec import (
     encode_method_frame,
     encode_method_payload,
 )
-from tests.codec.codec_strategies import methods, with_types
+from tests.codec.codec_strategies import field_names, methods, with_types
 
 LITERALS: list[tuple[Method, bytes]] = [
     (QueueUnbindOk(), b"\x00\x32\x00\x33"),
@@ -71,7 +71,7 @@ def test_a_whole_frame() -> None:
 @pytest.mark.rule("0.1")
 def test_every_method_of_the_specification_is_there_under_its_name() -> None:
     # pamqp 4 lacks class access, which 0-9-1 dropped and RabbitMQ still answers.
-    theirs = {index: class_.name for index, class_ in pamqp_commands.INDEX_MAPPING.items()}
+    theirs = {index: str(vars(class_)["name"]) for index, class_ in pamqp_commands.INDEX_MAPPING.items()}
     ours = {index: class_.__name__ for index, class_ in METHODS.items() if class_.class_id != 30}
     assert ours == {index: name.replace(".", "") for index, name in theirs.items()}
     assert {class_.name for class_ in METHODS.values() if class_.class_id == 30} == {
@@ -113,7 +113,7 @@ def test_methods_come_back_with_their_types(method: Method) -> None:
     payload = encode_method_payload(method)
     decoded = decode_method(payload)
     assert decoded == method
-    for name in method.__slots__:
+    for name in field_names(type(method)):
         assert with_types(getattr(decoded, name)) == with_types(getattr(method, name))
 
 
@@ -166,7 +166,7 @@ def test_a_publish_is_not_checked_for_utf8() -> None:
 @pytest.mark.rule("1.52")
 def test_an_unknown_tag_in_arguments() -> None:
     payload = b"\x00\x32\x00\x0a\x00\x00\x01q\x00\x00\x00\x00\x03\x01x?"
-    with pytest.raises(CodecError, match="FRAME_ERROR - cannot decode queue.declare"):
+    with pytest.raises(CodecError, match=r"FRAME_ERROR - cannot decode queue\.declare"):
         decode_method(payload)
 
 

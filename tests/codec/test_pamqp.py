@@ -1,16 +1,17 @@
 """The codec against pamqp 4, which the clients aiormq and aio-pika speak through.
 
-Where pamqp differs: it refuses names outside its patterns and non-zero reserved fields, so the values here are
-tame; it decodes longstrs to `str` when they are UTF-8; it writes integers in the shortest type that holds them and
-all floats as `f`; it knows no class access.
+Where pamqp differs: it refuses names outside its patterns and non-zero reserved fields, so the values here
+are tame; it writes "0" into the reserved fields of channel.open and open-ok; it decodes longstrs to `str`
+when they are UTF-8; it writes integers in the shortest type that holds them and all floats as `f`; it warns of
+basic.recover-async; it knows no class access.
 """
 
-import datetime
+import datetime as dt
 import decimal
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pamqp import base, commands, decode, encode, frame, header
 
@@ -42,9 +43,6 @@ from tests.codec.codec_strategies import field_names, integers
 
 NAMES = st.from_regex(r"[a-zA-Z0-9\-_.:]{1,40}", fullmatch=True)
 
-# Two of our names are theirs with a difference.
-THEIR_FIELDS = {"failing_class_id": "class_id", "failing_method_id": "method_id", "global_": "global_"}
-
 
 def their_class(class_: type[Method]) -> type[base.Frame]:
     return commands.INDEX_MAPPING[class_.class_id << 16 | class_.method_id]
@@ -55,15 +53,18 @@ OURS = [class_ for class_ in METHODS.values() if class_.class_id != 30]
 
 @pytest.mark.rule("0.1")
 @pytest.mark.parametrize("class_", OURS, ids=lambda class_: class_.name)
+@pytest.mark.filterwarnings("ignore:This command is deprecated:DeprecationWarning")
+@settings(max_examples=20)
 @given(data=st.data())
 def test_methods_both_ways(class_: type[Method], data: st.DataObject) -> None:
     arguments: dict[str, Any] = {}
     theirs: dict[str, Any] = {}
     their_names = their_class(class_).attributes()
     names = field_names(class_)
-    assert len(names) == len(their_names)
     for name, their_name in zip(names, their_names, strict=True):
         default = getattr(class_(), name)
+        value: Any
+        their_value: Any
         if name.startswith("reserved_") or name == "ticket":
             continue
         if isinstance(default, bool):
@@ -88,7 +89,8 @@ def test_methods_both_ways(class_: type[Method], data: st.DataObject) -> None:
     assert type(decoded) is their_class(class_)
     assert {name: getattr(decoded, name) for name in theirs} == theirs
     octets = frame.marshal(their_class(class_)(**theirs), 3)
-    assert decode_method(octets[7:-1]) == ours
+    read = decode_method(octets[7:-1])
+    assert {name: getattr(read, name) for name in arguments} == arguments
 
 
 TABLES = st.dictionaries(
@@ -151,7 +153,7 @@ def test_every_tag_they_read() -> None:
         len(octets),
         {
             **table,
-            "T": datetime.datetime.fromtimestamp(1_700_000_000, tz=datetime.UTC),
+            "T": dt.datetime.fromtimestamp(1_700_000_000, tz=dt.UTC),
             "D": decimal.Decimal("3.14"),
             "x": bytearray(b"\xff"),
         },

@@ -142,9 +142,7 @@ def test_what_was_checked_decodes(original: Properties, data: st.DataObject) -> 
     assert repr(again.properties) == repr(header.properties)
 
 
-@pytest.mark.parametrize(
-    "bad", [Properties(priority=256), Properties(timestamp=-1), Properties(message_id="m" * 256)]
-)
+@pytest.mark.parametrize("bad", [Properties(priority=256), Properties(timestamp=-1), Properties(message_id="m" * 256)])
 def test_what_does_not_fit_is_a_value_error(bad: Properties) -> None:
     with pytest.raises(ValueError, match=r"range|at most 255"):
         encode_content_header(bad, 0)
