@@ -1,0 +1,139 @@
+"""A private RabbitMQ from Debian's package, to be compared with: own directory, own ports, own epmd.
+
+Everything it needs lives in a temporary directory and on ports the system picked; it shares nothing with
+an installed service and nothing of it is left afterwards. `python -m interop.rabbitmq` keeps one running by
+hand.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import secrets
+import shutil
+import signal
+import socket
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from interop.processes import LineProcess
+from interop.wire import Client
+
+SERVER = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
+"""Not the one on the PATH: that one changes to the user `rabbitmq` and to its home directory."""
+
+START_DEADLINE_S = 60.0
+STOP_DEADLINE_S = 30.0
+
+
+class RabbitMQUnavailableError(Exception):
+    """This machine has no RabbitMQ; the text says what to install."""
+
+
+@contextlib.contextmanager
+def running_rabbitmq(port: int = 0) -> Iterator[str]:
+    """The AMQP URL of a fresh RabbitMQ without plugins, user guest, listening on loopback.
+
+    Args:
+        port: for AMQP; 0 lets the system pick one.
+
+    Raises:
+        RabbitMQUnavailableError: not installed.
+        ProcessError: it did not start, or did not stop in time.
+    """
+    epmd_path = shutil.which("epmd")
+    if not SERVER.exists() or epmd_path is None:
+        raise RabbitMQUnavailableError(f"no {SERVER} or no epmd: install Debian's package rabbitmq-server")
+    amqp_port, dist_port, epmd_port = _free_ports(3)
+    amqp_port = port or amqp_port
+    with tempfile.TemporaryDirectory(prefix="rabbitmq-") as name:
+        directory = Path(name)
+        env = _environment(directory, amqp_port, dist_port, epmd_port)
+        with contextlib.ExitStack() as stack:
+            epmd = LineProcess([epmd_path, "-port", str(epmd_port), "-address", "127.0.0.1"], env=env, cwd=directory)
+            stack.callback(epmd.kill)
+            server = LineProcess([str(SERVER)], env=env, cwd=directory)
+            stack.callback(server.kill)
+            # The shell around the Erlang machine writes this line after the listeners are open.
+            server.wait_line("  Starting broker... completed", deadline_s=START_DEADLINE_S)
+            url = f"amqp://guest:guest@127.0.0.1:{amqp_port}"
+            Client(url).close()
+            yield url
+            server.stop(deadline_s=STOP_DEADLINE_S)
+
+
+def _free_ports(count: int) -> list[int]:
+    """Distinct free ports; somebody else may take one before RabbitMQ does, which then fails to start."""
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for sock in sockets:
+            sock.bind(("127.0.0.1", 0))
+        return [sock.getsockname()[1] for sock in sockets]
+
+
+def _environment(directory: Path, amqp_port: int, dist_port: int, epmd_port: int) -> dict[str, str]:
+    """Settings of this node alone: what the caller's environment says about RabbitMQ or Erlang is dropped."""
+    env = {key: value for key, value in os.environ.items() if not key.startswith(("RABBITMQ_", "ERL_"))}
+    cookie = directory / ".erlang.cookie"
+    cookie.write_text(secrets.token_hex(16))
+    cookie.chmod(0o600)
+    for file in ("rabbitmq.conf", "rabbitmq-env.conf"):
+        (directory / file).touch()
+    (directory / "enabled_plugins").write_text("[].\n")
+    return env | {
+        "HOME": str(directory),
+        "ERL_EPMD_PORT": str(epmd_port),
+        "ERL_EPMD_ADDRESS": "127.0.0.1",
+        "RABBITMQ_NODENAME": f"interop-{secrets.token_hex(4)}@localhost",
+        "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
+        "RABBITMQ_NODE_PORT": str(amqp_port),
+        "RABBITMQ_DIST_PORT": str(dist_port),
+        "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": ("-start_epmd false -kernel inet_dist_use_interface {127,0,0,1}"),
+        "RABBITMQ_CONF_ENV_FILE": str(directory / "rabbitmq-env.conf"),
+        "RABBITMQ_CONFIG_FILE": str(directory / "rabbitmq.conf"),
+        "RABBITMQ_ADVANCED_CONFIG_FILE": str(directory / "advanced.config"),
+        "RABBITMQ_GENERATED_CONFIG_DIR": str(directory / "config"),
+        "RABBITMQ_ENABLED_PLUGINS_FILE": str(directory / "enabled_plugins"),
+        "RABBITMQ_MNESIA_BASE": str(directory / "mnesia"),
+        "RABBITMQ_LOG_BASE": str(directory / "log"),
+        "RABBITMQ_PID_FILE": str(directory / "rabbitmq.pid"),
+    }
+
+
+@contextlib.contextmanager
+def _signal_socket(*signals: signal.Signals) -> Iterator[socket.socket]:
+    """A socket that becomes readable with the first of these signals, whichever thread it reaches."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.setblocking(False)
+        for number in signals:
+            signal.signal(number, lambda *_: None)
+        signal.set_wakeup_fd(theirs.fileno())
+        try:
+            yield ours
+        finally:
+            signal.set_wakeup_fd(-1)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m interop.rabbitmq", description=__doc__)
+    parser.add_argument("--port", type=int, default=0, help="for AMQP (default: one that is free)")
+    arguments = parser.parse_args()
+    try:
+        with (
+            running_rabbitmq(arguments.port) as url,
+            _signal_socket(signal.SIGINT, signal.SIGTERM) as signalled,
+        ):
+            print("ready", url, flush=True)
+            signalled.recv(1)
+    except RabbitMQUnavailableError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,24 @@
+"""Routing: publish one message under a severity.
+
+emit_log_direct.py SEVERITY MESSAGE
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import pika  # type: ignore[import-untyped]
+
+
+def main() -> None:
+    routing_key, message = sys.argv[1:]
+    with pika.BlockingConnection(pika.URLParameters(os.environ["AMQP_URL"])) as connection:
+        channel = connection.channel()
+        channel.exchange_declare("direct_logs", exchange_type=pika.exchange_type.ExchangeType.direct)
+        channel.basic_publish(exchange="direct_logs", routing_key=routing_key, body=message.encode())
+        print("sent", routing_key, message)
+
+
+if __name__ == "__main__":
+    main()
