@@ -2,7 +2,12 @@
 
 import pytest
 
+import amqp_codec
 from tests.support.client import ChannelClient, Client, World
+
+
+def pytest_report_header() -> str:
+    return f"the codec is {'compiled' if amqp_codec.COMPILED else 'plain Python'}"
 
 
 @pytest.fixture

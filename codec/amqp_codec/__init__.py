@@ -2,16 +2,26 @@
 
 - `constants`: frame types, sizes, reply codes          - `properties`: content headers and the 14 properties
 - `errors`: `CodecError`                                - `frames`: outgoing frames, bodies cut to frame_max
-- `fields`: strings and field tables                    - `commands`: `CommandReader`, octets → commands
-- `methods`: every method, declared once as a class
+- `fields`: strings and field tables                    - `reader`, `commands`: octets → commands
+- `methods`: every method, declared once as a class      - `forms`: compiled or plain Python (`COMPILED`)
 
 Needs the standard library only. Source: the specification's chapter 4 and docs/conformance.md, chapters 0,
 1j, 5b.
 """
 
+# ruff: noqa: E402 - which form the modules have is decided before any of them is imported
+
+from pathlib import Path
+from typing import Final
+
+from amqp_codec.forms import choose_form
+
+COMPILED: Final[bool] = choose_form(Path(__path__[0]))
+"""Whether this is the compiled form of the package."""
+
 from amqp_codec.commands import (
+    AckCommand,
     Command,
-    CommandReader,
     PublishCommand,
     Received,
     decode_address,
@@ -61,8 +71,6 @@ from amqp_codec.fields import (
 )
 from amqp_codec.frames import (
     HEARTBEAT_FRAME,
-    append_content,
-    append_delivery,
     deliver_payload,
     encode_frame,
     iter_content,
@@ -161,10 +169,17 @@ from amqp_codec.properties import (
     parse_content_header,
     with_properties,
 )
+from amqp_codec.reader import CommandReader
+
+if COMPILED:
+    from amqp_codec._speedups import append_content, append_delivery
+else:
+    from amqp_codec.frames import append_content, append_delivery
 
 __all__ = [
     "BASIC_CLASS",
     "BODY_SIZE_HARD_LIMIT",
+    "COMPILED",
     "FLAG_APP_ID",
     "FLAG_CLUSTER_ID",
     "FLAG_CONTENT_ENCODING",
@@ -193,6 +208,7 @@ __all__ = [
     "PROTOCOL_HEADER_0_9",
     "AccessRequest",
     "AccessRequestOk",
+    "AckCommand",
     "BasicAck",
     "BasicCancel",
     "BasicCancelOk",

@@ -11,6 +11,8 @@ from amqp_codec import (
     FRAME_HEADER,
     FRAME_METHOD,
     HEARTBEAT_FRAME,
+    AckCommand,
+    BasicAck,
     BasicDeliver,
     BasicPublish,
     ChannelOpen,
@@ -107,6 +109,16 @@ def test_a_method_without_content() -> None:
     assert new_reader().receive(encode_method_frame(7, QueueDeclare(queue="q"))) == [
         Command(7, QueueDeclare(queue="q"))
     ]
+
+
+def test_an_ack_is_a_command_like_others() -> None:
+    data = encode_method_frame(1, BasicAck(delivery_tag=(1 << 64) - 1, multiple=True))
+    received = new_reader().receive(data + encode_method_frame(0, BasicAck(delivery_tag=2)))
+    assert received == [Command(1, BasicAck((1 << 64) - 1, True)), Command(0, BasicAck(2))]
+    ack = received[0]
+    assert isinstance(ack, AckCommand)
+    assert (ack.delivery_tag, ack.multiple, ack.header, ack.body) == ((1 << 64) - 1, True, None, None)
+    assert repr(ack) == repr(Command(1, BasicAck((1 << 64) - 1, True)))
 
 
 def test_content_of_other_methods() -> None:
