@@ -10,7 +10,7 @@ from amqp_codec import ContentHeader, decode_address
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from amqp_broker.queues.dead_letter import Death
+    from amqp_broker.deaths import Death
 
 PERSISTENT = 2
 

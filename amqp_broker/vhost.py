@@ -7,10 +7,11 @@ through here, and so does every message, published or dead-lettered. Source: cha
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Final, Protocol, cast
 
 from amqp_broker.config import Config
+from amqp_broker.deaths import DeathReason
 from amqp_broker.errors import (
     access_refused,
     entity,
@@ -26,7 +27,8 @@ from amqp_broker.queues.arguments import (
     check_flags,
     parse_arguments,
 )
-from amqp_broker.queues.dead_letter import DeathReason, dead_lettered, is_cycle
+from amqp_broker.queues.dead_letter import dead_lettered, is_cycle
+from amqp_broker.queues.entry import QueueEntry
 from amqp_broker.queues.queue import Queue, QueueHooks
 from amqp_broker.queues.quorum import QuorumQueue
 from amqp_broker.queues.reply import NoRequester, ReplyConsumer, is_reply_name
@@ -101,7 +103,7 @@ class Vhost:
         self._hooks = QueueHooks(self._dead_letter, self._unused, self._unused)
         self._sources: dict[tuple[bool, str], dict[Exchange, None]] = {}
         """For each destination (is it an exchange, its name) the exchanges that may have bindings to it."""
-        self._dead_letters: deque[tuple[Queue, Message, DeathReason]] = deque()
+        self._dead_letters: deque[tuple[Queue, Message, DeathReason, QueueEntry | None]] = deque()
         self._burying = False
         self._add_exchange(default_exchange(self._target_named))
         for exchange_name, exchange_type in PREDECLARED.items():
@@ -131,16 +133,20 @@ class Vhost:
         found = route(exchange, routing_keys, headers, self.exchanges.get)
         return Route(exchange, cast("tuple[Target, ...]", found.queues), found.cacheable)
 
-    def publish(self, message: Message, queues: Iterable[Target]) -> bool:
+    def publish(self, message: Message, queues: Sequence[Target]) -> bool:
         """Put a message into queues.
 
         Returns:
             False when any of them refused it (rule 6.7); the others have it.
         """
+        if len(queues) == 1:
+            return queues[0].enqueue(message)
         accepted = True
+        self.storage.begin(message)
         for queue in queues:
             if not queue.enqueue(message):
                 accepted = False
+        self.storage.end()
         return accepted
 
     # Exchanges
@@ -239,7 +245,7 @@ class Vhost:
         if queue is not None:
             self.usable_queue(name, connection)
             self._check_same_queue(queue, durable, exclusive_owner, auto_delete, arguments)
-            queue.touch()
+            queue.redeclared()
             return queue
         options = parse_arguments(arguments, name, self.name)
         check_flags(
@@ -255,6 +261,7 @@ class Vhost:
         make = QuorumQueue if options.type is QueueType.QUORUM else Queue
         queue = make(
             name,
+            queue_id=self.storage.new_queue_id(),
             durable=durable,
             exclusive_owner=exclusive_owner,
             auto_delete=auto_delete,
@@ -401,28 +408,29 @@ class Vhost:
         if self.queues.get(queue.name) is queue:
             self._remove_queue(queue)
 
-    def _dead_letter(self, queue: Queue, message: Message, reason: DeathReason) -> None:
+    def _dead_letter(self, queue: Queue, message: Message, reason: DeathReason, entry: QueueEntry | None) -> None:
         """Send a dead message on (rule 4.36).
 
         One death can cause the next, in a chain as long as somebody cares to declare: they are worked
         off one after the other, not one inside the other.
         """
-        if queue.options.dead_letter_exchange is None:
-            return
-        self._dead_letters.append((queue, message, reason))
+        self._dead_letters.append((queue, message, reason, entry))
         if self._burying:
             return
         self._burying = True
         try:
             while self._dead_letters:
-                self._bury(*self._dead_letters.popleft())
+                queue, message, reason, entry = self._dead_letters.popleft()
+                self._bury(queue, message, reason)
+                if entry is not None:
+                    queue.gone(entry)
         finally:
             self._burying = False
 
     def _bury(self, queue: Queue, message: Message, reason: DeathReason) -> None:
-        name = queue.options.dead_letter_exchange or DEFAULT_EXCHANGE
-        exchange = self.exchanges.get(name)
-        if exchange is None:
+        name = queue.options.dead_letter_exchange
+        exchange = None if name is None else self.exchanges.get(name)
+        if name is None or exchange is None:
             return
         dead = dead_lettered(
             message, queue.name, reason, self._timers.now(), name, queue.options.dead_letter_routing_key

@@ -49,9 +49,12 @@ async def serve_client(broker: Broker, stream: trio.abc.HalfCloseableStream, pee
             async with stream, trio.open_nursery() as nursery:
                 nursery.start_soon(_write, connection, edge, stream)
                 await _read(connection, edge, stream, broker.config.read_octets)
-                nursery.cancel_scope.cancel()
+                if not edge.is_finishing:
+                    nursery.cancel_scope.cancel()
         except* (trio.BrokenResourceError, trio.ClosedResourceError):
             log.debug("connection %s: the client is gone", connection)
+        except* Exception:
+            log.exception("connection %s: internal error, dropped", connection)
         finally:
             connection.lost()
 

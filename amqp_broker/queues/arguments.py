@@ -183,6 +183,9 @@ KNOWN: Final[Mapping[QueueType, Mapping[str, Check]]] = {
 
 _EVERY_KNOWN = frozenset(key for known in KNOWN.values() for key in known)
 
+_STREAM_CONSUMER = ("x-stream-offset", "x-stream-filter", "x-stream-match-unfiltered")
+"""The arguments that only consumers of streams have (rules 4.52 and 4.55)."""
+
 _ERLANG_NAME = {
     QueueType.CLASSIC: "rabbit_classic_queue",
     QueueType.QUORUM: "rabbit_quorum_queue",
@@ -215,9 +218,7 @@ def parse_arguments(arguments: Table, name: str, vhost: str) -> QueueOptions:
         check = known.get(key)
         if check is None:
             if key in _EVERY_KNOWN:
-                raise precondition_failed(
-                    f"invalid arg '{key}' for {entity('queue', name, vhost)} of queue type {_ERLANG_NAME[queue_type]}"
-                )
+                raise _not_of_type(key, name, vhost, queue_type)
             continue
         detail = check(value)
         if detail is not None:
@@ -275,6 +276,22 @@ def _check_stream_sizes(arguments: Table) -> None:
         raise precondition_failed("Invalid value for x-stream-filter-size-bytes")
 
 
+def consumer_priority(arguments: Table, queue_type: QueueType, name: str, vhost: str) -> int:
+    """Check the arguments of a consumer; gives its priority, 0 when it asks for none (rule 5.23).
+
+    Raises:
+        AMQPError: 406.
+    """
+    priority = arguments.get("x-priority", 0)
+    if not isinstance(priority, int) or isinstance(priority, bool):
+        raise _invalid("x-priority", name, vhost, f'"expected integer, got {field_type_name(priority)}"')
+    if queue_type is not QueueType.STREAM:
+        for key in _STREAM_CONSUMER:
+            if key in arguments:
+                raise _not_of_type(key, name, vhost, queue_type)
+    return int(priority)
+
+
 def check_flags(
     queue_type: QueueType, *, durable: bool, exclusive: bool, auto_delete: bool, name: str, vhost: str
 ) -> None:
@@ -282,9 +299,9 @@ def check_flags(
     if queue_type is QueueType.CLASSIC:
         return
     for is_wrong, wrong in (
-        (not durable, "non-durable"),
-        (exclusive, "exclusive-owner"),
         (auto_delete, "auto-delete"),
+        (exclusive, "exclusive-owner"),
+        (not durable, "non-durable"),
     ):
         if is_wrong:
             raise precondition_failed(f"invalid property '{wrong}' for {entity('queue', name, vhost)}")
@@ -309,3 +326,9 @@ def _with_default(arguments: Table, key: str) -> Value:
 
 def _invalid(key: str, name: str, vhost: str, detail: str) -> AMQPError:
     return precondition_failed(f"invalid arg '{key}' for {entity('queue', name, vhost)}: {detail}")
+
+
+def _not_of_type(key: str, name: str, vhost: str, queue_type: QueueType) -> AMQPError:
+    return precondition_failed(
+        f"invalid arg '{key}' for {entity('queue', name, vhost)} of queue type {_ERLANG_NAME[queue_type]}"
+    )

@@ -1,6 +1,6 @@
 """The consumers of one queue: who is there, who is active, and whose turn it is.
 
-Source: rules 5.24, 5.25, 5.31 and 4.57.
+Source: rules 5.24, 5.25, 5.31, 4.57 and 4.58.
 """
 
 from __future__ import annotations
@@ -20,14 +20,16 @@ class Consumers:
     Attributes:
         exclusive: the consumer that holds the queue for itself.
         active: the single active consumer; None where all are.
+        is_changing: the active one gets nothing more, and another follows when nothing of it is out.
     """
 
-    __slots__ = ("_all", "_lanes", "active", "exclusive", "single_active")
+    __slots__ = ("_all", "_lanes", "active", "exclusive", "is_changing", "single_active")
 
     def __init__(self, single_active: bool) -> None:
         self.single_active = single_active
         self.exclusive: Consumer | None = None
         self.active: Consumer | None = None
+        self.is_changing = False
         self._all: dict[Consumer, None] = {}
         self._lanes: list[tuple[int, deque[Consumer]]] = []
 
@@ -55,8 +57,29 @@ class Consumers:
             self.exclusive = None
         if consumer is self.active:
             self.active = None
+            self.is_changing = False
             if self._all:
-                self._activate(max(self._all, key=_priority))
+                self._activate(self._first())
+        elif self.is_changing and self.active is not None and self._first().priority == self.active.priority:
+            self._activate(self.active)
+
+    def prefer_priority(self) -> bool:
+        """Let the single active consumer give way to one of a higher priority (rule 4.58).
+
+        From now on it gets nothing more; the other follows once nothing of it is out.
+
+        Returns:
+            True when there is a new active consumer.
+        """
+        active = self.active
+        if active is None or (first := self._first()).priority == active.priority:
+            return False
+        self._leave_rotation(active)
+        active.unacked.blocked.pop(active, None)
+        self.is_changing = active.unacked_count > 0
+        if not self.is_changing:
+            self._activate(first)
+        return not self.is_changing
 
     def unblock(self, consumer: Consumer) -> None:
         """Give a consumer a place at the back of its priority's rotation."""
@@ -82,8 +105,13 @@ class Consumers:
                 consumer.block()
         return None
 
+    def _first(self) -> Consumer:
+        """The next single active consumer: of the highest priority the one that came first."""
+        return max(self._all, key=_priority)
+
     def _activate(self, consumer: Consumer) -> None:
         self.active = consumer
+        self.is_changing = False
         self.unblock(consumer)
 
     def _leave_rotation(self, consumer: Consumer) -> None:

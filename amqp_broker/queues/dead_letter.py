@@ -6,34 +6,12 @@ Makes messages, routes none. Source: rules 4.35 to 4.41.
 from __future__ import annotations
 
 from dataclasses import replace
-from enum import StrEnum
 
 import attrs
 
+from amqp_broker.deaths import Death, DeathReason, set_deaths
 from amqp_broker.message import Message
-from amqp_codec import ContentHeader, Int64, Table, Timestamp, Value, encode_address, with_properties
-
-
-class DeathReason(StrEnum):
-    """Why a message was dead-lettered, as `x-death` spells it (rule 4.35)."""
-
-    REJECTED = "rejected"
-    EXPIRED = "expired"
-    MAXLEN = "maxlen"
-    DELIVERY_LIMIT = "delivery_limit"
-
-
-@attrs.frozen(kw_only=True)
-class Death:
-    """One entry of `x-death`: a queue, a reason, and the first time it happened there (rule 4.38)."""
-
-    queue: str
-    reason: DeathReason
-    count: int
-    time_s: int
-    exchange: str
-    routing_keys: tuple[str, ...]
-    original_expiration: str | None
+from amqp_codec import ContentHeader, Table, encode_address, with_properties
 
 
 def dead_lettered(
@@ -52,11 +30,7 @@ def dead_lettered(
     properties = message.header.properties
     headers: Table = dict(properties.headers or {})
     deaths = _with_death(message, queue, reason, now, _visible_keys(message, headers), properties.expiration)
-    latest = deaths[0]
-    headers["x-death"] = [_table(death) for death in deaths]
-    if not message.deaths:
-        _set_summary(headers, "x-first-death", latest)
-    _set_summary(headers, "x-last-death", latest)
+    set_deaths(headers, deaths, is_first=not message.deaths)
     if routing_key is not None:
         headers.pop("CC", None)
     header = _with_headers(message.header, headers)
@@ -114,28 +88,3 @@ def _visible_keys(message: Message, headers: Table) -> tuple[str, ...]:
 def _with_headers(header: ContentHeader, headers: Table) -> ContentHeader:
     """Replace the headers; `expiration` goes, so that it can't expire again (rule 4.37)."""
     return with_properties(header, replace(header.properties, headers=headers, expiration=None))
-
-
-def _set_summary(headers: Table, prefix: str, death: Death) -> None:
-    headers[f"{prefix}-reason"] = death.reason.encode()
-    headers[f"{prefix}-queue"] = _octets(death.queue)
-    headers[f"{prefix}-exchange"] = _octets(death.exchange)
-
-
-def _table(death: Death) -> Table:
-    keys: list[Value] = [_octets(key) for key in death.routing_keys]
-    table: Table = {
-        "count": Int64(death.count),
-        "reason": death.reason.encode(),
-        "queue": _octets(death.queue),
-        "time": Timestamp(death.time_s),
-        "exchange": _octets(death.exchange),
-        "routing-keys": keys,
-    }
-    if death.original_expiration is not None:
-        table["original-expiration"] = _octets(death.original_expiration)
-    return table
-
-
-def _octets(text: str) -> bytes:
-    return text.encode("utf-8", "surrogateescape")

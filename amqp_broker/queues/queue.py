@@ -7,21 +7,26 @@ between two calls either nobody can take a message or there is none.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import attrs
 
+from amqp_broker.deaths import DeathReason
 from amqp_broker.message import Message
 from amqp_broker.queues.arguments import Overflow, QueueOptions
 from amqp_broker.queues.consumer import Consumer
 from amqp_broker.queues.consumers import Consumers
-from amqp_broker.queues.dead_letter import DeathReason
 from amqp_broker.queues.entry import NEVER, QueueEntry
+from amqp_broker.queues.paging import Pager
 from amqp_broker.queues.ready import FifoReadyList, PriorityReadyList, ReadyList
 from amqp_broker.storage.interface import Storage
 from amqp_broker.timers import Timer, Timers
 from amqp_codec import Table
 from amqp_codec.properties import FLAG_EXPIRATION
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from amqp_broker.storage.page import Row
 
 
 @attrs.frozen
@@ -29,12 +34,13 @@ class QueueHooks:
     """What a queue has others do.
 
     Attributes:
-        dead_letter: a message died here, with the reason.
+        dead_letter: a message died here, with the reason; the entry that it was, if it had become one, is to
+            be given to `gone` when the dead letter has been stored.
         on_unused: the last consumer of an auto-delete queue has gone (rule 4.9).
         on_expired: nobody has used the queue for its `x-expires` (rule 4.23).
     """
 
-    dead_letter: Callable[[Queue, Message, DeathReason], None]
+    dead_letter: Callable[[Queue, Message, DeathReason, QueueEntry | None], None]
     on_unused: Callable[[Queue], None]
     on_expired: Callable[[Queue], None]
 
@@ -43,6 +49,7 @@ class Queue:
     """A classic queue, and what the other types have in common with it.
 
     Attributes:
+        id: what storage knows it by.
         exclusive_owner: the connection it belongs to; None for a shared queue (rule 4.6).
         ready: the messages nobody has.
         ready_octets: the sum of their bodies.
@@ -54,6 +61,7 @@ class Queue:
         self,
         name: str,
         *,
+        queue_id: int,
         durable: bool,
         exclusive_owner: object | None,
         auto_delete: bool,
@@ -64,18 +72,21 @@ class Queue:
         hooks: QueueHooks,
     ) -> None:
         self.name = name
+        self.id = queue_id
         self.durable = durable
         self.exclusive_owner = exclusive_owner
         self.auto_delete = auto_delete
         self.arguments = arguments
         self.options = options
         self.consumers = Consumers(options.single_active_consumer)
+        self._timers = timers
+        self._storage = storage
+        self._pager = Pager(self, storage) if storage.can_page else None
         self.ready = self._make_ready_list()
         self.ready_octets = 0
         self.unacked_count = 0
         self.is_deleted = False
-        self._timers = timers
-        self._storage = storage
+        self._unacked_octets = 0
         self._hooks = hooks
         self._next_position = 0
         self._expiring = False
@@ -116,7 +127,7 @@ class Queue:
         if self._keeps(message):
             self._storage.store(entry)
         self.ready.append(entry)
-        self.ready_octets += len(message.body)
+        self.ready_octets += entry.octets
         if self._has_limit:
             self._drop_excess()
         if self._expiring:
@@ -133,7 +144,7 @@ class Queue:
         if self.is_deleted:
             return
         for entry in entries:
-            self.unacked_count -= 1
+            self._is_back(entry)
             entry.redelivered = True
             self._take_back(entry, failed)
         if self._has_limit:
@@ -154,9 +165,11 @@ class Queue:
             if consumer is None:
                 return
             entry = ready.pop()
-            self.ready_octets -= len(entry.message.body)
+            if entry is None:
+                return
+            self.ready_octets -= entry.octets
             if consumer.no_ack:
-                self._forget(entry)
+                self._storage.forget(entry)
             self._hand_out(entry, consumer)
 
     def get(self) -> QueueEntry | None:
@@ -164,37 +177,43 @@ class Queue:
         self.touch()
         if self._expiring:
             self._expire_due()
-        if not self.ready:
-            return None
         entry = self.ready.pop()
-        self.ready_octets -= len(entry.message.body)
+        if entry is None:
+            return None
+        self.ready_octets -= entry.octets
         self.unacked_count += 1
+        self._unacked_octets += entry.octets
         if self._expiring:
             self._plan_expiry()
         return entry
 
     def outgoing(self, entry: QueueEntry) -> Message:
-        """The message as a consumer sees it."""
+        """The message as a consumer sees it; the entry has just left the ready list."""
+        assert entry.message is not None
         return entry.message
 
     def ack(self, entry: QueueEntry) -> None:
         """A delivery is settled and gone."""
         if not self.is_deleted:
-            self.unacked_count -= 1
-            self._forget(entry)
+            self._is_back(entry)
+            self._storage.forget(entry)
 
     def reject(self, entry: QueueEntry) -> None:
         """A delivery was refused for good: dead-letter or drop it (rule 5.41)."""
         if not self.is_deleted:
-            self.unacked_count -= 1
+            self._is_back(entry)
             self._die(entry, DeathReason.REJECTED)
+
+    def gone(self, entry: QueueEntry) -> None:
+        """What was made of a dead entry has been stored: its place here is free."""
+        if not self.is_deleted:
+            self._storage.forget(entry, is_replaced=True)
 
     def purge(self) -> int:
         """Drop the ready messages, without dead-lettering; gives their number (rule 4.22)."""
         count = len(self.ready)
-        for entry in self.ready:
-            self._forget(entry)
-        self.ready = self._make_ready_list()
+        for entry in self.ready.drain():
+            self._storage.forget(entry)
         self.ready_octets = 0
         return count
 
@@ -205,18 +224,17 @@ class Queue:
         self.consumers.add(consumer)
 
     def remove_consumer(self, consumer: Consumer) -> None:
-        """A consumer was cancelled by its client or its channel has ended."""
+        """A consumer was cancelled by its client."""
         self.consumers.remove(consumer)
+        self.consumers_removed()
+
+    def consumers_removed(self) -> None:
+        """Consumers have left: an auto-delete queue goes with the last, else those that wait have their turn."""
         if len(self.consumers) == 0:
             self.touch()
             if self.auto_delete:
                 self._hooks.on_unused(self)
                 return
-        self.dispatch()
-
-    def resume(self, consumer: Consumer) -> None:
-        """A blocked consumer can take messages again."""
-        self.consumers.unblock(consumer)
         self.dispatch()
 
     # Its own life
@@ -229,22 +247,39 @@ class Queue:
         if self._lease_timer is None:
             self._lease_timer = self._timers.at(self._last_used + self.options.expires_s, self._lease_over)
 
+    def redeclared(self) -> None:
+        """Somebody declared it again, or asked whether it is there."""
+        self.touch()
+
     def delete(self) -> None:
         """End: drop everything, without dead-lettering, and cancel the consumers (rule 4.21)."""
         self.is_deleted = True
         for timer in (self._expiry_timer, self._lease_timer):
             if timer is not None:
                 timer.cancel()
-        self.purge()
+        self._storage.queue_deleted(self.id)
+        self.ready = self._make_ready_list()
+        self.ready_octets = 0
         for consumer in list(self.consumers):
             self.consumers.remove(consumer)
             consumer.on_cancelled(consumer)
+
+    def restore(self, rows: Sequence[Row]) -> None:
+        """Take over what a restart has left of its messages (rules 7.2 and 7.7)."""
+        self._next_position = rows[-1].position + 1
+        self.ready_octets = sum(row.octets for row in rows)
+        self._expiring = any(row.expires_at != NEVER for row in rows)
+        self.ready.restore(self._storage.restore(self.id, rows))
+        if self._expiring:
+            self._expire_due()
 
     # What the types do differently
 
     def _make_ready_list(self) -> ReadyList:
         priorities = self.options.max_priority
-        return FifoReadyList() if priorities is None else PriorityReadyList(max(priorities, 1))
+        if priorities is None:
+            return FifoReadyList(self._pager)
+        return PriorityReadyList(max(priorities, 1), pager=self._pager)
 
     def _keeps(self, message: Message) -> bool:
         """Whether the message is to survive a restart (rule 7.2)."""
@@ -252,22 +287,29 @@ class Queue:
 
     def _take_back(self, entry: QueueEntry, failed: bool) -> None:  # noqa: ARG002 - quorum queues ask
         self.ready.put_back(entry)
-        self.ready_octets += len(entry.message.body)
+        self.ready_octets += entry.octets
 
     # Helpers
 
     def _hand_out(self, entry: QueueEntry, consumer: Consumer) -> None:
+        consumer.deliver(entry, self.outgoing(entry))
         if not consumer.no_ack:
             self.unacked_count += 1
-        consumer.deliver(entry, self.outgoing(entry))
+            self._unacked_octets += entry.octets
+            if self._pager is not None and self._unacked_octets > self._pager.window_octets:
+                self._storage.unload(entry)
 
-    def _forget(self, entry: QueueEntry) -> None:
-        if self._keeps(entry.message):
-            self._storage.forget(entry)
+    def _is_back(self, entry: QueueEntry) -> None:
+        """A delivery is no longer out."""
+        self.unacked_count -= 1
+        self._unacked_octets -= entry.octets
 
     def _die(self, entry: QueueEntry, reason: DeathReason) -> None:
-        self._forget(entry)
-        self._hooks.dead_letter(self, entry.message, reason)
+        if entry.message is None:
+            self._storage.load([entry])
+        if entry.message is None:
+            return
+        self._hooks.dead_letter(self, entry.message, reason, entry)
 
     def _refuses(self, message: Message) -> bool:
         options = self.options
@@ -279,7 +321,7 @@ class Queue:
         if not (over_length or over_octets):
             return False
         if options.overflow is Overflow.REJECT_PUBLISH_DLX:
-            self._hooks.dead_letter(self, message, DeathReason.MAXLEN)
+            self._hooks.dead_letter(self, message, DeathReason.MAXLEN, None)
         return True
 
     def _drop_excess(self) -> None:
@@ -292,7 +334,9 @@ class Queue:
             or (options.max_length_octets is not None and self.ready_octets > options.max_length_octets)
         ):
             entry = self.ready.pop()
-            self.ready_octets -= len(entry.message.body)
+            if entry is None:
+                return
+            self.ready_octets -= entry.octets
             self._die(entry, DeathReason.MAXLEN)
 
     def _expiry_of(self, message: Message) -> float:
@@ -304,7 +348,7 @@ class Queue:
         """Remove the heads that are due (rule 4.25), and be woken for the next."""
         now = self._timers.now()
         while (entry := self.ready.pop_expired(now)) is not None:
-            self.ready_octets -= len(entry.message.body)
+            self.ready_octets -= entry.octets
             self._die(entry, DeathReason.EXPIRED)
         self._plan_expiry()
 
@@ -324,10 +368,9 @@ class Queue:
         self._lease_timer = None
         if self.options.expires_s is None:
             return
-        ends = self._last_used + self.options.expires_s
-        if len(self.consumers) == 0 and ends <= self._timers.now():
+        now = self._timers.now()
+        ends = (now if len(self.consumers) else self._last_used) + self.options.expires_s
+        if ends <= now:
             self._hooks.on_expired(self)
         else:
-            self._lease_timer = self._timers.at(
-                max(ends, self._timers.now() + self.options.expires_s), self._lease_over
-            )
+            self._lease_timer = self._timers.at(ends, self._lease_over)

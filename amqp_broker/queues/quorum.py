@@ -5,10 +5,12 @@ On one node that is what a client can tell from a classic queue; source: rules 4
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
+from amqp_broker.deaths import DeathReason
 from amqp_broker.message import Message
-from amqp_broker.queues.dead_letter import DeathReason
+from amqp_broker.queues.consumer import Consumer
 from amqp_broker.queues.entry import QueueEntry
 from amqp_broker.queues.queue import Queue
 from amqp_broker.queues.ready import PriorityReadyList, ReadyList, ReturnsReadyList
@@ -23,9 +25,10 @@ class QuorumQueue(Queue):
 
     def outgoing(self, entry: QueueEntry) -> Message:
         """Tell a consumer how often the message was out before (rule 4.47)."""
-        if entry.acquired_count == 0:
-            return entry.message
         message = entry.message
+        assert message is not None
+        if entry.acquired_count == 0:
+            return message
         properties = message.header.properties
         headers: Table = dict(properties.headers or {})
         headers["x-acquired-count"] = Int64(entry.acquired_count)
@@ -37,8 +40,32 @@ class QuorumQueue(Queue):
         counted.deaths = message.deaths
         return counted
 
+    def redeclared(self) -> None:
+        """No use of a queue of this type (rule 4.23)."""
+
+    def add_consumer(self, consumer: Consumer) -> None:
+        super().add_consumer(consumer)
+        self.consumers.prefer_priority()
+
+    def ack(self, entry: QueueEntry) -> None:
+        super().ack(entry)
+        self._hand_over()
+
+    def reject(self, entry: QueueEntry) -> None:
+        super().reject(entry)
+        self._hand_over()
+
+    def requeue(self, entries: Iterable[QueueEntry], *, failed: bool) -> None:
+        super().requeue(entries, failed=failed)
+        self._hand_over()
+
+    def _hand_over(self) -> None:
+        """Go on with the next single active consumer, if the last one has now settled all it had."""
+        if self.consumers.is_changing and self.consumers.prefer_priority():
+            self.dispatch()
+
     def _make_ready_list(self) -> ReadyList:
-        return ReturnsReadyList(PriorityReadyList(HIGHEST_PRIORITY, DEFAULT_PRIORITY))
+        return ReturnsReadyList(PriorityReadyList(HIGHEST_PRIORITY, DEFAULT_PRIORITY, pager=self._pager), self._pager)
 
     def _keeps(self, message: Message) -> bool:  # noqa: ARG002 - a quorum queue keeps every message
         return True
@@ -51,8 +78,9 @@ class QuorumQueue(Queue):
         if limit is not None and entry.delivery_count > limit:
             self._die(entry, DeathReason.DELIVERY_LIMIT)
             return
+        self._storage.returned(entry)
         if limit is None:
             self.ready.append(entry)
         else:
             self.ready.put_back(entry)
-        self.ready_octets += len(entry.message.body)
+        self.ready_octets += entry.octets

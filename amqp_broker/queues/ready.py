@@ -1,7 +1,8 @@
 """Ready lists: the messages of a queue that nobody has, in the order they will be delivered.
 
 A list knows positions and expiry instants, nothing of consumers or limits. One level is the usual
-case; `PriorityReadyList` has several (rule 4.44).
+case; `PriorityReadyList` has several (rule 4.44). A list that has grown beyond its window keeps the
+messages near its head and its tail, and leaves those between to storage, in pages.
 """
 
 from __future__ import annotations
@@ -9,9 +10,21 @@ from __future__ import annotations
 import heapq
 from collections import deque
 from collections.abc import Iterator
-from typing import Protocol
+from typing import Final, Protocol
 
 from amqp_broker.queues.entry import NEVER, QueueEntry
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from amqp_broker.storage.page import Page
+
+ENTRY_OCTETS: Final = 512
+"""What an entry with its message takes in memory beside the body, roughly."""
+
+PAGE_ENTRIES: Final = 512
+"""Entries that go into a page at once, and come out of it."""
 
 
 class ReadyList(Protocol):
@@ -19,17 +32,14 @@ class ReadyList(Protocol):
 
     def __len__(self) -> int: ...
 
-    def __iter__(self) -> Iterator[QueueEntry]:
-        """Go through all entries in the order of delivery."""
-
     def append(self, entry: QueueEntry) -> None:
         """Add a new message at the tail."""
 
     def put_back(self, entry: QueueEntry) -> None:
         """Add a returned message at its original place (rule 5.42)."""
 
-    def pop(self) -> QueueEntry:
-        """Take the head. Raises IndexError when empty."""
+    def pop(self) -> QueueEntry | None:
+        """Take the head, with its message; None when there is none left that can be read."""
 
     def pop_expired(self, now: float) -> QueueEntry | None:
         """Take a head that is due, None when none is (rule 4.25)."""
@@ -37,31 +47,71 @@ class ReadyList(Protocol):
     def next_expiry(self) -> float:
         """The earliest instant at which a head is due, NEVER when no head expires."""
 
+    def drain(self) -> Iterator[QueueEntry]:
+        """Take everything out, with or without messages."""
+
+    def restore(self, pages: Sequence[Page]) -> None:
+        """Take over what a restart has left, in the order of positions."""
+
+
+class Pager(Protocol):
+    """Where entries of one queue go when they are many.
+
+    Attributes:
+        window_octets: what a list may hold in memory.
+    """
+
+    window_octets: int
+
+    def page_out(self, entries: Sequence[QueueEntry]) -> Page:
+        """Leave the messages of these entries, which follow each other, to storage."""
+
+    def page_in(self, page: Page) -> list[QueueEntry]:
+        """Make entries of a page again, without their messages."""
+
+    def load(self, entries: Sequence[QueueEntry]) -> int:
+        """Give the first of these entries their messages; see `Storage.load`."""
+
 
 class FifoReadyList:
-    """One level. New messages come in the order of their positions, returned ones lie in a heap."""
+    """One level. New messages come in the order of their positions, returned ones lie in a heap.
 
-    __slots__ = ("_fresh", "_returned")
+    In the order of positions: `_fresh`, then `_pages`, then `_tail`. Entries of `_fresh` that came out of a
+    page have no message until they come to the head.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("_fresh", "_paged", "_pager", "_pages", "_resident", "_returned", "_tail")
+
+    def __init__(self, pager: Pager | None = None) -> None:
+        self._pager = pager
         self._fresh: deque[QueueEntry] = deque()
+        self._pages: deque[Page] = deque()
+        self._tail: deque[QueueEntry] = deque()
         self._returned: list[tuple[int, QueueEntry]] = []
+        self._paged = 0
+        self._resident = 0
+        """Octets of the messages in `_fresh` and `_tail`, about."""
 
     def __len__(self) -> int:
-        return len(self._fresh) + len(self._returned)
-
-    def __iter__(self) -> Iterator[QueueEntry]:
-        returned = (entry for _, entry in sorted(self._returned))
-        return heapq.merge(self._fresh, returned, key=lambda entry: entry.position)
+        return len(self._fresh) + len(self._returned) + self._paged + len(self._tail)
 
     def append(self, entry: QueueEntry) -> None:
-        self._fresh.append(entry)
+        if self._pages:
+            self._tail.append(entry)
+        else:
+            self._fresh.append(entry)
+        if self._pager is not None:
+            self._resident += entry.octets + ENTRY_OCTETS
+            if self._resident > self._pager.window_octets:
+                self._page_out(self._pager)
 
     def put_back(self, entry: QueueEntry) -> None:
         heapq.heappush(self._returned, (entry.position, entry))
 
     def peek(self) -> QueueEntry | None:
-        """Look at the head."""
+        """Look at the head; it may have no message."""
+        if self._pages and not self._fresh:
+            self._page_in()
         fresh = self._fresh
         if self._returned:
             position, entry = self._returned[0]
@@ -69,11 +119,19 @@ class FifoReadyList:
                 return entry
         return fresh[0] if fresh else None
 
-    def pop(self) -> QueueEntry:
-        fresh = self._fresh
-        if self._returned and (not fresh or self._returned[0][0] < fresh[0].position):
-            return heapq.heappop(self._returned)[1]
-        return fresh.popleft()
+    def pop(self) -> QueueEntry | None:
+        while (head := self.peek()) is not None:
+            if head.message is None:
+                self._load(head)
+            if self._returned and self._returned[0][1] is head:
+                heapq.heappop(self._returned)
+            else:
+                self._fresh.popleft()
+                if self._pager is not None and head.message is not None:
+                    self._resident -= head.octets + ENTRY_OCTETS
+            if head.message is not None:
+                return head
+        return None
 
     def pop_expired(self, now: float) -> QueueEntry | None:
         head = self.peek()
@@ -85,14 +143,71 @@ class FifoReadyList:
         head = self.peek()
         return NEVER if head is None else head.expires_at
 
+    def drain(self) -> Iterator[QueueEntry]:
+        while self.peek() is not None:
+            yield from (entry for _, entry in self._returned)
+            self._returned.clear()
+            yield from self._fresh
+            self._fresh.clear()
+        self._resident = 0
+
+    def restore(self, pages: Sequence[Page]) -> None:
+        self._pages.extend(pages)
+        self._paged = sum(map(len, pages))
+
+    def _page_out(self, pager: Pager) -> None:
+        """Leave what lies behind the head's window to storage, oldest first, until half the room is free."""
+        if not self._pages:
+            self._split_off_tail(pager.window_octets // 4)
+        tail = self._tail
+        while tail and self._resident > pager.window_octets // 2:
+            entries = [tail.popleft() for _ in range(min(PAGE_ENTRIES, len(tail)))]
+            self._pages.append(pager.page_out(entries))
+            self._paged += len(entries)
+            self._resident -= sum(entry.octets + ENTRY_OCTETS for entry in entries if entry.message is not None)
+
+    def _split_off_tail(self, head_octets: int) -> None:
+        """Keep as much as this at the head, the rest is the tail."""
+        kept: deque[QueueEntry] = deque()
+        fresh = self._fresh
+        octets = 0
+        while fresh and octets <= head_octets:
+            octets += fresh[0].octets + ENTRY_OCTETS
+            kept.append(fresh.popleft())
+        self._fresh, self._tail = kept, fresh
+
+    def _page_in(self) -> None:
+        assert self._pager is not None
+        page = self._pages.popleft()
+        self._paged -= len(page)
+        self._fresh.extend(self._pager.page_in(page))
+        if not self._pages:
+            self._fresh.extend(self._tail)
+            self._tail.clear()
+
+    def _load(self, head: QueueEntry) -> None:
+        """Give the head its message, and those behind it that are as far as cheap to read along."""
+        assert self._pager is not None
+        if self._returned and self._returned[0][1] is head:
+            self._pager.load([head])
+            return
+        run: list[QueueEntry] = []
+        for entry in self._fresh:
+            if entry.message is not None or len(run) == PAGE_ENTRIES:
+                break
+            run.append(entry)
+        self._pager.load(run)
+        self._resident += sum(entry.octets + ENTRY_OCTETS for entry in run if entry.message is not None)
+
 
 class PriorityReadyList:
     """A level per priority, 0 to `max_priority`; the highest that has something is the head."""
 
-    __slots__ = ("_default", "_levels", "_size", "max_priority")
+    __slots__ = ("_default", "_levels", "_pager", "_size", "max_priority")
 
-    def __init__(self, max_priority: int, default_priority: int = 0) -> None:
+    def __init__(self, max_priority: int, default_priority: int = 0, pager: Pager | None = None) -> None:
         self.max_priority = max_priority
+        self._pager = pager
         self._default = default_priority
         self._levels: dict[int, FifoReadyList] = {}
         """Highest first; made when a message first comes, for most priorities are never used."""
@@ -100,10 +215,6 @@ class PriorityReadyList:
 
     def __len__(self) -> int:
         return self._size
-
-    def __iter__(self) -> Iterator[QueueEntry]:
-        for level in self._levels.values():
-            yield from level
 
     def append(self, entry: QueueEntry) -> None:
         self._level_of(entry).append(entry)
@@ -113,18 +224,22 @@ class PriorityReadyList:
         self._level_of(entry).put_back(entry)
         self._size += 1
 
-    def pop(self) -> QueueEntry:
+    def pop(self) -> QueueEntry | None:
         for level in self._levels.values():
             if level:
-                self._size -= 1
-                return level.pop()
-        raise IndexError("pop from an empty ready list")
+                before = len(level)
+                entry = level.pop()
+                self._size -= before - len(level)
+                if entry is not None:
+                    return entry
+        return None
 
     def pop_expired(self, now: float) -> QueueEntry | None:
         for level in self._levels.values():
+            before = len(level)
             entry = level.pop_expired(now)
+            self._size -= before - len(level)
             if entry is not None:
-                self._size -= 1
                 return entry
         return None
 
@@ -132,14 +247,30 @@ class PriorityReadyList:
         dues = (level.next_expiry() for level in self._levels.values())
         return min((due for due in dues if due != NEVER), default=NEVER)
 
+    def drain(self) -> Iterator[QueueEntry]:
+        for level in self._levels.values():
+            yield from level.drain()
+        self._size = 0
+
+    def restore(self, pages: Sequence[Page]) -> None:
+        """Find each message's level; for that all of them have to be read once."""
+        pager = self._pager
+        assert pager is not None
+        for page in pages:
+            entries = pager.page_in(page)
+            while entries:
+                done = pager.load(entries)
+                for entry in entries[:done]:
+                    if entry.message is not None:
+                        entry.priority = entry.message.header.priority
+                        self.append(entry)
+                entries = entries[done:]
+
     def _level_of(self, entry: QueueEntry) -> FifoReadyList:
-        priority = entry.message.header.priority
-        if priority < 0:
-            priority = self._default
-        priority = min(priority, self.max_priority)
+        priority = self._default if entry.priority < 0 else min(entry.priority, self.max_priority)
         level = self._levels.get(priority)
         if level is None:
-            level = self._levels[priority] = FifoReadyList()
+            level = self._levels[priority] = FifoReadyList(self._pager)
             self._levels = dict(sorted(self._levels.items(), reverse=True))
         return level
 
@@ -147,18 +278,15 @@ class PriorityReadyList:
 class ReturnsReadyList:
     """A quorum queue's order: what was returned comes first, as it was returned (rule 4.48)."""
 
-    __slots__ = ("_fresh", "_returns")
+    __slots__ = ("_fresh", "_pager", "_returns")
 
-    def __init__(self, fresh: PriorityReadyList) -> None:
+    def __init__(self, fresh: PriorityReadyList, pager: Pager | None = None) -> None:
         self._fresh = fresh
+        self._pager = pager
         self._returns: deque[QueueEntry] = deque()
 
     def __len__(self) -> int:
         return len(self._fresh) + len(self._returns)
-
-    def __iter__(self) -> Iterator[QueueEntry]:
-        yield from self._returns
-        yield from self._fresh
 
     def append(self, entry: QueueEntry) -> None:
         self._fresh.append(entry)
@@ -166,15 +294,29 @@ class ReturnsReadyList:
     def put_back(self, entry: QueueEntry) -> None:
         self._returns.append(entry)
 
-    def pop(self) -> QueueEntry:
-        return self._returns.popleft() if self._returns else self._fresh.pop()
+    def pop(self) -> QueueEntry | None:
+        while self._returns:
+            entry = self._returns.popleft()
+            if entry.message is None:
+                assert self._pager is not None
+                self._pager.load([entry])
+            if entry.message is not None:
+                return entry
+        return self._fresh.pop()
 
     def pop_expired(self, now: float) -> QueueEntry | None:
-        returns = self._returns
-        if returns and NEVER != returns[0].expires_at <= now:
-            return returns.popleft()
+        if self._returns and NEVER != self._returns[0].expires_at <= now:
+            return self.pop()
         return self._fresh.pop_expired(now)
 
     def next_expiry(self) -> float:
         dues = (self._returns[0].expires_at if self._returns else NEVER, self._fresh.next_expiry())
         return min((due for due in dues if due != NEVER), default=NEVER)
+
+    def drain(self) -> Iterator[QueueEntry]:
+        yield from self._returns
+        self._returns.clear()
+        yield from self._fresh.drain()
+
+    def restore(self, pages: Sequence[Page]) -> None:
+        self._fresh.restore(pages)

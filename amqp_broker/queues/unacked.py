@@ -12,6 +12,7 @@ from amqp_broker.queues.entry import QueueEntry
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from amqp_broker.queues.consumer import Consumer
+    from amqp_broker.queues.queue import Queue
 
 
 class Unacked:
@@ -103,10 +104,7 @@ class Unacked:
         self._lowest = min([self._lowest, *(tag for tag, _ in taken)])
 
     def release(self, taken: list[tuple[int, QueueEntry]]) -> list[Consumer]:
-        """These deliveries are settled; gives the consumers whose they were, for `resume`.
-
-        Resuming comes after the queues have been told, so that what is requeued is there for them.
-        """
+        """These deliveries are settled; gives the consumers whose they were, for `unblock`."""
         consumers: dict[Consumer, None] = {}
         for _, entry in taken:
             consumer = entry.consumer
@@ -117,21 +115,28 @@ class Unacked:
                 consumers[consumer] = None
         return list(consumers)
 
-    def resume(self, consumers: list[Consumer]) -> None:
-        """Let those of these consumers that were blocked take messages again if they can.
+    def unblock(self, consumers: list[Consumer]) -> list[Queue]:
+        """Those of these consumers that were blocked have their turn again if they can take messages.
 
-        Under a limit of the channel any of its consumers may have waited for the room there is now.
+        Under a limit of the channel any of its consumers may have waited for the room there is now. All
+        are back before a queue hands anything out, for it goes to the highest priority (rule 5.24).
+
+        Returns:
+            The queues to dispatch.
         """
-        if not self.blocked:
-            return
-        for consumer in list(self.blocked) if self.prefetch_count else consumers:
-            if consumer in self.blocked and consumer.can_take():
-                del self.blocked[consumer]
-                consumer.queue.resume(consumer)
+        queues: dict[Queue, None] = {}
+        if self.blocked:
+            for consumer in list(self.blocked) if self.prefetch_count else consumers:
+                if consumer in self.blocked and consumer.can_take():
+                    del self.blocked[consumer]
+                    consumer.queue.consumers.unblock(consumer)
+                    queues[consumer.queue] = None
+        return list(queues)
 
     def resume_all(self) -> None:
         """The client reads again, or a limit was raised: whoever can take messages gets them."""
-        self.resume(list(self.blocked))
+        for queue in self.unblock(list(self.blocked)):
+            queue.dispatch()
 
 
 def _tag_of(item: tuple[int, QueueEntry]) -> int:

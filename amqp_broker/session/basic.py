@@ -14,7 +14,7 @@ from amqp_broker.errors import (
     precondition_failed,
 )
 from amqp_broker.message import Message
-from amqp_broker.queues.arguments import QueueType
+from amqp_broker.queues.arguments import QueueType, consumer_priority
 from amqp_broker.queues.consumer import Consumer
 from amqp_broker.queues.queue import Queue
 from amqp_broker.queues.reply import REPLY_TO, ReplyConsumer
@@ -37,6 +37,8 @@ from amqp_codec import (
     BasicRecoverAsync,
     BasicRecoverOk,
     BasicReject,
+    ByteArray,
+    ContentHeader,
     PublishCommand,
     ReplyCode,
     Table,
@@ -68,9 +70,7 @@ def on_basic_publish(channel: Channel, command: PublishCommand) -> None:
     if header.flags & INSPECTED:
         _inspect(channel, message)
     if not route.cacheable or message.extra_keys:
-        headers = message.header.properties.headers
-        queues = vhost.route(route.exchange, message.routing_keys, headers).queues
-        message = _without_bcc(message, headers)
+        queues = vhost.route(route.exchange, message.routing_keys, header.properties.headers).queues
     else:
         queues = route.queues
     confirms = channel.confirms
@@ -106,7 +106,7 @@ def on_basic_consume(channel: Channel, method: BasicConsume) -> None:
         channel.unacked,
         no_ack=method.no_ack,
         exclusive=method.exclusive,
-        priority=_consumer_priority(channel, queue, method.arguments),
+        priority=consumer_priority(method.arguments, queue.options.type, queue.name, channel.vhost.name),
         prefetch_count=channel.prefetch_count,
         arguments=method.arguments,
         on_cancelled=channel.consumer_cancelled,
@@ -188,12 +188,15 @@ def on_basic_reject(channel: Channel, method: BasicReject) -> None:
 
 
 def on_basic_recover(channel: Channel, method: BasicRecover) -> None:
-    _recover(channel, method.requeue)
+    """Requeue all that is out; the answer precedes what comes back of it, as with consume (rule 5.43)."""
+    _refuse_recover_in_place(method.requeue)
     channel.send(BasicRecoverOk())
+    _recover(channel)
 
 
 def on_basic_recover_async(channel: Channel, method: BasicRecoverAsync) -> None:
-    _recover(channel, method.requeue)
+    _refuse_recover_in_place(method.requeue)
+    _recover(channel)
 
 
 def _consume_replies(channel: Channel, tag: str, method: BasicConsume) -> None:
@@ -219,9 +222,12 @@ def _settle(channel: Channel, outcome: Outcome, tag: int, multiple: bool) -> Non
         settle(channel.unacked, outcome, taken)
 
 
-def _recover(channel: Channel, requeue: bool) -> None:
+def _refuse_recover_in_place(requeue: bool) -> None:
     if not requeue:
         raise not_implemented("requeue=false")
+
+
+def _recover(channel: Channel) -> None:
     settle(channel.unacked, Outcome.REQUEUE, channel.unacked.take_all())
 
 
@@ -232,7 +238,7 @@ def _too_large(channel: Channel, size: int) -> AMQPError:
 
 
 def _inspect(channel: Channel, message: Message) -> None:
-    """Look at the properties that can be wrong or that add routing keys (rules 5.1 and 5.53)."""
+    """Look at the properties that can be wrong, that add routing keys, or that nobody else is to see (rule 5.1)."""
     header = message.header
     if header.flags & FLAG_REPLY_TO and header.properties.reply_to == REPLY_TO:
         if channel.requester is None:
@@ -241,7 +247,10 @@ def _inspect(channel: Channel, message: Message) -> None:
     if header.expiration is not None:
         _check_expiration(header.expiration)
     if header.flags & FLAG_HEADERS and b"CC" in header.raw:
-        message.extra_keys = _carbon_copies(header.properties.headers or {})
+        headers = header.properties.headers or {}
+        message.extra_keys = _carbon_copies(headers)
+        if "BCC" in headers:
+            message.header = _without_bcc(message.header)
     user = channel.connection.user
     if header.flags & FLAG_USER_ID and header.properties.user_id != user:
         raise precondition_failed(
@@ -277,19 +286,16 @@ def _carbon_copies(headers: Table) -> tuple[str, ...]:
                 f'invalid message: {{unacceptable_type_in_header,"{name}",{field_type_name(copies)}}}'
             )
         if isinstance(copies, list):
-            keys += (key.decode("utf-8", "surrogateescape") for key in copies if isinstance(key, bytes))
+            longstrs = (key for key in copies if isinstance(key, bytes) and not isinstance(key, ByteArray))
+            keys += (key.decode("utf-8", "surrogateescape") for key in longstrs)
     return tuple(keys)
 
 
-def _without_bcc(message: Message, headers: Table | None) -> Message:
+def _without_bcc(header: ContentHeader) -> ContentHeader:
     """Remove BCC before anybody sees the message (rule 5.54)."""
-    if not headers or "BCC" not in headers:
-        return message
-    kept = {name: value for name, value in headers.items() if name != "BCC"}
-    header = with_properties(message.header, replace(message.header.properties, headers=kept))
-    stripped = Message(message.address, header, message.body)
-    stripped.extra_keys = message.extra_keys
-    return stripped
+    properties = header.properties
+    kept = {name: value for name, value in (properties.headers or {}).items() if name != "BCC"}
+    return with_properties(header, replace(properties, headers=kept))
 
 
 def _refuse_exclusive_use(channel: Channel, queue: Queue, exclusive: bool) -> None:
@@ -299,16 +305,6 @@ def _refuse_exclusive_use(channel: Channel, queue: Queue, exclusive: bool) -> No
     wants_alone = exclusive and (len(queue.consumers) or queue.options.single_active_consumer)
     if wants_alone or queue.consumers.exclusive is not None:
         raise access_refused(f"{entity('queue', queue.name, channel.vhost.name)} in exclusive use")
-
-
-def _consumer_priority(channel: Channel, queue: Queue, arguments: Table) -> int:
-    value = arguments.get("x-priority", 0)
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise precondition_failed(
-            f"invalid arg 'x-priority' for {entity('queue', queue.name, channel.vhost.name)}: "
-            f'"expected integer, got {field_type_name(value)}"'
-        )
-    return int(value)
 
 
 def _no_get_with_single_active(channel: Channel, queue: Queue) -> AMQPError:

@@ -6,6 +6,7 @@ The handlers stand in `topology`, `basic`, `confirm` and `tx`, one function a me
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from enum import Enum, auto
 
 from amqp_broker.errors import AMQPError, cut_reply_text
@@ -29,6 +30,8 @@ class ChannelState(Enum):
     OPEN = auto()
     CLOSING = auto()
     """The broker sent `channel.close`; all that comes is ignored until `close-ok` (rule 2.5)."""
+    ENDED = auto()
+    """Closed by the client, or gone with its connection; what turns out later has no one to be told."""
 
 
 class Channel:
@@ -75,16 +78,15 @@ class Channel:
         )
         self.state = ChannelState.CLOSING
 
+    def end(self) -> None:
+        """Give back everything, and send nothing more: not what storage finishes later either."""
+        self.release()
+        self.state = ChannelState.ENDED
+
     def release(self) -> None:
         """Give back all that the channel holds: its consumers end, its unacked messages are requeued."""
-        self.drop_consumers()
+        drop_consumers((self,))
         self.requeue_unacked()
-
-    def drop_consumers(self) -> None:
-        for consumer in list(self.consumers.values()):
-            consumer.queue.remove_consumer(consumer)
-        self.consumers.clear()
-        self.drop_requester()
 
     def drop_requester(self) -> None:
         if self.requester is not None:
@@ -105,3 +107,19 @@ class Channel:
         self.consumers.pop(consumer.tag, None)
         if self.connection.client_can("consumer_cancel_notify"):
             self.send(BasicCancel(consumer_tag=consumer.tag, no_wait=True))
+
+
+def drop_consumers(channels: Collection[Channel]) -> None:
+    """End all subscriptions of channels that end together.
+
+    No queue looks for the next consumer before all have left: it could be one that is about to go, and
+    what is handed to that one without ack is lost.
+    """
+    consumers = [consumer for channel in channels for consumer in channel.consumers.values()]
+    for consumer in consumers:
+        consumer.queue.consumers.remove(consumer)
+    for channel in channels:
+        channel.consumers.clear()
+        channel.drop_requester()
+    for queue in dict.fromkeys(consumer.queue for consumer in consumers):
+        queue.consumers_removed()

@@ -19,7 +19,7 @@ from amqp_broker.outbox import Outbox
 from amqp_broker.queues.queue import Queue
 from amqp_broker.session import login
 from amqp_broker.session.basic import on_basic_publish
-from amqp_broker.session.channel import Channel, ChannelState
+from amqp_broker.session.channel import Channel, ChannelState, drop_consumers
 from amqp_broker.session.dispatch import HANDLERS
 from amqp_broker.session.heartbeat import Heartbeat
 from amqp_broker.vhost import Vhost
@@ -40,6 +40,7 @@ from amqp_codec import (
     ConnectionOpen,
     ConnectionOpenOk,
     ConnectionStartOk,
+    ConnectionTune,
     ConnectionTuneOk,
     ConnectionUnblocked,
     ConnectionUpdateSecret,
@@ -169,6 +170,8 @@ class Connection:
             if not one_at_a_time or not commands:
                 break
             data = b""
+        if self.broker.alarms and self.is_open and reader.is_inside_content:
+            self._block()
         self._settle_confirms()
 
     def lost(self) -> None:
@@ -184,11 +187,9 @@ class Connection:
     def alarms_changed(self) -> None:
         """Go on if the last alarm has cleared (rule 1.35)."""
         if self.is_blocked and not self.broker.alarms:
-            self.is_blocked = False
-            self._heartbeat.is_paused = False
+            self._unblock()
             if self.client_can("connection.blocked"):
                 self.send(0, ConnectionUnblocked())
-            self.edge.reading_changed()
 
     def force_close(self, reason: str) -> None:
         """Close with 320, or drop a connection that has not come far enough for that (rule 1.42)."""
@@ -246,7 +247,7 @@ class Connection:
         channel = self._open_channel(command.channel_id)
         if channel is None:
             return
-        if self.broker.alarms and not self.is_blocked:
+        if self.broker.alarms:
             self._block()
         on_basic_publish(channel, command)
 
@@ -308,7 +309,7 @@ class Connection:
         if isinstance(method, ChannelCloseOk):
             raise command_invalid("unimplemented method")
         self._settle_confirms()
-        channel.release()
+        channel.end()
         del self.channels[channel_id]
         self.send(channel_id, ChannelCloseOk())
 
@@ -354,7 +355,7 @@ class Connection:
         try:
             self.user = login.authenticate(self.broker, method.mechanism, method.response, self.peer)
         except login.LoginRefusedError as refusal:
-            log.warning("connection %s: %s", self, refusal)
+            self._warn(str(refusal))
             if refusal.answer is not None and self.client_can("authentication_failure_close"):
                 self._close(refusal.answer, 0, 0)
             else:
@@ -364,7 +365,12 @@ class Connection:
         self.send(0, login.proposal(self.config))
 
     def _on_tune_ok(self, method: ConnectionTuneOk) -> None:
-        tuning = login.tuned(self.config, method)
+        try:
+            tuning = login.tuned(self.config, method)
+        except AMQPError as error:
+            self._warn(error.reply_text)
+            self._close(error, ConnectionTune.class_id, ConnectionTune.method_id)
+            return
         self._channel_max = tuning.channel_max
         self._reader.frame_max = tuning.frame_max_octets
         self.outbox.frame_max = tuning.frame_max_octets
@@ -391,34 +397,38 @@ class Connection:
 
     def _on_error(self, error: AMQPError, command: Received) -> None:
         """Answer an error: close the channel or the connection, as its code and place say (rule 0.6)."""
-        ids = _ids_of(command)
+        class_id, method_id = _ids_of(command)
         channel = None if isinstance(command, CodecError) else self.channels.get(command.channel_id)
         if error.code.is_hard or channel is None:
-            self._close(error, *ids)
+            self._fail(error, class_id, method_id)
         else:
-            log.warning("connection %s, channel %d: %s", self, channel.id, error.reply_text)
+            self._warn(error.reply_text, channel.id)
             self._settle_confirms()
-            channel.fail(error, *ids)
+            channel.fail(error, class_id, method_id)
 
     def _on_malformed(self, error: CodecError) -> None:
         """The stream is out of step: nothing more can be read from it (rules 1.43 to 1.51)."""
         if self.state is State.CLOSING:
             self._end()
-            return
-        if self._close(AMQPError(error.reply_code, error.text), error.class_id, error.method_id):
+        elif self._fail(AMQPError(error.reply_code, error.text), error.class_id, error.method_id):
             self._end_after(LOST_SYNC_LINGER_S)
 
-    def _close(self, error: AMQPError, class_id: int, method_id: int) -> bool:
-        """Send `connection.close`; before tuning just close, after a while (rules 1.12 and 1.40).
+    def _fail(self, error: AMQPError, class_id: int, method_id: int) -> bool:
+        """Close because of an error; before tuning is over without a word (rules 1.12, 1.23 and 1.53).
 
         Returns:
             Whether the client was told.
         """
-        log.warning("connection %s: %s", self, error.reply_text)
-        can_be_told = self.state in (State.TUNE, State.OPEN, State.RUNNING) or (error.code is ReplyCode.ACCESS_REFUSED)
-        if not can_be_told:
+        self._warn(error.reply_text)
+        is_tuned = self.state in (State.OPEN, State.RUNNING)
+        if is_tuned:
+            self._close(error, class_id, method_id)
+        else:
             self._end_later()
-            return False
+        return is_tuned
+
+    def _close(self, error: AMQPError, class_id: int, method_id: int) -> None:
+        """Send `connection.close`, and wait for `close-ok` (rule 1.40)."""
         self._settle_confirms()
         self._release()
         self.send(
@@ -432,15 +442,17 @@ class Connection:
         )
         self.state = State.CLOSING
         self._end_after(self._close_timeout_s(), keep_state=True)
-        return True
 
     def _on_close(self, _method: ConnectionClose) -> None:
-        """The client closes: when it has `close-ok`, all that was its own is gone (rule 1.38)."""
+        """The client closes: when it has `close-ok`, all that was its own is gone (rule 1.38).
+
+        Where its close crosses the broker's, the broker goes on waiting for its own `close-ok` (rule 1.40).
+        """
         if self.state is not State.CLOSING:
             self._settle_confirms()
             self._release()
+            self._end_after(self._close_timeout_s())
         self.send(0, ConnectionCloseOk())
-        self._end_after(self._close_timeout_s())
 
     def _end(self) -> None:
         """Write what waits and close the socket."""
@@ -465,12 +477,11 @@ class Connection:
     def _release(self) -> None:
         """Give back all that the connection holds; a second time there is nothing left."""
         self._heartbeat.stop()
+        self._unblock()
         channels, self.channels = self.channels, {}
+        drop_consumers(channels.values())
         for channel in channels.values():
-            channel.drop_consumers()
-        for channel in channels.values():
-            channel.requeue_unacked()
-            channel.state = ChannelState.CLOSING
+            channel.end()
         for queue in list(self.exclusive_queues):
             if not queue.is_deleted and self._vhost is not None:
                 self._vhost.delete_queue(queue)
@@ -486,11 +497,20 @@ class Connection:
                     channel.confirms.flush()
 
     def _block(self) -> None:
+        """Read no more until the alarms have cleared; a second time there is nothing to do (rule 1.35)."""
+        if self.is_blocked:
+            return
         self.is_blocked = True
         self._heartbeat.is_paused = True
         if self.client_can("connection.blocked"):
-            reason = " & ".join(f"low on {resource}" for resource in self.broker.alarms)
-            self.send(0, ConnectionBlocked(reason=reason))
+            self.send(0, ConnectionBlocked(reason=f"low on {' & '.join(self.broker.alarms)}"))
+
+    def _unblock(self) -> None:
+        """Read again: the alarms have cleared, or all that is still to come is the end."""
+        if self.is_blocked:
+            self.is_blocked = False
+            self._heartbeat.is_paused = False
+            self.edge.reading_changed()
 
     def _output_drained(self) -> None:
         for channel in list(self.channels.values()):
@@ -507,6 +527,12 @@ class Connection:
         if self._heartbeat.received_octets:
             log.warning("connection %s: no connection.open in time, dropped", self)
         self.edge.abort()
+
+    def _warn(self, text: str, channel_id: int = 0) -> None:
+        """Log what the client did wrong, in one line whatever names it chose."""
+        where = f", channel {channel_id}" if channel_id else ""
+        shown = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
+        log.warning("connection %s%s: %s", self, where, shown)
 
 
 def _ids_of(command: Received) -> tuple[int, int]:

@@ -24,8 +24,12 @@ class Outcome(Enum):
 
 
 def settle(unacked: Unacked, outcome: Outcome, taken: Taken) -> None:
-    """Carry out what became of deliveries, then let their consumers have more."""
-    consumers = unacked.release(taken)
+    """Carry out what became of deliveries, then let their consumers have more.
+
+    The consumers have their turn again before the queues are told, so that they are asked by their
+    priority when a message comes back; what else waits is handed out last, in the order of the queue.
+    """
+    free_again = unacked.unblock(unacked.release(taken))
     if outcome is Outcome.ACK:
         for _, entry in taken:
             entry.queue.ack(entry)
@@ -35,7 +39,8 @@ def settle(unacked: Unacked, outcome: Outcome, taken: Taken) -> None:
     else:
         for queue, entries in by_queue(taken).items():
             queue.requeue(entries, failed=outcome is Outcome.REQUEUE_FAILED)
-    unacked.resume(consumers)
+    for queue in free_again:
+        queue.dispatch()
 
 
 def by_queue(taken: list[tuple[int, QueueEntry]]) -> dict[Queue, list[QueueEntry]]:

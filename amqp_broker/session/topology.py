@@ -91,7 +91,7 @@ def on_queue_declare(channel: Channel, method: QueueDeclare) -> None:
         return
     if method.passive:
         queue = vhost.usable_queue(name or _last_queue(channel), connection)
-        queue.touch()
+        queue.redeclared()
     else:
         queue = vhost.declare_queue(
             _declared_name(channel, name, method),

@@ -6,22 +6,79 @@ and what is gone, and says when all it was told so far would survive the end of 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from amqp_broker.message import Message
     from amqp_broker.queues.entry import QueueEntry
+    from amqp_broker.storage.definitions import Change
+    from amqp_broker.storage.page import Page, Row
 
 
 class Storage(Protocol):
-    """Where durable state goes."""
+    """Where durable state goes.
+
+    Attributes:
+        can_page: messages may be left to storage alone while nobody needs them, see `page_out`.
+        is_behind: more waits to be written than should; publishers had better pause.
+        stored_count: grows with every entry stored; whoever compares it knows whether something was.
+    """
+
+    can_page: bool
+    stored_count: int
+
+    @property
+    def is_behind(self) -> bool: ...
+
+    def new_queue_id(self) -> int:
+        """A number for a durable queue, never used before."""
+
+    def begin(self, message: Message) -> None:
+        """Entries of this message are about to be stored, for several queues: they share one record."""
+
+    def end(self) -> None:
+        """The entries of the message last begun have been stored."""
 
     def store(self, entry: QueueEntry) -> None:
-        """Keep a message in its queue; entries of one publish come one after the other."""
+        """Keep a message in its queue."""
 
-    def forget(self, entry: QueueEntry) -> None:
-        """A stored message has left its queue."""
+    def forget(self, entry: QueueEntry, *, is_replaced: bool = False) -> None:
+        """An entry has left its queue.
+
+        Args:
+            entry: whether or not it was stored.
+            is_replaced: what was stored last takes its place, as a dead letter does: it must not go before.
+        """
+
+    def queue_deleted(self, queue_id: int) -> None:
+        """Give up all that is stored of a queue, whoever has it."""
+
+    def page_out(self, entries: Sequence[QueueEntry]) -> Page:
+        """Take consecutive entries of one queue, of which memory is to keep only where they are."""
+
+    def page_in(self, page: Page, make_entry: Callable[[int], QueueEntry]) -> list[QueueEntry]:
+        """Give entries back, without messages; `make_entry` makes one for a position."""
+
+    def unload(self, entry: QueueEntry) -> None:
+        """Drop an entry's message from memory; `load` brings it back."""
+
+    def restore(self, queue_id: int, rows: Sequence[Row]) -> list[Page]:
+        """Take over what a restart has left of a queue, as pages."""
+
+    def load(self, entries: Sequence[QueueEntry]) -> int:
+        """Give messages back to the first of these entries, as many as are cheap to read at once.
+
+        Returns:
+            How many were dealt with; one whose message can't be read any more has none then.
+        """
+
+    def returned(self, entry: QueueEntry) -> None:
+        """The counts of an entry have changed, and are to survive (rule 7.11)."""
+
+    def changed(self, change: Change) -> None:
+        """Keep a change of durable topology."""
 
     def when_durable(self, callback: Callable[[], None]) -> None:
         """Call back, in order, once everything told so far is safe; at once if it is already."""
@@ -30,11 +87,49 @@ class Storage(Protocol):
 class MemoryStorage:
     """Keeps nothing: what the process holds is all there is."""
 
+    can_page = False
+    is_behind = False
+    stored_count = 0
+
+    def new_queue_id(self) -> int:
+        """There is nothing to tell apart."""
+        return 0
+
+    def begin(self, message: Message) -> None:
+        """Nothing outlives the process."""
+
+    def end(self) -> None:
+        """Nothing outlives the process."""
+
     def store(self, entry: QueueEntry) -> None:
         """Nothing outlives the process."""
 
-    def forget(self, entry: QueueEntry) -> None:
+    def forget(self, entry: QueueEntry, *, is_replaced: bool = False) -> None:
         """There is nothing to forget."""
+
+    def queue_deleted(self, queue_id: int) -> None:
+        """There is nothing to give up."""
+
+    def page_out(self, entries: Sequence[QueueEntry]) -> Page:
+        raise AssertionError("there is nowhere to page out to")
+
+    def page_in(self, page: Page, make_entry: Callable[[int], QueueEntry]) -> list[QueueEntry]:
+        raise AssertionError("nothing was paged out")
+
+    def unload(self, entry: QueueEntry) -> None:
+        raise AssertionError("there is nowhere to load from")
+
+    def restore(self, queue_id: int, rows: Sequence[Row]) -> list[Page]:
+        raise AssertionError("nothing outlived the process")
+
+    def load(self, entries: Sequence[QueueEntry]) -> int:
+        raise AssertionError("nothing was paged out")
+
+    def returned(self, entry: QueueEntry) -> None:
+        """Nothing outlives the process."""
+
+    def changed(self, change: Change) -> None:
+        """Nothing outlives the process."""
 
     def when_durable(self, callback: Callable[[], None]) -> None:
         callback()

@@ -14,6 +14,7 @@ from amqp_broker.auth.users import Peer
 from amqp_broker.broker import Broker
 from amqp_broker.config import Config
 from amqp_broker.session.connection import Connection
+from amqp_broker.storage.interface import Storage
 from amqp_codec import (
     PROTOCOL_HEADER,
     BasicConsume,
@@ -66,9 +67,9 @@ CLIENT_FRAME_MAX = 131_072
 class World:
     """A broker and a clock, in seconds, that only `advance` moves."""
 
-    def __init__(self, config: Config | None = None) -> None:
+    def __init__(self, config: Config | None = None, storage: Storage | None = None) -> None:
         self.time = 1_000_000.0
-        self.broker = Broker(config or Config(), now=lambda: self.time)
+        self.broker = Broker(config or Config(), now=lambda: self.time, storage=storage)
 
     def advance(self, seconds: float) -> None:
         """Let time pass: everything that falls due on the way happens at its own instant."""
@@ -324,9 +325,11 @@ class ChannelClient:
         mandatory: bool = False,
         immediate: bool = False,
     ) -> None:
-        method = BasicPublish(
-            exchange=exchange, routing_key=routing_key, mandatory=mandatory, immediate=immediate
-        )
+        method = BasicPublish(exchange=exchange, routing_key=routing_key, mandatory=mandatory, immediate=immediate)
+        self.client.send_octets(self.publish_octets(method, body, properties))
+
+    def publish_octets(self, method: BasicPublish, body: bytes = b"", properties: Properties | None = None) -> bytes:
+        """The frames of a publish, for tests that send several things in one read."""
         frames = bytearray()
         append_content(
             frames,
@@ -336,7 +339,7 @@ class ChannelClient:
             body,
             CLIENT_FRAME_MAX,
         )
-        self.client.send_octets(bytes(frames))
+        return bytes(frames)
 
     def publish_all(self, routing_key: str, *bodies: bytes) -> None:
         for body in bodies:

@@ -1,0 +1,170 @@
+"""Looking into a data directory without changing it: behind `amqp-broker journal check` and `journal dump`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from amqp_broker.storage.batch import SEGMENTS
+from amqp_broker.storage.checkpoint import CHECKPOINT_NAME, read_checkpoint
+from amqp_broker.storage.disk import Disk, OsDisk
+from amqp_broker.storage.records import (
+    HEAD,
+    HEAD_OCTETS,
+    MARK,
+    MOVED,
+    PUBLISH,
+    PUBLISH_HEAD,
+    REDELIVERED,
+    REMOVE,
+    SYNCED,
+    TOPOLOGY,
+    TRANSIENT,
+    decode_marks,
+    decode_message,
+    decode_number,
+    decode_ranges,
+    decode_references,
+)
+from amqp_broker.storage.recovery import Damage, TornTail, inspect
+from amqp_broker.storage.scan import read_segment, scan
+from amqp_broker.storage.segment import HEADER_OCTETS, Part, SegmentHeader, parse_segment_name, seed_of
+
+
+class CheckReport(NamedTuple):
+    """What there is in a data directory. `str()` gives it in lines, the worst last."""
+
+    directory: str
+    was_clean: bool
+    segments: int
+    octets: int
+    messages: int
+    queues: int
+    topology: int
+    torn: list[TornTail]
+    damage: list[Damage]
+
+    @property
+    def is_good(self) -> bool:
+        """Whether nothing is damaged; a torn tail is normal after a crash."""
+        return not self.damage
+
+    def __str__(self) -> str:
+        lines = [
+            f"{self.directory}: stopped {'cleanly' if self.was_clean else 'without a clean stop'}",
+            f"{self.segments} segments, {self.octets} octets",
+            f"{self.messages} messages in {self.queues} queues; "
+            f"{self.topology} topology records since the checkpoint",
+        ]
+        lines += [f"torn tail: {torn}" for torn in self.torn]
+        lines += [f"DAMAGED: {damage}" for damage in self.damage]
+        return "\n".join(lines)
+
+
+def check(directory: str, disk: Disk | None = None) -> CheckReport:
+    """Do what recovery would do, and change nothing.
+
+    Raises:
+        UnknownFormat: a later version of the broker wrote it.
+        OSError: it can't be read.
+    """
+    recovery = inspect(disk or OsDisk(), directory)
+    queues = set()
+    messages = 0
+    for reference in recovery.messages():
+        queues.add(reference.queue_id)
+        messages += 1
+    segments = recovery.journal_state.segments.values()
+    return CheckReport(
+        directory,
+        recovery.was_clean,
+        len(segments),
+        sum(segment.end for segment in segments),
+        messages,
+        len(queues),
+        len(recovery.topology),
+        recovery.torn,
+        recovery.damage,
+    )
+
+
+def dump(directory: str, disk: Disk | None = None) -> Iterator[str]:
+    """Yield a line for the checkpoint, for each file and for each record, dead or alive.
+
+    Raises:
+        UnknownFormat: a later version of the broker wrote it.
+        OSError: it can't be read.
+    """
+    disk = disk or OsDisk()
+    checkpoint, damage = read_checkpoint(disk, directory)
+    if damage:
+        yield f"{CHECKPOINT_NAME}: DAMAGED: {damage}"
+    if checkpoint:
+        yield (
+            f"{CHECKPOINT_NAME}: record {checkpoint.record}, synced {checkpoint.safe_record}, active segment "
+            f"{checkpoint.active}, {'clean' if checkpoint.is_clean else 'running'}, "
+            f"snapshot of {len(checkpoint.snapshot)} octets, identity {checkpoint.identity.hex()}"
+        )
+        for state in checkpoint.segments:
+            gone = sum(octet.bit_count() for octet in state.gone)
+            yield (
+                f"{CHECKPOINT_NAME}: segment {state.number}: {state.references} references, {gone} gone, "
+                f"{len(state.marks)} marked{', damaged' if state.is_damaged else ''}"
+            )
+    folder = f"{directory}/{SEGMENTS}"
+    for name in disk.names(folder):
+        if parsed := parse_segment_name(name):
+            part = Part(parsed[1], f"{folder}/{name}", HEADER_OCTETS)
+            yield from _dump_file(disk, name, part)
+
+
+def _dump_file(disk: Disk, name: str, part: Part) -> Iterator[str]:
+    header = SegmentHeader.decode(disk.open_for_reading(part.path).pread(HEADER_OCTETS, 0), part.path)
+    if header is None:
+        yield f"{name}: DAMAGED: no header"
+        return
+    yield (
+        f"{name}: segment {header.number} part {header.part} from offset {header.base}, first record "
+        f"{header.first_record} after {header.previous_record}, first ordinal {header.first_ordinal}"
+    )
+    data = read_segment(disk, [part])  # as if it were the only part: offsets are those of the file
+    found = scan(data, seed_of(header.identity, header.number), header.first_record)
+    holes = {hole.offset: hole for hole in found.holes}
+    for offset in sorted([*found.publishes, *found.others, *holes]):
+        if hole := holes.get(offset):
+            yield f"{name}:{offset}: UNREADABLE: {hole.end - offset} octets from record {hole.first_record} on"
+        if hole is None or hole.end == offset:
+            yield f"{name}:{offset}: {_describe(data, offset)}"
+
+
+def _describe(data: bytes, offset: int) -> str:
+    _, length, number, kind = HEAD.unpack_from(data, offset)
+    payload = data[offset + HEAD_OCTETS : offset + HEAD_OCTETS + length]
+    if kind in (PUBLISH, MOVED):
+        ordinal, _, origin = PUBLISH_HEAD.unpack_from(data, offset)[4:7]
+        message = decode_message(data, offset)
+        what = "PUBLISH" if kind == PUBLISH else f"MOVED from segment {origin}"
+        references = ", ".join(
+            f"#{ordinal + index} queue {queue_id} position {position}"
+            + (f" expires {expires_at_ms}" if expires_at_ms else "")
+            + (" redelivered" if flags & REDELIVERED else "")
+            + (" transient" if flags & TRANSIENT else "")
+            for index, (queue_id, position, expires_at_ms, flags) in enumerate(decode_references(data, offset))
+        )
+        text = f"{what} address {message.address!r} header {len(message.header)} body {len(message.body)}: {references}"
+    elif kind == REMOVE:
+        ranges = (f"segment {segment} #{first}+{count}" for segment, first, count in decode_ranges(payload))
+        text = "REMOVE " + ", ".join(ranges)
+    elif kind == MARK:
+        marks = (
+            f"segment {segment} #{ordinal} deliveries {deliveries} flags {flags:#04x}"
+            for segment, ordinal, deliveries, flags in decode_marks(payload)
+        )
+        text = "MARK " + ", ".join(marks)
+    elif kind == TOPOLOGY:
+        text = f"TOPOLOGY kind {payload[0]}, {length - 1} octets"
+    elif kind == SYNCED:
+        text = f"SYNCED up to {decode_number(payload)}"
+    else:
+        text = f"type {kind:#04x}, {length} octets"
+    return f"record {number} {text}"

@@ -1,0 +1,106 @@
+"""The committer: the one task that writes and fsyncs, a group at a time, in a thread. The room's only trio."""
+
+from __future__ import annotations
+
+import math
+
+import trio
+
+from amqp_broker.storage.batch import Batch
+from amqp_broker.storage.journal import Journal
+from amqp_broker.storage.rewriting import LoadedSegment, Rewriter
+
+FIRST_RETRY_S = 0.5
+LAST_RETRY_S = 5.0
+REWRITE_STEP_OCTETS = 256 << 10
+REWRITE_OCTETS_PER_S = 8 << 20
+REWRITE_LOOK_S = 1.0
+"""How often to look for a sparse segment."""
+
+
+class Committer:
+    """Runs a journal's batches.
+
+    Args:
+        journal: whose `on_work` this takes.
+        rewrite_octets_per_s: pace of rewriting sparse segments.
+    """
+
+    def __init__(self, journal: Journal, rewrite_octets_per_s: int = REWRITE_OCTETS_PER_S) -> None:
+        self._journal = journal
+        self._rewriter = Rewriter(journal)
+        self._rewrite_octets_per_s = rewrite_octets_per_s
+        self._rewrite_at = -math.inf
+        self._retry_s = FIRST_RETRY_S
+        self._retry_at = math.inf
+        self._work = trio.Event()
+        journal.on_work = self._wake
+
+    def _wake(self) -> None:
+        self._work.set()
+
+    def stop(self) -> None:
+        """Nothing more will be appended: `run` writes what there is and a clean checkpoint, then returns.
+
+        While the disk refuses it goes on trying; cancel it to give up, which is as safe as a crash.
+        """
+        self._journal.finish()
+
+    async def run(self) -> None:
+        """Write until stopped."""
+        journal = self._journal
+        while not journal.is_finished:
+            self._work = trio.Event()
+            batch = journal.take_batch()
+            if batch is not None:
+                await self._execute(batch)
+            elif not await self._rewrite():
+                await self._wait()
+            if trio.current_time() >= self._retry_at:
+                self._retry_at = math.inf
+                journal.retry()
+
+    async def _execute(self, batch: Batch | LoadedSegment) -> OSError | None:
+        error = None
+        try:
+            await trio.to_thread.run_sync(batch.execute, self._journal.disk)
+        except OSError as refusal:
+            error = refusal
+        if isinstance(batch, LoadedSegment):
+            return error
+        self._journal.batch_done(batch, error)
+        if self._journal.stalled is None:
+            self._retry_s = FIRST_RETRY_S
+        elif error is not None and self._retry_at == math.inf:
+            self._retry_at = trio.current_time() + self._retry_s
+            self._retry_s = min(2 * self._retry_s, LAST_RETRY_S)
+        return error
+
+    async def _rewrite(self) -> bool:
+        """Do a step of rewriting if it is time; tell whether there was one."""
+        now = trio.current_time()
+        if now < self._rewrite_at or self._journal.stalled:
+            return False
+        if not self._rewriter.is_loaded:
+            self._rewrite_at = now + REWRITE_LOOK_S
+            loaded = self._rewriter.choose()
+            if loaded is None or await self._execute(loaded) is not None:
+                return False
+            self._rewriter.begin(loaded)
+        moved = self._rewriter.step(REWRITE_STEP_OCTETS)
+        self._rewrite_at = trio.current_time() + moved / self._rewrite_octets_per_s
+        return True
+
+    async def _wait(self) -> None:
+        """Sleep until something is due."""
+        due = [self._retry_at, self._rewrite_at]
+        idle_s = self._journal.idle_s()
+        if idle_s is not None:
+            due.append(trio.current_time() + idle_s)
+        with trio.move_on_at(min(due)):
+            await self._work.wait()
+
+
+async def run_committer(journal: Journal) -> None:
+    """Run a journal's batches until it is finished, see `Journal.finish`."""
+    await Committer(journal).run()

@@ -1,0 +1,124 @@
+"""Durable topology as storage keeps it: one change a record, and the sum of all changes as a snapshot.
+
+A change is a kind and a field table, the codec's own, so that argument values come back with their tags.
+Knows no vhost, exchange or queue: it keeps tables, and the broker makes objects of them after a restart.
+Only what is durable comes here, and a binding only if both its ends are (rule 7.1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from enum import IntEnum
+from struct import Struct
+from typing import Final
+
+import attrs
+
+from amqp_codec import Table, decode_table, encode_table
+
+_CHANGE_HEAD: Final = Struct(">BI")  # kind, octets of the table
+_SNAPSHOT_HEAD: Final = Struct(">QQ")  # next queue id, first segment of the last start after a crash
+
+
+class ChangeKind(IntEnum):
+    """What happened; the numbers stand in files."""
+
+    EXCHANGE_DECLARED = 1
+    EXCHANGE_DELETED = 2
+    QUEUE_DECLARED = 3
+    QUEUE_DELETED = 4
+    BOUND = 5
+    UNBOUND = 6
+
+
+@attrs.frozen
+class Change:
+    """One change of topology, with what it says of the thing that changed."""
+
+    kind: ChangeKind
+    table: Table
+
+    def encode(self) -> bytes:
+        """The table in octets; the kind goes beside it."""
+        return encode_table(self.table)
+
+    @classmethod
+    def decode(cls, kind: int, payload: bytes) -> Change:
+        return cls(ChangeKind(kind), decode_table(payload, 0)[0])
+
+
+def text_of(table: Table, key: str) -> str:
+    """Read a name that a change was given as text."""
+    value = table[key]
+    assert isinstance(value, bytes | str)
+    return value if isinstance(value, str) else value.decode("utf-8", "surrogateescape")
+
+
+class Definitions:
+    """The durable topology that a sequence of changes leads to.
+
+    Auto-delete plays no part: what went because of it was recorded as deleted.
+    """
+
+    def __init__(self) -> None:
+        self.exchanges: dict[tuple[str, str], Change] = {}
+        self.queues: dict[tuple[str, str], Change] = {}
+        self.bindings: dict[bytes, Change] = {}
+
+    def __iter__(self) -> Iterator[Change]:
+        """Changes that lead here from nothing, in an order in which they can be carried out."""
+        yield from self.exchanges.values()
+        yield from self.queues.values()
+        yield from self.bindings.values()
+
+    def apply(self, change: Change) -> None:
+        """Carry out one change; deleting what is not there changes nothing."""
+        kind, table = change.kind, change.table
+        if kind is ChangeKind.BOUND:
+            self.bindings[change.encode()] = change
+        elif kind is ChangeKind.UNBOUND:
+            self.bindings.pop(change.encode(), None)
+        else:
+            key = (text_of(table, "vhost"), text_of(table, "name"))
+            if kind is ChangeKind.EXCHANGE_DECLARED:
+                self.exchanges[key] = change
+            elif kind is ChangeKind.QUEUE_DECLARED:
+                self.queues[key] = change
+            elif kind is ChangeKind.EXCHANGE_DELETED:
+                self.exchanges.pop(key, None)
+                self._unbind(key, is_queue=False)
+            else:
+                self.queues.pop(key, None)
+                self._unbind(key, is_queue=True)
+
+    def _unbind(self, key: tuple[str, str], *, is_queue: bool) -> None:
+        vhost, name = key
+        for encoded, change in list(self.bindings.items()):
+            table = change.table
+            is_destination = table["to_queue"] is is_queue and text_of(table, "destination") == name
+            is_source = not is_queue and text_of(table, "source") == name
+            if text_of(table, "vhost") == vhost and (is_destination or is_source):
+                del self.bindings[encoded]
+
+
+def encode_snapshot(next_queue_id: int, crashed_before: int, changes: Iterable[Change]) -> bytes:
+    """Put the whole topology, and what else is to be known after a restart, into octets."""
+    parts = [_SNAPSHOT_HEAD.pack(next_queue_id, crashed_before)]
+    for change in changes:
+        payload = change.encode()
+        parts.append(_CHANGE_HEAD.pack(change.kind, len(payload)))
+        parts.append(payload)
+    return b"".join(parts)
+
+
+def decode_snapshot(data: bytes) -> tuple[int, int, list[Change]]:
+    """Take a snapshot apart: next queue id, first segment after the last crash, changes."""
+    next_queue_id, crashed_before = _SNAPSHOT_HEAD.unpack_from(data)
+    offset = _SNAPSHOT_HEAD.size
+    changes = []
+    while offset < len(data):
+        kind, octets = _CHANGE_HEAD.unpack_from(data, offset)
+        offset += _CHANGE_HEAD.size
+        changes.append(Change.decode(kind, data[offset : offset + octets]))
+        offset += octets
+    return next_queue_id, crashed_before, changes

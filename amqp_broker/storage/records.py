@@ -1,0 +1,235 @@
+"""Records: the octets of everything the journal says. Knows no files; `docs/journal-format.md` is its picture.
+
+A record is `crc u32 | length u32 | number u64 | type u8 | payload`, big-endian. The CRC-32C covers all that
+follows it and starts from its segment's seed, so that a record is valid in its own segment only: neither a stale
+block of another file nor a message body that contains a journal can pass for one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from struct import Struct
+from typing import Final, NamedTuple
+
+from google_crc32c import extend
+
+PUBLISH: Final = 0x50  # "P"
+MOVED: Final = 0x56  # "V": as PUBLISH, a copy made by rewriting
+REMOVE: Final = 0x52  # "R"
+MARK: Final = 0x4D  # "M"
+TOPOLOGY: Final = 0x54  # "T"
+SYNCED: Final = 0x53  # "S"
+TYPES: Final = bytes(sorted((PUBLISH, MOVED, REMOVE, MARK, TOPOLOGY, SYNCED)))
+
+REDELIVERED: Final = 0x01
+"""Reference flag: the message may have been delivered before."""
+TRANSIENT: Final = 0x80
+"""Reference flag: only paged out, gone after a restart."""
+
+CRC: Final = Struct(">I")
+HEAD: Final = Struct(">IIQB")  # crc, octets of payload, record number, type
+HEAD_OCTETS: Final = HEAD.size
+
+PUBLISH_HEAD: Final = Struct(">IIQBIIIII")  # HEAD, first ordinal, references, origin, octets of address, of header
+PUBLISH_HEAD_OCTETS: Final = PUBLISH_HEAD.size
+REFERENCE: Final = Struct(">QQQB")  # queue id, position, expires at (ms since 1970, 0: never), flags
+REFERENCE_OCTETS: Final = REFERENCE.size
+PUBLISH_TO_ONE: Final = Struct(">IIQBIIIIIQQQB")  # PUBLISH_HEAD and the first reference
+
+_UNSUMMED_PUBLISH = Struct(">IQBIIIII")
+_UNSUMMED_PUBLISH_TO_ONE = Struct(">IQBIIIIIQQQB")
+_UNSUMMED_HEAD = Struct(">IQB")
+_RANGE = Struct(">III")  # segment, first ordinal, count
+_MARK = Struct(">IIIB")  # segment, ordinal, delivery count, flags
+_NUMBER = Struct(">Q")
+
+_PACKED_LOCATION = Struct(">IIII")
+
+Reference = tuple[int, int, int, int]
+"""queue_id, position, expires_at_ms (0: never), flags."""
+
+
+class Location(NamedTuple):
+    """Where a reference and its message are: 16 octets packed.
+
+    Attributes:
+        segment: number of the segment.
+        ordinal: number of the reference within the segment.
+        offset: where the record begins.
+        length: octets of the whole record.
+    """
+
+    segment: int
+    ordinal: int
+    offset: int
+    length: int
+
+    def reference(self, index: int) -> Location:
+        """From the location of a record's first reference to that of another one."""
+        return Location(self.segment, self.ordinal + index, self.offset, self.length)
+
+    def pack(self) -> bytes:
+        return _PACKED_LOCATION.pack(*self)
+
+    @classmethod
+    def unpack(cls, data: bytes, offset: int = 0) -> Location:
+        return cls(*_PACKED_LOCATION.unpack_from(data, offset))
+
+
+LOCATION_OCTETS: Final = _PACKED_LOCATION.size
+
+
+class StoredMessage:
+    """A message as it was appended."""
+
+    __slots__ = ("address", "body", "header")
+
+    def __init__(self, address: bytes, header: bytes, body: bytes) -> None:
+        self.address = address
+        self.header = header
+        self.body = body
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, StoredMessage):
+            return NotImplemented
+        return (self.address, self.header, self.body) == (other.address, other.header, other.body)
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+def encode_publish(
+    seed: int,
+    number: int,
+    first_ordinal: int,
+    origin: int,
+    references: Sequence[Reference],
+    address: bytes,
+    header: bytes,
+    body: bytes,
+) -> bytes:
+    """Encode one message and what refers to it.
+
+    Args:
+        seed: the segment's CRC seed.
+        number: the record's number.
+        first_ordinal: ordinal of the first reference within the segment.
+        origin: segment the message was moved from by rewriting, 0 for a new one.
+        references: in the order of their ordinals.
+        address: exchange and routing keys, the broker's business.
+        header: content header, the broker's business.
+        body: the message.
+    """
+    count = len(references)
+    kind = MOVED if origin else PUBLISH
+    length = 20 + REFERENCE_OCTETS * count + len(address) + len(header) + len(body)
+    if count == 1:
+        head = _UNSUMMED_PUBLISH_TO_ONE.pack(
+            length, number, kind, first_ordinal, 1, origin, len(address), len(header), *references[0]
+        )
+    else:
+        head = _UNSUMMED_PUBLISH.pack(
+            length, number, kind, first_ordinal, count, origin, len(address), len(header)
+        ) + b"".join([REFERENCE.pack(*reference) for reference in references])
+    summed = b"".join((head, address, header, body))
+    return CRC.pack(extend(seed, summed)) + summed
+
+
+def encode(seed: int, number: int, kind: int, payload: bytes) -> bytes:
+    """Encode a record whose payload is ready."""
+    summed = _UNSUMMED_HEAD.pack(len(payload), number, kind) + payload
+    return CRC.pack(extend(seed, summed)) + summed
+
+
+def is_valid(seed: int, record: bytes) -> bool:
+    """Tell whether octets are one whole record of the segment with this seed."""
+    if len(record) < HEAD_OCTETS:
+        return False
+    crc, length, _, _ = HEAD.unpack_from(record)
+    return length == len(record) - HEAD_OCTETS and bool(crc == extend(seed, record[4:]))
+
+
+def decode_message(record: bytes, offset: int = 0) -> StoredMessage:
+    """Read the message of a valid PUBLISH or MOVED record that begins at `offset`."""
+    _, length, _, _, _, count, _, address_octets, header_octets = PUBLISH_HEAD.unpack_from(record, offset)
+    address = offset + PUBLISH_HEAD_OCTETS + REFERENCE_OCTETS * count
+    header = address + address_octets
+    body = header + header_octets
+    return StoredMessage(record[address:header], record[header:body], record[body : offset + HEAD_OCTETS + length])
+
+
+def decode_references(data: bytes, offset: int = 0) -> Iterator[Reference]:
+    """Read the references of a valid PUBLISH or MOVED record that begins at `offset`."""
+    count = PUBLISH_HEAD.unpack_from(data, offset)[5]
+    start = offset + PUBLISH_HEAD_OCTETS
+    return REFERENCE.iter_unpack(data[start : start + REFERENCE_OCTETS * count])
+
+
+def encode_ranges(removed: dict[int, list[int]]) -> bytes:
+    """Encode the payload of REMOVE: per segment, ordinals in any order, each once."""
+    payload = bytearray()
+    for segment, ordinals in removed.items():
+        ordinals.sort()
+        first = following = ordinals[0]
+        for ordinal in ordinals:
+            if ordinal != following:
+                payload += _RANGE.pack(segment, first, following - first)
+                first = ordinal
+            following = ordinal + 1
+        payload += _RANGE.pack(segment, first, following - first)
+    return bytes(payload)
+
+
+def decode_ranges(payload: bytes) -> Iterator[tuple[int, int, int]]:
+    """Yield segment, first ordinal and count."""
+    return _RANGE.iter_unpack(payload)
+
+
+def encode_marks(marks: dict[tuple[int, int], tuple[int, int]]) -> bytes:
+    """Encode the payload of MARK: (segment, ordinal) → (delivery count, flags)."""
+    return b"".join([_MARK.pack(*reference, *mark) for reference, mark in marks.items()])
+
+
+def decode_marks(payload: bytes) -> Iterator[tuple[int, int, int, int]]:
+    """Yield segment, ordinal, delivery count and flags."""
+    return _MARK.iter_unpack(payload)
+
+
+def encode_number(number: int) -> bytes:
+    """Encode the payload of SYNCED."""
+    return _NUMBER.pack(number)
+
+
+def decode_number(payload: bytes) -> int:
+    number: int = _NUMBER.unpack_from(payload)[0]
+    return number
+
+
+def find_record(data: bytes, start: int, seed: int, at_least: int, at_most: int) -> int:
+    """Look for the next valid record.
+
+    The upper five octets of its number are nearly known, and the type is one of six octets: so a regular
+    expression finds the few places worth a checksum.
+
+    Args:
+        data: octets of a segment.
+        start: where to begin to look.
+        seed: the segment's seed.
+        at_least: the lowest number the record may have.
+        at_most: the highest.
+
+    Returns:
+        Where the record begins, or -1.
+    """
+    high = range(at_least >> 24, (at_most >> 24) + 1)
+    upper = b"|".join(re.escape(value.to_bytes(5, "big")) for value in high) if len(high) < 16 else b"....."
+    candidate = re.compile(b"(?:" + upper + b")...[" + TYPES + b"]", re.DOTALL)
+    position = start + 8
+    while match := candidate.search(data, position):
+        begin = match.start() - 8
+        _, length, number, _ = HEAD.unpack_from(data, begin)
+        end = begin + HEAD_OCTETS + length
+        if at_least <= number <= at_most and end <= len(data) and is_valid(seed, data[begin:end]):
+            return begin
+        position = match.start() + 1
+    return -1

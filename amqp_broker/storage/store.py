@@ -1,0 +1,315 @@
+"""Queues and topology on the journal: what stands between a queue's entries and the records of a disk.
+
+Knows where every stored message of every queue is, so that what the journal moves can be found, and what
+a deleted queue leaves behind can be given up. Leaves threads to the committer and files to the journal.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final
+
+from amqp_broker.deaths import deaths_of
+from amqp_broker.message import Message
+from amqp_broker.storage.definitions import Change, Definitions, decode_snapshot, encode_snapshot
+from amqp_broker.storage.errors import DamagedRecord
+from amqp_broker.storage.journal import Journal
+from amqp_broker.storage.page import Page, Row
+from amqp_broker.storage.records import REDELIVERED, TRANSIENT, Location, Reference, StoredMessage
+from amqp_broker.storage.recovery import Recovery
+from amqp_codec import Table, Value, decode_table, encode_table, parse_content_header
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from amqp_broker.queues.entry import QueueEntry
+
+log = logging.getLogger(__name__)
+
+PAGE_ROWS: Final = 512
+"""Messages in a page that recovery makes."""
+
+READ_OCTETS: Final = 512 * 1024
+"""The most that is read from disk at once for one queue: a few milliseconds when nothing is cached."""
+
+
+class _Shelf:
+    """What is stored of one queue: entries that are in memory, by position, and pages."""
+
+    __slots__ = ("entries", "pages")
+
+    def __init__(self) -> None:
+        self.entries: dict[int, QueueEntry] = {}
+        self.pages: dict[Page, None] = {}
+
+
+class JournalStorage:
+    """The `Storage` that keeps its promises.
+
+    Attributes:
+        journal: where records go.
+        definitions: gives the durable topology, for a checkpoint; the broker sets it.
+    """
+
+    can_page = True
+
+    def __init__(self, journal: Journal, *, next_queue_id: int = 1, crashed_before: int = 0) -> None:
+        self.journal = journal
+        self.definitions: Callable[[], Iterable[Change]] = tuple
+        self.stored_count = 0
+        self._next_queue_id = next_queue_id
+        self._crashed_before = crashed_before
+        """What lies in segments before this one may have been delivered before a crash (rule 7.10)."""
+        self._shelves: dict[int, _Shelf] = {}
+        self._groups: list[tuple[Message, list[QueueEntry]]] = []
+        self._last_moved: Page | None = None
+        journal.on_moved = self._moved
+
+    def snapshot(self) -> bytes:
+        """What a checkpoint keeps beside the messages."""
+        return encode_snapshot(self._next_queue_id, self._crashed_before, self.definitions())
+
+    # Topology
+
+    def new_queue_id(self) -> int:
+        number = self._next_queue_id
+        self._next_queue_id += 1
+        return number
+
+    def changed(self, change: Change) -> None:
+        self.journal.append_topology(change.kind, change.encode())
+
+    def queue_deleted(self, queue_id: int) -> None:
+        """Give up all that is stored of a queue, whoever has it."""
+        shelf = self._shelves.pop(queue_id, None)
+        if shelf is None:
+            return
+        for entry in shelf.entries.values():
+            if entry.location is not None:
+                self.journal.remove(entry.location)
+                entry.location = None
+        for page in shelf.pages:
+            for location in page.locations:
+                self.journal.remove(location)
+
+    # Messages
+
+    def begin(self, message: Message) -> None:
+        self._groups.append((message, []))
+
+    def end(self) -> None:
+        message, entries = self._groups.pop()
+        if entries:
+            self._append(message, entries, 0)
+
+    def store(self, entry: QueueEntry) -> None:
+        self.stored_count += 1
+        message = entry.message
+        assert message is not None
+        if self._groups and self._groups[-1][0] is message:
+            self._groups[-1][1].append(entry)
+        else:
+            self._append(message, [entry], 0)
+
+    def forget(self, entry: QueueEntry, *, is_replaced: bool = False) -> None:
+        location = entry.location
+        if location is None:
+            for _, entries in self._groups:
+                if entry in entries:
+                    entries.remove(entry)
+            return
+        entry.location = None
+        self._shelf(entry.queue.id).entries.pop(entry.position, None)
+        self.journal.remove(location, is_replaced=is_replaced)
+
+    def returned(self, entry: QueueEntry) -> None:
+        if entry.location is not None:
+            self.journal.mark(entry.location, entry.delivery_count, REDELIVERED)
+
+    def when_durable(self, callback: Callable[[], None]) -> None:
+        self.journal.when_durable(callback)
+
+    @property
+    def is_behind(self) -> bool:
+        return self.journal.is_behind
+
+    # Paging
+
+    def page_out(self, entries: Sequence[QueueEntry]) -> Page:
+        shelf = self._shelf(entries[0].queue.id)
+        rows = []
+        for entry in entries:
+            location = self._location_of(entry)
+            if entry.redelivered:
+                self._mark_redelivered(location, entry.delivery_count)
+            rows.append(Row(entry.position, location, entry.octets, entry.expires_at, entry.redelivered))
+            del shelf.entries[entry.position]
+        page = Page(rows)
+        shelf.pages[page] = None
+        return page
+
+    def page_in(self, page: Page, make_entry: Callable[[int], QueueEntry]) -> list[QueueEntry]:
+        entries = []
+        for row in page:
+            entry = make_entry(row.position)
+            entry.location = row.location
+            entry.octets = row.octets
+            entry.expires_at = row.expires_at
+            entry.redelivered = row.redelivered
+            entries.append(entry)
+        shelf = self._shelf(entries[0].queue.id)
+        del shelf.pages[page]
+        shelf.entries.update((entry.position, entry) for entry in entries)
+        return entries
+
+    def unload(self, entry: QueueEntry) -> None:
+        self._location_of(entry)
+        entry.message = None
+
+    def load(self, entries: Sequence[QueueEntry]) -> int:
+        locations = [entry.location for entry in entries if entry.location is not None]
+        assert len(locations) == len(entries)
+        try:
+            stored = self.journal.read_many(locations, READ_OCTETS)
+        except (DamagedRecord, OSError) as error:
+            log.error("a message of queue %r can't be read: %s", entries[0].queue.name, error)
+            return 1
+        for entry, octets in zip(entries, stored, strict=False):
+            entry.message = _message_from(octets)
+        return len(stored)
+
+    # Stop and start
+
+    def prepare_stop(self) -> None:
+        """Nothing more will happen to the queues: note who was redelivered (rule 7.9)."""
+        for shelf in self._shelves.values():
+            for entry in shelf.entries.values():
+                if entry.redelivered and entry.location is not None:
+                    self._mark_redelivered(entry.location, entry.delivery_count)
+
+    def restore(self, queue_id: int, rows: Sequence[Row]) -> list[Page]:
+        """Take over what recovery found of a queue; gives it as pages, which are the queue's from now on."""
+        shelf = self._shelf(queue_id)
+        pages = [Page(rows[start : start + PAGE_ROWS]) for start in range(0, len(rows), PAGE_ROWS)]
+        shelf.pages.update(dict.fromkeys(pages))
+        return pages
+
+    # Helpers
+
+    def _append(self, message: Message, entries: list[QueueEntry], flags: int) -> None:
+        references: list[Reference] = [
+            (entry.queue.id, entry.position, int(entry.expires_at * 1000), flags) for entry in entries
+        ]
+        location = self.journal.append_publish(_stored_address(message), message.header.raw, message.body, references)
+        for index, entry in enumerate(entries):
+            entry.location = location.reference(index)
+            self._shelf(entry.queue.id).entries[entry.position] = entry
+
+    def _location_of(self, entry: QueueEntry) -> Location:
+        """Where an entry is; a transient message is stored now, until the next start (rule 7.3)."""
+        if entry.location is None:
+            assert entry.message is not None
+            self._append(entry.message, [entry], TRANSIENT)
+            assert entry.location is not None
+        return entry.location
+
+    def _shelf(self, queue_id: int) -> _Shelf:
+        shelf = self._shelves.get(queue_id)
+        if shelf is None:
+            shelf = self._shelves[queue_id] = _Shelf()
+        return shelf
+
+    def _mark_redelivered(self, location: Location, delivery_count: int) -> None:
+        if location.segment >= self._crashed_before:
+            self.journal.mark(location, delivery_count, REDELIVERED)
+
+    def _moved(self, queue_id: int, position: int, location: Location) -> None:
+        """The journal has moved a message to another segment."""
+        shelf = self._shelf(queue_id)
+        entry = shelf.entries.get(position)
+        if entry is not None:
+            old, entry.location = entry.location, location
+        else:
+            page = self._page_of(shelf, position)
+            if page is None:
+                self.journal.remove(location)
+                return
+            old = page.location_of(position)
+            page.relocate(position, location)
+        if old is not None and old.segment < self._crashed_before:
+            self.journal.mark(location, 0, REDELIVERED)
+
+    def _page_of(self, shelf: _Shelf, position: int) -> Page | None:
+        """Find a page; messages are moved in the order they were stored, so mostly it is the last one found."""
+        last = self._last_moved
+        if last is not None and last in shelf.pages and last.location_of(position) is not None:
+            return last
+        for page in shelf.pages:
+            if page.location_of(position) is not None:
+                self._last_moved = page
+                return page
+        return None
+
+
+def read_topology(recovery: Recovery) -> tuple[Definitions, int, int]:
+    """Add up what recovery found of topology.
+
+    Returns:
+        The definitions, the next queue id, and the first segment after the last crash.
+    """
+    definitions = Definitions()
+    next_queue_id, crashed_before = 1, 0
+    changes: list[Change] = []
+    if recovery.snapshot is not None:
+        next_queue_id, crashed_before, changes = decode_snapshot(recovery.snapshot)
+    changes += (Change.decode(kind, payload) for kind, payload in recovery.topology)
+    for change in changes:
+        definitions.apply(change)
+        queue_id = change.table.get("id", 0)
+        assert isinstance(queue_id, int)
+        next_queue_id = max(next_queue_id, queue_id + 1)
+    return definitions, next_queue_id, crashed_before
+
+
+def read_queues(recovery: Recovery, crashed_before: int) -> dict[int, list[Row]]:
+    """Sort what recovery found of messages by queue and position."""
+    rows_of: dict[int, list[Row]] = {}
+    for reference in recovery.messages():
+        redelivered = bool(reference.flags & REDELIVERED) or reference.location.segment < crashed_before
+        rows_of.setdefault(reference.queue_id, []).append(
+            Row(
+                reference.position,
+                reference.location,
+                reference.body_octets,
+                reference.expires_at_ms / 1000,
+                redelivered,
+            )
+        )
+    for rows in rows_of.values():
+        rows.sort()
+    return rows_of
+
+
+def _stored_address(message: Message) -> bytes:
+    """The address, and behind it what else is not in header and body: keys of BCC, and that it has died before."""
+    if not message.extra_keys and not message.deaths:
+        return message.address
+    keys: list[Value] = [key.encode("utf-8", "surrogateescape") for key in message.extra_keys]
+    more: Table = {"keys": keys, "dead": bool(message.deaths)}
+    return message.address + encode_table(more)
+
+
+def _message_from(stored: StoredMessage) -> Message:
+    """Make the message that was stored."""
+    octets = bytes(stored.address)
+    end = 1 + octets[0]
+    end += 1 + octets[end]
+    message = Message(octets[:end], parse_content_header(bytes(stored.header)), bytes(stored.body))
+    if end < len(octets):
+        more, _ = decode_table(octets, end)
+        keys = more["keys"]
+        assert isinstance(keys, list)
+        message.extra_keys = tuple(key.decode("utf-8", "surrogateescape") for key in keys if isinstance(key, bytes))
+        if more["dead"]:
+            message.deaths = deaths_of(message.header.properties.headers or {})
+    return message

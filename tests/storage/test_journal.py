@@ -1,0 +1,361 @@
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+from random import Random
+
+import attrs
+import pytest
+
+from amqp_broker.storage.batch import CheckpointBatch, DataBatch
+from amqp_broker.storage.disk import OsDisk
+from amqp_broker.storage.records import REDELIVERED, TRANSIENT, Location
+from amqp_broker.storage.rewriting import Rewriter
+from tests.storage.harness import DIRECTORY, SMALL, Harness
+from tests.storage.simulated_disk import SimulatedDisk
+
+
+@pytest.fixture
+def disk() -> SimulatedDisk:
+    return SimulatedDisk(Random(1))
+
+
+@pytest.fixture
+def harness(disk: SimulatedDisk) -> Harness:
+    harness = Harness(disk)
+    harness.drain()
+    return harness
+
+
+def refuse(disk: SimulatedDisk, *calls: str, code: int = errno.EIO) -> None:
+    disk.fault = lambda call, _path: OSError(code, "refused") if call in calls else None
+
+
+def allow(disk: SimulatedDisk) -> None:
+    disk.fault = lambda _call, _path: None
+
+
+def test_what_is_stored_is_read_before_and_after_it_is_written(harness: Harness) -> None:
+    harness.publish(1, b"one", queues=(1, 2))
+    assert harness.read(1, queue=2).body == b"one"
+    harness.drain()
+    assert not harness.journal._active.unwritten
+    stored = harness.read(1)
+    assert (stored.address, stored.header, stored.body) == (b"address", b"header", b"one")
+
+
+def test_callback_at_once_when_nothing_is_pending(harness: Harness) -> None:
+    calls: list[int] = []
+    harness.journal.when_durable(lambda: calls.append(1))
+    assert calls == [1]
+
+
+@pytest.mark.rule("7.4")
+def test_callbacks_come_in_order_and_only_after_the_fsync(harness: Harness, disk: SimulatedDisk) -> None:
+    calls: list[int] = []
+    for position in range(3):
+        harness.publish(position)
+        harness.journal.when_durable(lambda position=position: calls.append(position))  # type: ignore[misc]
+    synced: list[str] = []
+    disk.fault = lambda call, _path: synced.append(call) if call == "fsync" else None  # type: ignore[func-returns-value]
+    batch = harness.journal.take_batch()
+    assert isinstance(batch, DataBatch)
+    assert calls == []
+    batch.execute(disk)
+    assert synced
+    assert calls == []
+    harness.journal.batch_done(batch, None)
+    assert calls == [0, 1, 2]
+
+
+def test_one_batch_gathers_while_another_is_under_way(harness: Harness) -> None:
+    calls: list[int] = []
+    harness.publish(1)
+    batch = harness.journal.take_batch()
+    assert batch
+    harness.publish(2)
+    harness.journal.when_durable(lambda: calls.append(2))
+    assert harness.journal.take_batch() is None
+    harness.execute(batch)
+    assert calls == []
+    harness.run_one()
+    assert calls == [2]
+
+
+@pytest.mark.rule("7.6")
+def test_removals_wait_and_cost_no_fsync(harness: Harness, disk: SimulatedDisk) -> None:
+    harness.publish(1)
+    harness.publish(2)
+    harness.run_one()
+    harness.remove(1)
+    assert harness.journal.take_batch() is None
+    assert harness.journal.idle_s() == pytest.approx(SMALL.lazy_delay_s)
+    harness.clock.now += SMALL.lazy_delay_s
+    batch = harness.journal.take_batch()
+    assert isinstance(batch, DataBatch)
+    assert not batch.is_synced
+    harness.execute(batch)
+    assert {item.position for item in Harness(disk.copy()).found} == {2}
+
+
+@pytest.mark.rule("7.6")
+@pytest.mark.rule("7.9")
+def test_clean_stop_keeps_removals_and_marks(harness: Harness, disk: SimulatedDisk) -> None:
+    for position in (1, 2, 3):
+        harness.publish(position)
+    harness.remove(1)
+    harness.journal.mark(harness.live[1, 2], 3)
+    harness.finish()
+    again = Harness(disk.crash())
+    assert again.recovery.was_clean
+    assert [(item.position, item.delivery_count, item.flags) for item in again.found] == [
+        (2, 3, REDELIVERED),
+        (3, 0, 0),
+    ]
+
+
+@pytest.mark.rule("7.1")
+@pytest.mark.rule("7.5")
+def test_topology_is_there_after_a_crash_and_after_a_checkpoint(harness: Harness, disk: SimulatedDisk) -> None:
+    calls: list[int] = []
+    harness.declare(b"a")
+    harness.journal.when_durable(lambda: calls.append(1))
+    harness.run_one()
+    assert calls == [1]
+    again = Harness(disk.crash())
+    assert again.topology == [b"", b"a"][1:]
+    again.declare(b"b")
+    again.finish()
+    assert b"".join(Harness(again.disk).topology) == b"ab"
+
+
+@pytest.mark.rule("7.3")
+def test_transient_messages_are_gone_after_a_restart(harness: Harness, disk: SimulatedDisk) -> None:
+    harness.publish(1, flags=TRANSIENT)
+    harness.publish(2)
+    harness.drain()
+    assert harness.read(1).body == b"body"
+    harness.finish()
+    assert [item.position for item in Harness(disk).found] == [2]
+
+
+@pytest.mark.rule("7.7")
+def test_order_and_expiry_survive(harness: Harness, disk: SimulatedDisk) -> None:
+    for position in range(50):
+        harness.journal.append_publish(b"", b"", bytes(100), [(1, position, 1_800_000_000_000 + position, 0)])
+    harness.drain()
+    found = Harness(disk.crash()).found
+    assert [item.position for item in found] == list(range(50))
+    assert [item.expires_at_ms - item.position for item in found] == [1_800_000_000_000] * 50
+    assert {item.body_octets for item in found} == {100}
+
+
+def test_empty_segments_are_deleted(harness: Harness, disk: SimulatedDisk) -> None:
+    for position in range(200):
+        harness.publish(position, bytes(200))
+        harness.drain(0.2)
+        harness.remove(position)
+    harness.drain()
+    assert len(disk.names(f"{DIRECTORY}/segments")) <= 3
+
+
+def test_an_old_message_does_not_keep_the_segments_after_it(harness: Harness, disk: SimulatedDisk) -> None:
+    harness.publish(0)
+    for position in range(1, 100):
+        harness.publish(position, bytes(200))
+        harness.drain(0.2)
+        harness.remove(position)
+    harness.drain()
+    names = disk.names(f"{DIRECTORY}/segments")
+    assert names[0] == "0000000000000001.seg"
+    assert len(names) <= 4
+
+
+def test_sparse_segments_are_rewritten(harness: Harness, disk: SimulatedDisk) -> None:
+    for position in range(200):
+        harness.publish(position, bytes(200))
+    harness.drain()
+    harness.journal.mark(harness.live[1, 0], 2)
+    for position in range(200):
+        if position % 10:
+            harness.remove(position)
+    harness.drain()
+    before = harness.journal.disk_octets
+    rewriter = Rewriter(harness.journal)
+    while loaded := rewriter.choose():
+        loaded.execute(disk)
+        rewriter.begin(loaded)
+        while rewriter.is_loaded:
+            rewriter.step(300)
+            harness.drain()
+    assert harness.journal.disk_octets < before / 3
+    kept = list(range(0, 200, 10))
+    assert all(harness.read(position).body == bytes(200) for position in kept)
+    again = Harness(disk.crash())
+    assert sorted(item.position for item in again.found) == kept
+    assert {item.position: item.delivery_count for item in again.found}[0] == 2
+
+
+def test_read_many_reads_in_order_and_stops_at_the_limit(harness: Harness) -> None:
+    for position in range(40):
+        harness.publish(position, bytes((position,)) * 100)
+        if position == 30:
+            harness.drain()
+    locations = [harness.live[1, position] for position in range(40)]
+    assert [message.body[0] for message in harness.journal.read_many(locations)] == list(range(40))
+    few = harness.journal.read_many(locations[5:], max_octets=1000)
+    assert 1 < len(few) < 10
+    assert few[0].body[0] == 5
+    assert len(harness.journal.read_many(locations[:1], max_octets=1)) == 1
+
+
+def test_location_packs_into_sixteen_octets() -> None:
+    location = Location(1, 2, 3, 4)
+    assert len(location.pack()) == 16
+    assert Location.unpack(location.pack()) == location
+
+
+@pytest.mark.rule("7.4")
+@pytest.mark.parametrize("call", ["pwrite", "fsync", "create", "fsync_directory"])
+def test_refused_batch_stalls_and_goes_on_in_another_file(harness: Harness, disk: SimulatedDisk, call: str) -> None:
+    harness.publish(1)
+    harness.run_one()
+    calls: list[int] = []
+    stalls: list[OSError | None] = []
+    harness.journal.on_stalled = stalls.append
+    while harness.journal._active.number < 2:  # so that a file has to be made
+        harness.publish(2, bytes(300))
+    harness.journal.when_durable(lambda: calls.append(2))
+    refuse(disk, call)
+    harness.drain()
+    assert harness.journal.stalled
+    assert calls == []
+    assert harness.journal.take_batch() is None
+    assert harness.read(1).body == b"body"
+    assert harness.read(2).body == bytes(300)
+    allow(disk)
+    synced: list[str] = []
+    disk.fault = lambda call, path: synced.append(path) if call == "fsync" else None  # type: ignore[func-returns-value]
+    harness.journal.retry()
+    harness.drain()
+    assert harness.journal.stalled is None
+    assert len(stalls) == 2
+    assert stalls[1] is None
+    assert calls == [2]
+    failed = {part.path for segment in harness.journal.segments.values() for part in segment.parts if part.has_failed}
+    assert failed
+    assert not failed & set(synced)
+    again = Harness(disk.crash())
+    assert {item.position for item in again.found} == {1, 2}
+    assert not again.recovery.damage
+
+
+@pytest.mark.rule("7.4")
+def test_failed_fsync_is_never_believed_later(harness: Harness, disk: SimulatedDisk) -> None:
+    harness.publish(1, bytes(1000))
+    refuse(disk, "fsync")
+    harness.drain()
+    allow(disk)
+    harness.journal.retry()
+    calls: list[int] = []
+    harness.journal.when_durable(lambda: calls.append(1))
+    harness.drain()
+    assert calls == [1]
+    assert [item.content.body for item in Harness(disk.crash()).found if item.content] == [bytes(1000)]
+
+
+def test_full_disk_frees_itself_when_messages_go(disk: SimulatedDisk) -> None:
+    harness = Harness(disk, attrs.evolve(SMALL, reserve_octets=4000))
+    harness.drain()
+    disk.capacity = 30_000
+    position = 0
+    while not harness.journal.stalled:
+        position += 1
+        harness.publish(position, bytes(500))
+        harness.drain(0.01)
+    disk.capacity -= disk.free_octets("")  # somebody else took the rest
+    for key in sorted(harness.live)[:-3]:
+        harness.journal.remove(harness.live.pop(key))
+    for _ in range(3):
+        harness.journal.retry()
+        harness.drain(5)
+    assert harness.journal.stalled is None
+    assert {(item.queue_id, item.position) for item in Harness(disk.crash()).found} == set(harness.live)
+
+
+def test_checkpoint_that_fails_deletes_nothing(harness: Harness, disk: SimulatedDisk) -> None:
+    for position in range(30):
+        harness.publish(position, bytes(200))
+    harness.drain()
+    for position in range(30):
+        harness.remove(position)
+    before = disk.names(f"{DIRECTORY}/segments")
+    refuse(disk, "rename")
+    harness.drain()
+    assert set(before) <= set(disk.names(f"{DIRECTORY}/segments"))
+    assert harness.journal.stalled is None
+    allow(disk)
+    harness.drain()
+    assert len(disk.names(f"{DIRECTORY}/segments")) < 3
+
+
+def test_is_behind_while_much_is_unwritten(disk: SimulatedDisk) -> None:
+    harness = Harness(disk, attrs.evolve(SMALL, behind_octets=1000))
+    harness.publish(1, bytes(2000))
+    assert harness.journal.is_behind
+    harness.drain()
+    assert not harness.journal.is_behind
+
+
+@pytest.mark.parametrize("sync", ["interval", "never"])
+def test_other_modes_call_back_after_the_write(disk: SimulatedDisk, sync: str) -> None:
+    harness = Harness(disk, attrs.evolve(SMALL, sync=sync))
+    harness.publish(0)
+    harness.drain(0)
+    calls: list[int] = []
+    harness.publish(1)
+    harness.journal.when_durable(lambda: calls.append(1))
+    batch = harness.journal.take_batch()
+    while isinstance(batch, CheckpointBatch):
+        harness.execute(batch)
+        batch = harness.journal.take_batch()
+    assert isinstance(batch, DataBatch)
+    assert not batch.is_synced
+    harness.execute(batch)
+    assert calls == [1]
+    harness.clock.now += 2
+    later = harness.journal.take_batch()
+    assert (isinstance(later, DataBatch) and later.is_synced) == (sync == "interval")
+
+
+def test_replaced_message_stays_until_its_successor_is_safe(harness: Harness, disk: SimulatedDisk) -> None:
+    harness.publish(1)
+    harness.drain()
+    old = harness.live.pop((1, 1))
+    harness.publish(2, queues=(9,))
+    harness.journal.remove(old, is_replaced=True)
+    assert harness.journal.segments[old.segment].is_live(old.ordinal)
+    harness.drain()
+    assert not harness.journal.segments[old.segment].is_live(old.ordinal)
+
+
+def test_removing_twice_does_nothing(harness: Harness) -> None:
+    location = harness.publish(1)
+    harness.journal.remove(location)
+    harness.journal.remove(location)
+    assert harness.journal.live_octets == 0
+
+
+def test_on_a_real_disk(tmp_path: Path) -> None:
+    harness = Harness(OsDisk(), directory=str(tmp_path))
+    for position in range(100):
+        harness.publish(position, bytes(300))
+    harness.drain()
+    for position in range(60):
+        harness.remove(position)
+    harness.drain()
+    assert harness.read(99).body == bytes(300)
+    harness.finish()
+    again = Harness(OsDisk(), directory=str(tmp_path))
+    assert again.recovery.was_clean
+    assert [item.position for item in again.found] == list(range(60, 100))
