@@ -5,12 +5,14 @@ Knows connections only as something that can be blocked and closed; the session 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
 from amqp_broker.auth.users import Users
 from amqp_broker.config import Config
+from amqp_broker.storage.definitions import Change, text_of
 from amqp_broker.storage.interface import MemoryStorage, Storage
+from amqp_broker.storage.page import Row
 from amqp_broker.timers import Timers, steady_wall_clock
 from amqp_broker.vhost import Vhost
 
@@ -51,6 +53,28 @@ class Broker:
         self.vhosts = {"/": Vhost("/", self.config, self.timers, self.storage)}
         self.clients: dict[Client, None] = {}
         self.alarms: dict[str, None] = {}
+
+    def definitions(self) -> Iterator[Change]:
+        """The durable topology of all vhosts."""
+        for vhost in self.vhosts.values():
+            yield from vhost.definitions()
+
+    def restore(self, definitions: Iterable[Change], rows_of: dict[int, list[Row]]) -> set[int]:
+        """Make what a restart has left: first all topology, then the messages (chapter 7).
+
+        Args:
+            definitions: as `definitions` gave them.
+            rows_of: messages by queue id, in the order of positions.
+
+        Returns:
+            The ids of the queues that are there.
+        """
+        restored = [self.vhosts[text_of(change.table, "vhost")].restore(change) for change in definitions]
+        queues = [queue for queue in restored if queue is not None]
+        for queue in queues:
+            if queue.id in rows_of:
+                queue.restore(rows_of[queue.id])
+        return {queue.id for queue in queues}
 
     @property
     def open_connections(self) -> int:

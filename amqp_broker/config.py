@@ -4,6 +4,7 @@ Units stand in the names: `_s` seconds, `_octets` octets. Every limit has a defa
 """
 
 from pathlib import Path
+from typing import Literal
 
 import attrs
 
@@ -19,6 +20,8 @@ class Config:
     port: int = 5672
     data_dir: Path | None = None
     """Where durable state is kept; None keeps everything in memory."""
+    sync: Literal["always", "interval", "never"] = "always"
+    """When a confirm may leave: after an fsync, or after the write with an fsync every second or none at all."""
 
     product: str = "RabbitMQ"
     """Clients branch on it (rule 1.16)."""

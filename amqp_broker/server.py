@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
+from pathlib import Path
 
 import psutil
 import trio
@@ -10,6 +12,10 @@ import trio
 from amqp_broker.broker import Broker
 from amqp_broker.config import Config
 from amqp_broker.net.listener import accept_clients, open_listeners
+from amqp_broker.storage.committer import Committer
+from amqp_broker.storage.journal import JournalSettings
+from amqp_broker.storage.lock import DirectoryLock
+from amqp_broker.storage.opening import open_journal
 from amqp_broker.timers import Timers
 
 log = logging.getLogger(__name__)
@@ -20,6 +26,13 @@ MEMORY_LOOK_S = 0.25
 class Server:
     """A broker that listens.
 
+    Made with a data directory it takes over what is in there, which can take a while.
+
+    Raises:
+        DataDirInUse: another broker has the directory.
+        UnknownFormat: a later version wrote it.
+        OSError: it can't be read or written.
+
     Attributes:
         urls: where clients find it, AMQP first; known once `run` has reported that it is started.
         stopped: set when `run` has ended in order.
@@ -27,7 +40,8 @@ class Server:
 
     def __init__(self, config: Config) -> None:
         self.config = config
-        self.broker = Broker(config)
+        self._data = None if config.data_dir is None else _DataDirectory(config.data_dir, config)
+        self.broker = Broker(config) if self._data is None else self._data.make_broker()
         self.urls: list[str] = []
         self.stopped = trio.Event()
         self._stopping = trio.Event()
@@ -50,6 +64,8 @@ class Server:
         self.urls = [f"amqp://{_shown_host(self.config.host)}:{listeners[0].socket.getsockname()[1]}"]
         async with trio.open_nursery() as background:
             background.start_soon(run_timers, self.broker.timers)
+            if self._data is not None:
+                background.start_soon(self._data.committer.run)
             background.start_soon(_watch_memory, self.broker)
             async with trio.open_nursery() as clients:
                 async with trio.open_nursery() as accepting:
@@ -62,9 +78,50 @@ class Server:
                 log.info("stopping: %d connections to close", len(self.broker.clients))
                 clients.cancel_scope.deadline = trio.current_time() + self.config.shutdown_timeout_s
                 self.broker.shut_down()
+            background.cancel_scope.deadline = trio.current_time() + self.config.shutdown_timeout_s
+            if self._data is not None:
+                await self._data.close()
             background.cancel_scope.cancel()
         log.info("stopped")
         self.stopped.set()
+
+
+class _DataDirectory:
+    """The journal in a data directory, and the task that writes it."""
+
+    def __init__(self, path: Path, config: Config) -> None:
+        self._lock = DirectoryLock(str(path))
+        self._config = config
+        self._opened = open_journal(str(path), JournalSettings(sync=config.sync))
+        self.committer = Committer(self._opened.storage.journal)
+
+    def make_broker(self) -> Broker:
+        """Make the broker that was here before."""
+        opened = self._opened
+        broker = Broker(self._config, storage=opened.storage)
+        opened.storage.definitions = broker.definitions
+        opened.storage.journal.on_stalled = partial(_disk_alarm, broker)
+        there = broker.restore(opened.definitions, opened.queues)
+        for queue_id in opened.queues.keys() - there:
+            opened.forget_queue(queue_id)
+        opened.queues.clear()
+        return broker
+
+    async def close(self) -> None:
+        """Write what there is and a clean checkpoint; cancelled, it is as safe as after a crash."""
+        self._opened.storage.prepare_stop()
+        self.committer.stop()
+        await self.committer.finished.wait()
+        self._lock.release()
+
+
+def _disk_alarm(broker: Broker, error: OSError | None) -> None:
+    """Stop publishers while the journal can't be written, let them go on when it can (rule 1.34)."""
+    if error is not None:
+        log.error("the journal can't be written: %s; publishers wait, free space or mend the disk", error)
+    else:
+        log.warning("the journal can be written again")
+    broker.set_alarm("disk", error is not None)
 
 
 async def run_timers(timers: Timers) -> None:

@@ -7,7 +7,7 @@ through here, and so does every message, published or dead-lettered. Source: cha
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final, Protocol, cast
 
 from amqp_broker.config import Config
@@ -42,9 +42,10 @@ from amqp_broker.routing.exchange import (
     route,
 )
 from amqp_broker.routing.types import EXCHANGE_TYPES
+from amqp_broker.storage.definitions import Change, ChangeKind, text_of
 from amqp_broker.storage.interface import Storage
 from amqp_broker.timers import Timers
-from amqp_codec import ByteArray, Table, decode_address, encode_address, field_type_name
+from amqp_codec import ByteArray, Int64, Table, decode_address, encode_address, field_type_name
 
 PREDECLARED: Final = {
     "amq.direct": "direct",
@@ -109,6 +110,50 @@ class Vhost:
         for exchange_name, exchange_type in PREDECLARED.items():
             self._add_exchange(Exchange(exchange_name, exchange_type, durable=True))
         self._add_exchange(Exchange(TRACE_EXCHANGE, "topic", durable=True, internal=True))
+
+    # What survives a restart
+
+    def definitions(self) -> Iterator[Change]:
+        """The durable topology, as changes that lead to it (rule 7.1)."""
+        durable = [exchange for exchange in self.exchanges.values() if exchange.durable]
+        yield from (self._exchange_declared(exchange) for exchange in durable if not _is_predeclared(exchange.name))
+        yield from (self._queue_declared(queue) for queue in self.queues.values() if queue.durable)
+        for exchange in durable:
+            for binding in exchange.bindings.values():
+                if _is_durable(binding.destination):
+                    yield self._binding_change(ChangeKind.BOUND, binding)
+
+    def restore(self, change: Change) -> Queue | None:
+        """Carry out what `definitions` gave; gives the queue if it was one."""
+        table = change.table
+        arguments = table["arguments"]
+        assert isinstance(arguments, dict)
+        if change.kind is ChangeKind.EXCHANGE_DECLARED:
+            exchange = Exchange(
+                text_of(table, "name"),
+                text_of(table, "type"),
+                durable=True,
+                auto_delete=table["auto_delete"] is True,
+                internal=table["internal"] is True,
+                arguments=arguments,
+            )
+            self.exchanges[exchange.name] = exchange
+        elif change.kind is ChangeKind.QUEUE_DECLARED:
+            queue_id = table["id"]
+            assert isinstance(queue_id, int)
+            return self._make_queue(
+                text_of(table, "name"),
+                queue_id=int(queue_id),
+                durable=True,
+                exclusive_owner=None,
+                auto_delete=table["auto_delete"] is True,
+                arguments=arguments,
+            )
+        else:
+            there = self.queues if table["to_queue"] is True else self.exchanges
+            source, destination = self.exchanges[text_of(table, "source")], there[text_of(table, "destination")]
+            self._bind(source, destination, text_of(table, "routing_key"), arguments)
+        return None
 
     # Messages
 
@@ -185,6 +230,8 @@ class Vhost:
             name, type_, durable=durable, auto_delete=auto_delete, internal=internal, arguments=arguments
         )
         self._add_exchange(exchange)
+        if durable:
+            self.storage.changed(self._exchange_declared(exchange))
         return exchange
 
     def delete_exchange(self, name: str, *, if_unused: bool) -> None:
@@ -247,32 +294,16 @@ class Vhost:
             self._check_same_queue(queue, durable, exclusive_owner, auto_delete, arguments)
             queue.redeclared()
             return queue
-        options = parse_arguments(arguments, name, self.name)
-        check_flags(
-            options.type,
-            durable=durable,
-            exclusive=exclusive_owner is not None,
-            auto_delete=auto_delete,
-            name=name,
-            vhost=self.name,
-        )
-        if options.type is QueueType.STREAM:
-            raise not_implemented("queues of type stream")
-        make = QuorumQueue if options.type is QueueType.QUORUM else Queue
-        queue = make(
+        queue = self._make_queue(
             name,
             queue_id=self.storage.new_queue_id(),
             durable=durable,
             exclusive_owner=exclusive_owner,
             auto_delete=auto_delete,
             arguments=arguments,
-            options=options,
-            timers=self._timers,
-            storage=self.storage,
-            hooks=self._hooks,
         )
-        self.queues[name] = queue
-        self.routes.clear()
+        if durable:
+            self.storage.changed(self._queue_declared(queue))
         return queue
 
     def delete_queue(self, queue: Queue, *, if_unused: bool = False, if_empty: bool = False) -> int:
@@ -306,20 +337,111 @@ class Vhost:
     def bind(self, source: Exchange, destination: Exchange | Queue, routing_key: str, arguments: Table) -> None:
         """Bind; a second time is no error (rule 3.17). Raises AMQPError 406 for what the type refuses."""
         source.check_binding(routing_key, arguments)
-        if source.bind(destination, routing_key, arguments) is not None:
-            sources = self._sources.setdefault(_identity(destination), {})
-            sources[source] = None
-            self.routes.clear()
+        binding = self._bind(source, destination, routing_key, arguments)
+        if binding is not None and source.durable and destination.durable:
+            self.storage.changed(self._binding_change(ChangeKind.BOUND, binding))
 
     def unbind(self, source: Exchange, destination: Exchange | Queue, routing_key: str, arguments: Table) -> None:
         """Unbind; what is not there is no error (rule 3.18)."""
         binding = source.unbind(destination, routing_key, arguments)
         if binding is not None:
+            if source.durable and destination.durable:
+                self.storage.changed(self._binding_change(ChangeKind.UNBOUND, binding))
             self._forget_source(binding)
             self._drop_unused([source])
             self.routes.clear()
 
     # Helpers
+
+    def _make_queue(
+        self,
+        name: str,
+        *,
+        queue_id: int,
+        durable: bool,
+        exclusive_owner: object | None,
+        auto_delete: bool,
+        arguments: Table,
+    ) -> Queue:
+        """Make a queue of the type its arguments name. Raises AMQPError 406 if something in them is wrong."""
+        options = parse_arguments(arguments, name, self.name)
+        check_flags(
+            options.type,
+            durable=durable,
+            exclusive=exclusive_owner is not None,
+            auto_delete=auto_delete,
+            name=name,
+            vhost=self.name,
+        )
+        if options.type is QueueType.STREAM:
+            raise not_implemented("queues of type stream")
+        make = QuorumQueue if options.type is QueueType.QUORUM else Queue
+        queue = make(
+            name,
+            queue_id=queue_id,
+            durable=durable,
+            exclusive_owner=exclusive_owner,
+            auto_delete=auto_delete,
+            arguments=arguments,
+            options=options,
+            timers=self._timers,
+            storage=self.storage,
+            hooks=self._hooks,
+        )
+        self.queues[name] = queue
+        self.routes.clear()
+        return queue
+
+    def _exchange_declared(self, exchange: Exchange) -> Change:
+        return Change(
+            ChangeKind.EXCHANGE_DECLARED,
+            {
+                "vhost": self.name,
+                "name": exchange.name,
+                "type": exchange.type,
+                "auto_delete": exchange.auto_delete,
+                "internal": exchange.internal,
+                "arguments": exchange.arguments,
+            },
+        )
+
+    def _queue_declared(self, queue: Queue) -> Change:
+        return Change(
+            ChangeKind.QUEUE_DECLARED,
+            {
+                "vhost": self.name,
+                "name": queue.name,
+                "id": Int64(queue.id),
+                "auto_delete": queue.auto_delete,
+                "arguments": queue.arguments,
+            },
+        )
+
+    def _binding_change(self, kind: ChangeKind, binding: Binding) -> Change:
+        return Change(
+            kind,
+            {
+                "vhost": self.name,
+                "source": binding.source.name,
+                "to_queue": isinstance(binding.destination, Queue),
+                "destination": binding.destination.name,
+                "routing_key": binding.routing_key,
+                "arguments": binding.arguments,
+            },
+        )
+
+    def _deleted(self, kind: ChangeKind, name: str) -> None:
+        self.storage.changed(Change(kind, {"vhost": self.name, "name": name}))
+
+    def _bind(
+        self, source: Exchange, destination: Exchange | Queue, routing_key: str, arguments: Table
+    ) -> Binding | None:
+        """Bind; gives None when the binding was there already."""
+        binding = source.bind(destination, routing_key, arguments)
+        if binding is not None:
+            self._sources.setdefault(_identity(destination), {})[source] = None
+            self.routes.clear()
+        return binding
 
     def _target_named(self, name: str) -> Target | None:
         """What the default exchange leads to under a name."""
@@ -365,6 +487,8 @@ class Vhost:
 
     def _remove_exchange(self, exchange: Exchange) -> None:
         del self.exchanges[exchange.name]
+        if exchange.durable:
+            self._deleted(ChangeKind.EXCHANGE_DELETED, exchange.name)
         for binding in list(exchange.bindings.values()):
             exchange.unbind(binding.destination, binding.routing_key, binding.arguments)
             self._forget_source(binding)
@@ -373,6 +497,8 @@ class Vhost:
 
     def _remove_queue(self, queue: Queue) -> None:
         del self.queues[queue.name]
+        if queue.durable:
+            self._deleted(ChangeKind.QUEUE_DELETED, queue.name)
         queue.delete()
         self._drop_unused(self._cut_off(queue))
         self.routes.clear()
@@ -392,6 +518,8 @@ class Vhost:
             is_there = self.exchanges.get(exchange.name) is exchange
             if is_there and exchange.auto_delete and not exchange.has_bindings:
                 del self.exchanges[exchange.name]
+                if exchange.durable:
+                    self._deleted(ChangeKind.EXCHANGE_DELETED, exchange.name)
                 exchanges.extend(self._cut_off(exchange))
 
     def _forget_source(self, binding: Binding) -> None:
@@ -437,6 +565,14 @@ class Vhost:
         )
         found = self.route(exchange, dead.routing_keys, dead.header.properties.headers)
         self.publish(dead, [target for target in found.queues if not is_cycle(dead, target.name)])
+
+
+def _is_predeclared(name: str) -> bool:
+    return name in PREDECLARED or name in (DEFAULT_EXCHANGE, TRACE_EXCHANGE)
+
+
+def _is_durable(destination: Exchange | Destination) -> bool:
+    return isinstance(destination, Exchange | Queue) and destination.durable
 
 
 def _identity(destination: Exchange | Destination) -> tuple[bool, str]:

@@ -16,10 +16,12 @@ from pathlib import Path
 from typing import Never
 
 import trio
+from platformdirs import user_data_dir
 
 from amqp_broker import __version__
 from amqp_broker.config import Config
 from amqp_broker.server import Server
+from amqp_broker.storage.errors import DataDirInUse, UnknownFormat
 
 log = logging.getLogger("amqp_broker")
 
@@ -51,16 +53,35 @@ def main(arguments: Sequence[str] | None = None) -> int:
             format="%(asctime)s %(levelname)s %(name)s: %(message)s",
             stream=sys.stderr,
         )
-        config = Config(host=options.host, port=options.port, data_dir=options.data_dir)
-        trio.run(_serve, config)
+        config = Config(
+            host=options.host,
+            port=options.port,
+            data_dir=None if options.memory else options.data_dir,
+            sync=options.sync,
+        )
+        trio.run(_serve, _open(config))
     except UsageError as error:
         print(f"amqp-broker: {error}", file=sys.stderr)
         return EXIT_USAGE
     return EXIT_OK
 
 
-async def _serve(config: Config) -> None:
-    server = Server(config)
+def _open(config: Config) -> Server:
+    """Make the server; with a data directory that is where recovery happens."""
+    try:
+        return Server(config)
+    except DataDirInUse as error:
+        raise UsageError(f"{error}; stop that broker, or choose another directory with --data-dir") from None
+    except UnknownFormat as error:
+        raise UsageError(f"{error}; use the newer version, or another directory with --data-dir") from None
+    except OSError as error:
+        raise UsageError(
+            f"can't use data directory {config.data_dir}: {error.strerror}; "
+            "choose one that can be written with --data-dir, or use --memory"
+        ) from None
+
+
+async def _serve(server: Server) -> None:
     try:
         async with trio.open_nursery() as nursery:
             await nursery.start(_stop_on_signal, server)
@@ -69,7 +90,7 @@ async def _serve(config: Config) -> None:
             await server.stopped.wait()
             nursery.cancel_scope.cancel()
     except* OSError as group:
-        raise UsageError(_explain(group, config)) from None
+        raise UsageError(_explain(group, server.config)) from None
 
 
 async def _stop_on_signal(server: Server, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -114,8 +135,21 @@ def _parser() -> argparse.ArgumentParser:
         "--port", type=_port, default=5672, help="port to listen on, 0 for a free one (default: %(default)s)"
     )
     where = parser.add_mutually_exclusive_group()
-    where.add_argument("--data-dir", type=Path, metavar="DIR", help="directory for durable state")
-    where.add_argument("--memory", action="store_true", help="keep everything in memory (the default)")
+    where.add_argument(
+        "--data-dir",
+        type=Path,
+        metavar="DIR",
+        default=Path(user_data_dir("amqp-broker", appauthor=False)),
+        help="directory for durable state (default: %(default)s)",
+    )
+    where.add_argument("--memory", action="store_true", help="keep everything in memory, nothing on disk")
+    parser.add_argument(
+        "--sync",
+        choices=("always", "interval", "never"),
+        default="always",
+        help="when a persistent message counts as safe: after an fsync, or after the write with an fsync every "
+        "second or none at all (default: %(default)s)",
+    )
     parser.add_argument("--log-level", choices=LOG_LEVELS, default="info", help="default: %(default)s")
     parser.add_argument("--version", action="version", version=f"amqp-broker {__version__}")
     return parser

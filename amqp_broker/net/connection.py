@@ -45,18 +45,20 @@ async def serve_client(broker: Broker, stream: trio.abc.HalfCloseableStream, pee
     with trio.CancelScope() as scope:
         edge = _Edge(scope)
         connection = Connection(broker, edge, peer)
-        try:
-            async with stream, trio.open_nursery() as nursery:
-                nursery.start_soon(_write, connection, edge, stream)
-                await _read(connection, edge, stream, broker.config.read_octets)
-                if not edge.is_finishing:
-                    nursery.cancel_scope.cancel()
-        except* (trio.BrokenResourceError, trio.ClosedResourceError):
-            log.debug("connection %s: the client is gone", connection)
-        except* Exception:
-            log.exception("connection %s: internal error, dropped", connection)
-        finally:
-            connection.lost()
+        async with stream:
+            try:
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(_write, connection, edge, stream)
+                    await _read(connection, edge, stream, broker.config.read_octets)
+                    if not edge.is_finishing:
+                        nursery.cancel_scope.cancel()
+            except* (trio.BrokenResourceError, trio.ClosedResourceError):
+                log.debug("connection %s: the client is gone", connection)
+            except* Exception:
+                log.exception("connection %s: internal error, dropped", connection)
+            finally:
+                # Before the client learns of the end: when it comes back, what was its own is free.
+                connection.lost()
 
 
 async def _read(connection: Connection, edge: _Edge, stream: trio.abc.HalfCloseableStream, read_octets: int) -> None:

@@ -227,15 +227,14 @@ class Queue:
         """A consumer was cancelled by its client."""
         self.consumers.remove(consumer)
         self.consumers_removed()
+        self.dispatch()
 
     def consumers_removed(self) -> None:
-        """Consumers have left: an auto-delete queue goes with the last, else those that wait have their turn."""
+        """Consumers have left: an auto-delete queue goes with the last. The caller dispatches to those that stay."""
         if len(self.consumers) == 0:
             self.touch()
             if self.auto_delete:
                 self._hooks.on_unused(self)
-                return
-        self.dispatch()
 
     # Its own life
 
@@ -271,7 +270,7 @@ class Queue:
         self._expiring = any(row.expires_at != NEVER for row in rows)
         self.ready.restore(self._storage.restore(self.id, rows))
         if self._expiring:
-            self._expire_due()
+            self._plan_expiry()  # not now: dead letters find their way only when everything is there again
 
     # What the types do differently
 

@@ -84,8 +84,14 @@ def on_basic_publish(channel: Channel, command: PublishCommand) -> None:
         if command.bits & MANDATORY:
             channel.connection.send_return(channel, message)
         return
-    if not vhost.publish(message, queues) and confirms is not None:
-        confirms.refuse_last()
+    storage = vhost.storage
+    stored_before = storage.stored_count
+    accepted = vhost.publish(message, queues)
+    if confirms is not None:
+        if storage.stored_count != stored_before:
+            confirms.must_wait = True
+        if not accepted:
+            confirms.refuse_last()
 
 
 def on_basic_consume(channel: Channel, method: BasicConsume) -> None:

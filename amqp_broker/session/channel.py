@@ -6,15 +6,17 @@ The handlers stand in `topology`, `basic`, `confirm` and `tx`, one function a me
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Collection
 from enum import Enum, auto
+from functools import partial
 
 from amqp_broker.errors import AMQPError, cut_reply_text
 from amqp_broker.queues.consumer import Consumer
 from amqp_broker.queues.unacked import Unacked
 from amqp_broker.session.confirms import Confirms
-from amqp_broker.session.settle import by_queue
-from amqp_codec import BasicCancel, ChannelClose, Method
+from amqp_broker.session.settle import Taken, by_queue
+from amqp_codec import BasicCancel, ChannelClose, Command, Method, PublishCommand
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -44,6 +46,8 @@ class Channel:
         confirms: set once confirms are selected.
         transaction: set once transactions are selected.
         prefetch_count: the limit that consumers started from now on get (rule 5.33).
+        held: commands that came while an answer waits for the disk, so that replies keep their order; None
+            while none does.
         last_queue: the queue that an empty name means (rule 2.12); None before the first declare.
     """
 
@@ -58,6 +62,7 @@ class Channel:
         self.confirms: Confirms | None = None
         self.transaction: Transaction | None = None
         self.prefetch_count = 0
+        self.held: deque[Command | PublishCommand] | None = None
         self.last_queue: str | None = None
 
     def send(self, method: Method) -> None:
@@ -65,9 +70,27 @@ class Channel:
         if self.state is ChannelState.OPEN:
             self.connection.send(self.id, method)
 
+    def send_stored(self, method: Method) -> None:
+        """Send the answer to a change of topology, once the change is safe if it is a durable one (rule 7.5)."""
+        if self.vhost.storage.has_unsaved_changes:
+            self.send_when_durable(method)
+        else:
+            self.send(method)
+
+    def send_when_durable(self, method: Method) -> None:
+        """Send a method once all that was stored so far is safe; what comes meanwhile is held (rule 6.21)."""
+        self.held = deque()
+        self.vhost.storage.when_durable(partial(self._stored, method))
+
+    def _stored(self, method: Method) -> None:
+        held, self.held = self.held, None
+        self.send(method)
+        if held:
+            self.connection.resume(held)
+
     def fail(self, error: AMQPError, class_id: int, method_id: int) -> None:
         """Close because of an error; consumers and unacked messages are released now (rule 2.5)."""
-        self.release()
+        release((self,))
         self.send(
             ChannelClose(
                 reply_code=error.code,
@@ -80,27 +103,21 @@ class Channel:
 
     def end(self) -> None:
         """Give back everything, and send nothing more: not what storage finishes later either."""
-        self.release()
+        release((self,))
         self.state = ChannelState.ENDED
-
-    def release(self) -> None:
-        """Give back all that the channel holds: its consumers end, its unacked messages are requeued."""
-        drop_consumers((self,))
-        self.requeue_unacked()
 
     def drop_requester(self) -> None:
         if self.requester is not None:
             self.vhost.remove_requester(self.requester)
             self.requester = None
 
-    def requeue_unacked(self) -> None:
-        """Requeue what is out, and what was acked in a transaction that is not committed (rule 6.16)."""
+    def take_unacked(self) -> Taken:
+        """Take off what is out, and what was acked in a transaction that is not committed (rule 6.16)."""
         if self.transaction is not None:
             self.transaction.rollback()
         taken = self.unacked.take_all()
         self.unacked.release(taken)
-        for queue, entries in by_queue(taken).items():
-            queue.requeue(entries, failed=True)
+        return taken
 
     def consumer_cancelled(self, consumer: Consumer) -> None:
         """A queue ended one of the subscriptions; tell the client if it wants to know (rule 5.45)."""
@@ -109,11 +126,12 @@ class Channel:
             self.send(BasicCancel(consumer_tag=consumer.tag, no_wait=True))
 
 
-def drop_consumers(channels: Collection[Channel]) -> None:
-    """End all subscriptions of channels that end together.
+def release(channels: Collection[Channel]) -> None:
+    """Give back all that channels hold which end together: subscriptions end, unacked messages are requeued.
 
     No queue looks for the next consumer before all have left: it could be one that is about to go, and
-    what is handed to that one without ack is lost.
+    what is handed to that one without ack is lost. Nor before all is requeued, so that whoever comes next
+    gets the oldest first (rule 5.44).
     """
     consumers = [consumer for channel in channels for consumer in channel.consumers.values()]
     for consumer in consumers:
@@ -121,5 +139,11 @@ def drop_consumers(channels: Collection[Channel]) -> None:
     for channel in channels:
         channel.consumers.clear()
         channel.drop_requester()
-    for queue in dict.fromkeys(consumer.queue for consumer in consumers):
+    left = dict.fromkeys(consumer.queue for consumer in consumers)
+    for queue in left:
         queue.consumers_removed()
+    taken = [delivery for channel in channels for delivery in channel.take_unacked()]
+    for queue, entries in by_queue(taken).items():
+        queue.requeue(entries, failed=True)
+    for queue in left:
+        queue.dispatch()

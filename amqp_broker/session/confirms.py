@@ -18,13 +18,16 @@ class Confirms:
 
     Attributes:
         published: number of the last publish.
+        must_wait: something of what is not answered yet was stored, so the answer waits for the disk.
     """
 
-    __slots__ = ("_answered", "_refused", "_send", "_storage", "published")
+    __slots__ = ("_answered", "_refused", "_send", "_storage", "_waiting", "must_wait", "published")
 
     def __init__(self, storage: Storage, send: Callable[[Method], None]) -> None:
         self.published = 0
+        self.must_wait = False
         self._answered = 0
+        self._waiting = 0
         self._refused: list[int] = []
         self._storage = storage
         self._send = send
@@ -40,9 +43,15 @@ class Confirms:
         first, last, refused = self._answered + 1, self.published, self._refused
         self._answered = last
         self._refused = []
-        self._storage.when_durable(partial(self._answer, first, last, refused))
+        self._waiting += 1
+        if self.must_wait or self._waiting > 1:  # in order, so behind those that wait already
+            self.must_wait = False
+            self._storage.when_durable(partial(self._answer, first, last, refused))
+        else:
+            self._answer(first, last, refused)
 
     def _answer(self, first: int, last: int, refused: list[int]) -> None:
+        self._waiting -= 1
         for number in refused:
             self._ack(first, number - 1)
             self._send(BasicNack(delivery_tag=number))

@@ -7,6 +7,8 @@ of an `Edge`; what happens later is planned with the broker's timers. Source: ch
 from __future__ import annotations
 
 import logging
+from collections import deque
+from collections.abc import Iterable
 from enum import Enum, auto
 from typing import Protocol
 from weakref import WeakSet
@@ -19,7 +21,7 @@ from amqp_broker.outbox import Outbox
 from amqp_broker.queues.queue import Queue
 from amqp_broker.session import login
 from amqp_broker.session.basic import on_basic_publish
-from amqp_broker.session.channel import Channel, ChannelState, drop_consumers
+from amqp_broker.session.channel import Channel, ChannelState, release
 from amqp_broker.session.dispatch import HANDLERS
 from amqp_broker.session.heartbeat import Heartbeat
 from amqp_broker.vhost import Vhost
@@ -59,6 +61,9 @@ LOST_SYNC_LINGER_S = 3.0
 """How long a client has to read the close after a frame error, before TCP is dropped (rule 1.44)."""
 
 PUBLISH_IDS = (60, 40)
+
+HELD_COMMAND_OCTETS = 512
+"""What a command takes in memory beside its body, about."""
 
 
 class Edge(Protocol):
@@ -108,6 +113,7 @@ class Connection:
         channels: by id; open ones, and failed ones that wait for `close-ok`.
         exclusive_queues: the queues that end with it (rule 1.38).
         is_blocked: an alarm is on and the client has tried to publish (rule 1.34).
+        held_octets: bodies of commands that wait for an answer from storage, over all channels.
     """
 
     def __init__(self, broker: Broker, edge: Edge, peer: Peer) -> None:
@@ -123,6 +129,9 @@ class Connection:
         self.channels: dict[int, Channel] = {}
         self.exclusive_queues: WeakSet[Queue] = WeakSet()
         self.is_blocked = False
+        self.held_octets = 0
+        self._waits_for_storage = False
+        self._has_published = False
         self._vhost: Vhost | None = None
         self._channel_max = 0
         self._header = b""
@@ -151,8 +160,13 @@ class Connection:
 
     @property
     def may_read(self) -> bool:
-        """Whether more input is wanted: not while blocked, nor while the client leaves output lying."""
-        return not self.is_blocked and self.outbox.size < self.config.outbox_limit_octets
+        """Whether more input is wanted: not while blocked, nor while output, commands or the disk lag behind."""
+        return (
+            not self.is_blocked
+            and not self._waits_for_storage
+            and self.outbox.size < self.config.outbox_limit_octets
+            and self.held_octets < self.config.max_partial_octets
+        )
 
     def receive(self, data: bytes | bytearray) -> None:
         """Take octets as they came, and do all they ask for."""
@@ -173,6 +187,11 @@ class Connection:
         if self.broker.alarms and self.is_open and reader.is_inside_content:
             self._block()
         self._settle_confirms()
+        if self._has_published:
+            self._has_published = False
+            if self.broker.storage.is_behind:
+                self._waits_for_storage = True
+                self.broker.storage.when_durable(self._storage_caught_up)
 
     def lost(self) -> None:
         """The socket is gone: give back everything (rule 1.41)."""
@@ -202,6 +221,14 @@ class Connection:
 
     def send(self, channel_id: int, method: Method) -> None:
         self.outbox.push(encode_method_frame(channel_id, method))
+
+    def resume(self, held: Iterable[Command | PublishCommand]) -> None:
+        """Work off what was held on a channel."""
+        for command in held:
+            self.held_octets -= _octets_of(command)
+            self._handle(command)
+        self._settle_confirms()
+        self.edge.reading_changed()
 
     def client_can(self, capability: str) -> bool:
         """Whether the client announced a capability (rule 1.18)."""
@@ -249,6 +276,10 @@ class Connection:
             return
         if self.broker.alarms:
             self._block()
+        if channel.held is not None:
+            self._hold(channel.held, command)
+            return
+        self._has_published = True
         on_basic_publish(channel, command)
 
     def _on_channel_command(self, command: Command) -> None:
@@ -257,10 +288,13 @@ class Connection:
             self._on_channel_open(command.channel_id)
             return
         if isinstance(method, ChannelCloseOk | ChannelClose):
-            self._on_channel_closing(command.channel_id, method)
+            self._on_channel_closing(command, method)
             return
         channel = self._open_channel(command.channel_id)
         if channel is None:
+            return
+        if channel.held is not None:
+            self._hold(channel.held, command)
             return
         handler = HANDLERS.get(type(method))
         if handler is None:
@@ -295,7 +329,8 @@ class Connection:
         elif self._open_channel(channel_id) is not None:
             raise channel_error("second 'channel.open' seen")
 
-    def _on_channel_closing(self, channel_id: int, method: ChannelClose | ChannelCloseOk) -> None:
+    def _on_channel_closing(self, command: Command, method: ChannelClose | ChannelCloseOk) -> None:
+        channel_id = command.channel_id
         channel = self.channels.get(channel_id)
         if channel is not None and channel.state is ChannelState.CLOSING:
             if isinstance(method, ChannelClose):
@@ -305,6 +340,9 @@ class Connection:
             return
         channel = self._open_channel(channel_id)
         if channel is None:
+            return
+        if channel.held is not None:
+            self._hold(channel.held, command)
             return
         if isinstance(method, ChannelCloseOk):
             raise command_invalid("unimplemented method")
@@ -479,7 +517,7 @@ class Connection:
         self._heartbeat.stop()
         self._unblock()
         channels, self.channels = self.channels, {}
-        drop_consumers(channels.values())
+        release(channels.values())
         for channel in channels.values():
             channel.end()
         for queue in list(self.exclusive_queues):
@@ -487,6 +525,14 @@ class Connection:
                 self._vhost.delete_queue(queue)
 
     # Flow
+
+    def _hold(self, held: deque[Command | PublishCommand], command: Command | PublishCommand) -> None:
+        held.append(command)
+        self.held_octets += _octets_of(command)
+
+    def _storage_caught_up(self) -> None:
+        self._waits_for_storage = False
+        self.edge.reading_changed()
 
     def _settle_confirms(self) -> None:
         owing = self._owing
@@ -533,6 +579,11 @@ class Connection:
         where = f", channel {channel_id}" if channel_id else ""
         shown = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
         log.warning("connection %s%s: %s", self, where, shown)
+
+
+def _octets_of(command: Command | PublishCommand) -> int:
+    """What a command holds in memory, about."""
+    return HELD_COMMAND_OCTETS + (len(command.body) if command.body is not None else 0)
 
 
 def _ids_of(command: Received) -> tuple[int, int]:

@@ -51,13 +51,13 @@ def on_exchange_declare(channel: Channel, method: ExchangeDeclare) -> None:
             arguments=method.arguments,
         )
     if not method.no_wait:
-        channel.send(ExchangeDeclareOk())
+        channel.send_stored(ExchangeDeclareOk())
 
 
 def on_exchange_delete(channel: Channel, method: ExchangeDelete) -> None:
     channel.vhost.delete_exchange(_clean(method.exchange), if_unused=method.if_unused)
     if not method.no_wait:
-        channel.send(ExchangeDeleteOk())
+        channel.send_stored(ExchangeDeleteOk())
 
 
 def on_exchange_bind(channel: Channel, method: ExchangeBind) -> None:
@@ -67,7 +67,7 @@ def on_exchange_bind(channel: Channel, method: ExchangeBind) -> None:
     vhost.refuse_default_exchange(source)
     vhost.bind(vhost.exchange(source), vhost.exchange(destination), method.routing_key, method.arguments)
     if not method.no_wait:
-        channel.send(ExchangeBindOk())
+        channel.send_stored(ExchangeBindOk())
 
 
 def on_exchange_unbind(channel: Channel, method: ExchangeUnbind) -> None:
@@ -80,7 +80,7 @@ def on_exchange_unbind(channel: Channel, method: ExchangeUnbind) -> None:
     if source is not None and destination is not None:
         vhost.unbind(source, destination, method.routing_key, method.arguments)
     if not method.no_wait:
-        channel.send(ExchangeUnbindOk())
+        channel.send_stored(ExchangeUnbindOk())
 
 
 def on_queue_declare(channel: Channel, method: QueueDeclare) -> None:
@@ -121,7 +121,7 @@ def on_queue_bind(channel: Channel, method: QueueBind) -> None:
     queue = vhost.usable_queue(name, channel.connection)
     vhost.bind(exchange, queue, routing_key, method.arguments)
     if not method.no_wait:
-        channel.send(QueueBindOk())
+        channel.send_stored(QueueBindOk())
 
 
 def on_queue_unbind(channel: Channel, method: QueueUnbind) -> None:
@@ -135,7 +135,7 @@ def on_queue_unbind(channel: Channel, method: QueueUnbind) -> None:
         if exchange.find_binding(queue, routing_key, method.arguments) is not None:
             vhost.usable_queue(name, channel.connection)
         vhost.unbind(exchange, queue, routing_key, method.arguments)
-    channel.send(QueueUnbindOk())
+    channel.send_stored(QueueUnbindOk())
 
 
 def on_queue_purge(channel: Channel, method: QueuePurge) -> None:
@@ -153,7 +153,7 @@ def on_queue_delete(channel: Channel, method: QueueDelete) -> None:
         queue = vhost.usable_queue(name, channel.connection)
         count = vhost.delete_queue(queue, if_unused=method.if_unused, if_empty=method.if_empty)
     if not method.no_wait:
-        channel.send(QueueDeleteOk(message_count=count))
+        channel.send_stored(QueueDeleteOk(message_count=count))
 
 
 def queue_named(channel: Channel, name: str) -> Queue:

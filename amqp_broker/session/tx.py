@@ -58,7 +58,7 @@ def on_tx_commit(channel: Channel, _method: TxCommit) -> None:
         settle(channel.unacked, outcome, taken)
     if not accepted:
         raise precondition_failed("partial tx completion")
-    channel.vhost.storage.when_durable(lambda: channel.send(TxCommitOk()))
+    channel.send_when_durable(TxCommitOk())
 
 
 def on_tx_rollback(channel: Channel, _method: TxRollback) -> None:

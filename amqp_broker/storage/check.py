@@ -22,9 +22,9 @@ from amqp_broker.storage.records import (
     TRANSIENT,
     decode_marks,
     decode_message,
-    decode_number,
     decode_ranges,
     decode_references,
+    decode_synced,
 )
 from amqp_broker.storage.recovery import Damage, TornTail, inspect
 from amqp_broker.storage.scan import read_segment, scan
@@ -53,8 +53,7 @@ class CheckReport(NamedTuple):
         lines = [
             f"{self.directory}: stopped {'cleanly' if self.was_clean else 'without a clean stop'}",
             f"{self.segments} segments, {self.octets} octets",
-            f"{self.messages} messages in {self.queues} queues; "
-            f"{self.topology} topology records since the checkpoint",
+            f"{self.messages} messages in {self.queues} queues; {self.topology} topology records since the checkpoint",
         ]
         lines += [f"torn tail: {torn}" for torn in self.torn]
         lines += [f"DAMAGED: {damage}" for damage in self.damage]
@@ -164,7 +163,7 @@ def _describe(data: bytes, offset: int) -> str:
     elif kind == TOPOLOGY:
         text = f"TOPOLOGY kind {payload[0]}, {length - 1} octets"
     elif kind == SYNCED:
-        text = f"SYNCED up to {decode_number(payload)}"
+        text = f"SYNCED up to {decode_synced(payload)[0]}"
     else:
         text = f"type {kind:#04x}, {length} octets"
     return f"record {number} {text}"

@@ -21,6 +21,9 @@ REWRITE_LOOK_S = 1.0
 class Committer:
     """Runs a journal's batches.
 
+    Attributes:
+        finished: set when `run` has written the clean checkpoint.
+
     Args:
         journal: whose `on_work` this takes.
         rewrite_octets_per_s: pace of rewriting sparse segments.
@@ -33,6 +36,7 @@ class Committer:
         self._rewrite_at = -math.inf
         self._retry_s = FIRST_RETRY_S
         self._retry_at = math.inf
+        self.finished = trio.Event()
         self._work = trio.Event()
         journal.on_work = self._wake
 
@@ -59,6 +63,7 @@ class Committer:
             if trio.current_time() >= self._retry_at:
                 self._retry_at = math.inf
                 journal.retry()
+        self.finished.set()
 
     async def _execute(self, batch: Batch | LoadedSegment) -> OSError | None:
         error = None

@@ -22,12 +22,16 @@ class Storage(Protocol):
 
     Attributes:
         can_page: messages may be left to storage alone while nobody needs them, see `page_out`.
+        has_unsaved_changes: a change of topology is not safe yet.
         is_behind: more waits to be written than should; publishers had better pause.
         stored_count: grows with every entry stored; whoever compares it knows whether something was.
     """
 
     can_page: bool
     stored_count: int
+
+    @property
+    def has_unsaved_changes(self) -> bool: ...
 
     @property
     def is_behind(self) -> bool: ...
@@ -88,6 +92,7 @@ class MemoryStorage:
     """Keeps nothing: what the process holds is all there is."""
 
     can_page = False
+    has_unsaved_changes = False
     is_behind = False
     stored_count = 0
 

@@ -37,9 +37,9 @@ from amqp_broker.storage.records import (
     decode_message,
     encode,
     encode_marks,
-    encode_number,
     encode_publish,
     encode_ranges,
+    encode_synced,
     is_valid,
 )
 from amqp_broker.storage.segment import Part, Segment, SegmentHeader, seed_of, segment_name
@@ -140,7 +140,7 @@ class Journal:
         self._clock = clock
         self._next_segment = state.next_segment
         self._next_record = state.next_record
-        self._previous_record = state.last_record
+        self._previous = (state.last_record, 0)
         self._last_awaited = self._released = self._written = self._synced = state.last_record
         self._noted_synced = self._synced
 
@@ -289,13 +289,13 @@ class Journal:
         number = self._next_segment
         self._next_segment += 1
         segment = Segment(number, self._next_record, seed_of(self._identity, number))
-        segment.previous_record = self._previous_record
+        segment.previous_record, segment.previous_references = self._previous
         self.segments[number] = segment
         return segment, Stretch(segment, self._next_record)
 
     def _roll(self) -> Segment:
         """Seal the active segment and begin the next."""
-        self._previous_record = self._next_record - 1
+        self._previous = (self._next_record - 1, self._active.references)
         self._active.is_sealed = True
         self._gathering.seals = True
         self._waiting.append(self._gathering)
@@ -366,7 +366,9 @@ class Journal:
                 return None
             self._gather_lazy()
             stretch = self._gathering
-            if not stretch.records and not (self._sync_is_due(now) or (self._is_finishing and self._written > self._synced)):
+            if not stretch.records and not (
+                self._sync_is_due(now) or (self._is_finishing and self._written > self._synced)
+            ):
                 return None
             self._gathering = Stretch(self._active, self._next_record)
         segment = stretch.segment
@@ -396,7 +398,8 @@ class Journal:
                 part.base,
                 stretch.first_reference,
                 stretch.first_record,
-                segment.previous_record if not last else stretch.first_record - 1,
+                segment.previous_record,
+                segment.previous_references,
             ).encode()
             is_synced = True
         return DataBatch(self._directory, stretch, segment.parts[-1], header, failed, is_synced=is_synced)
@@ -420,7 +423,7 @@ class Journal:
             self._gather(encode(seed, self._next_record, REMOVE, encode_ranges(removed)), is_awaited=False)
         if self._synced > self._noted_synced and self._gathering.records:
             self._noted_synced = self._synced
-            payload = encode_number(self._synced)
+            payload = encode_synced(self._synced, self._active.references)
             self._gather(encode(seed, self._next_record, SYNCED, payload), is_awaited=False)
         self._lazy_since = None
 
@@ -523,7 +526,9 @@ class Journal:
                 if segment.number not in dead or segment.is_damaged
             ],
         )
-        return CheckpointBatch(self._directory, checkpoint, list(dead.values()), self._leftover, self.settings.reserve_octets)
+        return CheckpointBatch(
+            self._directory, checkpoint, list(dead.values()), self._leftover, self.settings.reserve_octets
+        )
 
     def _checkpoint_done(self, batch: CheckpointBatch, error: OSError | None) -> None:
         now = self._clock()

@@ -42,7 +42,7 @@ _UNSUMMED_PUBLISH_TO_ONE = Struct(">IQBIIIIIQQQB")
 _UNSUMMED_HEAD = Struct(">IQB")
 _RANGE = Struct(">III")  # segment, first ordinal, count
 _MARK = Struct(">IIIB")  # segment, ordinal, delivery count, flags
-_NUMBER = Struct(">Q")
+_SYNCED = Struct(">QI")
 
 _PACKED_LOCATION = Struct(">IIII")
 
@@ -195,14 +195,14 @@ def decode_marks(payload: bytes) -> Iterator[tuple[int, int, int, int]]:
     return _MARK.iter_unpack(payload)
 
 
-def encode_number(number: int) -> bytes:
-    """Encode the payload of SYNCED."""
-    return _NUMBER.pack(number)
+def encode_synced(record: int, references: int) -> bytes:
+    """Encode the payload of SYNCED: the last record on disk, and how many references the segment has so far."""
+    return _SYNCED.pack(record, references)
 
 
-def decode_number(payload: bytes) -> int:
-    number: int = _NUMBER.unpack_from(payload)[0]
-    return number
+def decode_synced(payload: bytes) -> tuple[int, int]:
+    record, references = _SYNCED.unpack_from(payload)
+    return record, references
 
 
 def find_record(data: bytes, start: int, seed: int, at_least: int, at_most: int) -> int:

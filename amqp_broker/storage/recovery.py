@@ -42,9 +42,9 @@ from amqp_broker.storage.records import (
     StoredMessage,
     decode_marks,
     decode_message,
-    decode_number,
     decode_ranges,
     decode_references,
+    decode_synced,
 )
 from amqp_broker.storage.scan import Hole, Scan, read_segment, scan
 from amqp_broker.storage.segment import (
@@ -53,7 +53,6 @@ from amqp_broker.storage.segment import (
     Part,
     Segment,
     SegmentHeader,
-    count_bits,
     parse_segment_name,
     seed_of,
     segment_name,
@@ -172,7 +171,7 @@ class Recovery:
             segment.live = segment.live_octets = segment.all_octets = 0
         for number, found in self._scans.items():
             segment = self._segments[number]
-            if count_bits(segment.gone) < segment.references:
+            if segment.has_live:
                 data = read_segment(self._disk, segment.parts)
                 yield from self._messages_of(segment, found, data, with_content=with_content)
         self._is_read = True
@@ -344,18 +343,19 @@ class _Reader:
         data = read_segment(self.disk, [part])
         found = scan(data, seed_of(self.result._identity, number), 1, is_number_known=False)
         first = min([_number_at(data, offset) for offset in (*found.publishes[:1], *found.others[:1])], default=0)
-        return all(kind != SYNCED or decode_number(payload) < first for kind, payload, _ in _others(found))
+        return all(kind != SYNCED or decode_synced(payload)[0] < first for kind, payload, _ in _others(found))
 
     def _make_segment(self, number: int, parts: list[Part], header: SegmentHeader | None) -> None:
         state = self.states.get(number)
         first_record = state.first_record if state else 1
-        previous_record = 0
-        if number not in self.headless and header and header.base == HEADER_OCTETS:
-            first_record, previous_record = header.first_record, header.previous_record
-        else:
+        if number in self.headless or header is None or header.base != HEADER_OCTETS:
             self.headless.add(number)
-        segment = Segment(number, first_record, seed_of(self.result._identity, number))
-        segment.previous_record = previous_record
+            header = None
+        segment = Segment(
+            number, header.first_record if header else first_record, seed_of(self.result._identity, number)
+        )
+        segment.previous_record = header.previous_record if header else 0
+        segment.previous_references = header.previous_references if header else 0
         segment.parts = parts
         segment.is_sealed = True
         if state:
@@ -378,14 +378,14 @@ class _Reader:
         )
         for kind, payload, _ in _others(found):
             if kind == SYNCED:
-                self.synced = max(self.synced, decode_number(payload))
+                self.synced = max(self.synced, decode_synced(payload)[0])
         if segment.number in self.headless:
             self._report(segment, found, Hole(0, HEADER_OCTETS, segment.first_record, segment.first_record), [])
         lost = self._judge(segment, found, is_last=is_last)
         end = _end_of_references(found, len(found.publishes))
         if end < segment.references:
             lost.append((end, segment.references - end))
-        segment.references = max(segment.references, end)
+        segment.references = max([segment.references, end, *map(sum, lost)])
         segment.gone.extend(bytes(((segment.references + 7) >> 3) - len(segment.gone)))
         for first, count in lost:
             set_bits(segment.gone, first, count)
@@ -412,7 +412,7 @@ class _Reader:
             if before < len(found.publishes):
                 end = PUBLISH_HEAD.unpack_from(found.data, found.publishes[before])[4]
             else:
-                end = max(first, segment.references)
+                end = max(first, self._references_of(segment, found))
             missing = _live_ranges(segment, first, end - first)
             lost.append((first, end - first))
             if not segment.is_damaged or missing:
@@ -420,7 +420,7 @@ class _Reader:
         last_record = self._last_record_of(segment)
         if found.last_record < last_record and not (found.holes and found.holes[-1].next_record == 0):
             first = _end_of_references(found, len(found.publishes))
-            missing = _live_ranges(segment, first, segment.references - first)
+            missing = _live_ranges(segment, first, self._references_of(segment, found) - first)
             if not segment.is_damaged or missing:
                 size = len(found.data)
                 self._report(segment, found, Hole(size, size, found.last_record + 1, last_record + 1), missing)
@@ -436,6 +436,12 @@ class _Reader:
         if self.checkpoint and self.checkpoint.active == segment.number:
             return self.checkpoint.safe_record
         return 0
+
+    def _references_of(self, segment: Segment, found: Scan) -> int:
+        """Return how many references a segment must have had, as far as anything tells."""
+        following = self.segments.get(segment.number + 1)
+        synced = [decode_synced(payload)[1] for kind, payload, _ in _others(found) if kind == SYNCED]
+        return max([segment.references, following.previous_references if following else 0, *synced])
 
     def _replay(self, found: Scan) -> None:
         for kind, payload, number in _others(found):

@@ -21,7 +21,7 @@ FORMAT_VERSION: Final = 1
 IDENTITY_OCTETS: Final = 16
 
 _MAGIC = b"AMQPJRNL"
-_COPY = Struct(">8sHHIIIQQ16s4x")  # and a CRC
+_COPY = Struct(">8sHHIIIQQI16s")  # and a CRC
 _COPY_OCTETS = _COPY.size + CRC.size
 HEADER_OCTETS: Final = 2 * _COPY_OCTETS
 """The header stands there twice: without its seed no record of the file could be believed."""
@@ -56,7 +56,9 @@ class SegmentHeader(NamedTuple):
         base: offset in the segment of the first octet after this header.
         first_ordinal: ordinal the next reference in this part gets.
         first_record: number of this part's first record.
-        previous_record: number of the last record before it, which is one less unless a crash lost some.
+        previous_record: number of the last record before the segment, one less than its first unless a crash lost
+            some.
+        previous_references: how many references the segment before has; 0 if that isn't known.
     """
 
     identity: bytes
@@ -66,12 +68,10 @@ class SegmentHeader(NamedTuple):
     first_ordinal: int
     first_record: int
     previous_record: int
+    previous_references: int
 
     def encode(self) -> bytes:
-        identity, number, part, base, first_ordinal, first_record, previous_record = self
-        copy = _COPY.pack(
-            _MAGIC, FORMAT_VERSION, part, number, base, first_ordinal, first_record, previous_record, identity
-        )
+        copy = _COPY.pack(_MAGIC, FORMAT_VERSION, self.part, self.number, *self[3:], self.identity)
         copy += CRC.pack(value(copy))
         return copy + copy
 
@@ -86,14 +86,12 @@ class SegmentHeader(NamedTuple):
             copy = data[start : start + _COPY_OCTETS]
             if len(copy) < _COPY_OCTETS or copy[-4:] != CRC.pack(value(copy[:-4])):
                 continue
-            magic, version, part, number, base, first_ordinal, first_record, previous_record, identity = (
-                _COPY.unpack_from(copy)
-            )
+            magic, version, part, number, *fields, identity = _COPY.unpack_from(copy)
             if magic != _MAGIC:
                 continue
             if version != FORMAT_VERSION:
                 raise UnknownFormat(path, version)
-            return cls(identity, number, part, base, first_ordinal, first_record, previous_record)
+            return cls(identity, number, part, *fields)
         return None
 
 
@@ -141,6 +139,7 @@ class Segment:
         marks: ordinal → (delivery count, flags), where these differ from what was appended.
         unwritten: offset → record, until it is safe.
         previous_record: the last record before its first.
+        previous_references: how many references the segment before has; 0 if that isn't known.
         is_sealed: nothing is appended any more.
         is_damaged: some of it can't be read; its files are kept when nothing in them is live.
     """
@@ -158,6 +157,7 @@ class Segment:
         "number",
         "parts",
         "previous_record",
+        "previous_references",
         "references",
         "safe_end",
         "safe_references",
@@ -169,6 +169,7 @@ class Segment:
         self.number = number
         self.first_record = first_record
         self.previous_record = first_record - 1
+        self.previous_references = 0
         self.seed = seed
         self.parts: list[Part] = []
         self.end = HEADER_OCTETS
@@ -193,6 +194,12 @@ class Segment:
         missing = ((self.references + 7) >> 3) - len(self.gone)
         if missing > 0:
             self.gone.extend(bytes(missing))
+
+    @property
+    def has_live(self) -> bool:
+        """Whether a reference is live, by the bits alone; the last octet may have some to spare."""
+        every = (1 << self.references) - 1
+        return int.from_bytes(self.gone, "little") & every != every
 
     def is_live(self, ordinal: int) -> bool:
         return ordinal < self.references and not self.gone[ordinal >> 3] >> (ordinal & 7) & 1
@@ -239,7 +246,3 @@ def set_bits(bits: bytearray, first: int, count: int) -> None:
     width = stop - start
     merged = int.from_bytes(bits[start:stop], "little") | mask
     bits[start:stop] = merged.to_bytes(width, "little")
-
-
-def count_bits(bits: bytes | bytearray) -> int:
-    return int.from_bytes(bits, "little").bit_count()

@@ -57,6 +57,7 @@ class JournalStorage:
         self.journal = journal
         self.definitions: Callable[[], Iterable[Change]] = tuple
         self.stored_count = 0
+        self._unsaved_changes = 0
         self._next_queue_id = next_queue_id
         self._crashed_before = crashed_before
         """What lies in segments before this one may have been delivered before a crash (rule 7.10)."""
@@ -64,6 +65,13 @@ class JournalStorage:
         self._groups: list[tuple[Message, list[QueueEntry]]] = []
         self._last_moved: Page | None = None
         journal.on_moved = self._moved
+
+    @property
+    def has_unsaved_changes(self) -> bool:
+        return self._unsaved_changes > 0
+
+    def _change_saved(self) -> None:
+        self._unsaved_changes -= 1
 
     def snapshot(self) -> bytes:
         """What a checkpoint keeps beside the messages."""
@@ -77,7 +85,9 @@ class JournalStorage:
         return number
 
     def changed(self, change: Change) -> None:
+        self._unsaved_changes += 1
         self.journal.append_topology(change.kind, change.encode())
+        self.journal.when_durable(self._change_saved)
 
     def queue_deleted(self, queue_id: int) -> None:
         """Give up all that is stored of a queue, whoever has it."""

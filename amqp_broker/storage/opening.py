@@ -1,0 +1,71 @@
+"""Opening a data directory: lock, recovery, and a journal that goes on where the last one ended."""
+
+from __future__ import annotations
+
+import logging
+
+import attrs
+
+from amqp_broker.storage.definitions import Definitions
+from amqp_broker.storage.disk import Disk, OsDisk
+from amqp_broker.storage.journal import Journal, JournalSettings
+from amqp_broker.storage.page import Row
+from amqp_broker.storage.recovery import recover
+from amqp_broker.storage.store import JournalStorage, read_queues, read_topology
+
+log = logging.getLogger(__name__)
+
+ALL_SEGMENTS = 1 << 63
+"""Above every segment: all that is there may have been delivered."""
+
+
+@attrs.frozen
+class Opened:
+    """A data directory in use.
+
+    Attributes:
+        storage: for the broker.
+        definitions: the durable topology as it was.
+        queues: messages by queue id, in the order of positions; also of queues that are no more.
+    """
+
+    storage: JournalStorage
+    definitions: Definitions
+    queues: dict[int, list[Row]]
+
+    def forget_queue(self, queue_id: int) -> None:
+        """Drop the messages of a queue that is not in the definitions."""
+        for row in self.queues[queue_id]:
+            self.storage.journal.remove(row.location)
+
+
+def open_journal(directory: str, settings: JournalSettings, disk: Disk | None = None) -> Opened:
+    """Recover what is in a directory; whoever calls this holds its lock.
+
+    Raises:
+        OSError: it can't be read or written.
+        UnknownFormat: a later version of the broker wrote it.
+    """
+    disk = disk or OsDisk()
+    recovery = recover(disk, directory)
+    for torn in recovery.torn:
+        log.warning("%s", torn)
+    for damage in recovery.damage:
+        log.error("damaged, what can be read is recovered: %s", damage)
+    definitions, next_queue_id, crashed_before = read_topology(recovery)
+    queues = read_queues(recovery, crashed_before if recovery.was_clean else ALL_SEGMENTS)
+    state = recovery.journal_state
+    if not recovery.was_clean:
+        crashed_before = state.next_segment
+    opened: list[JournalStorage] = []
+    journal = Journal(disk, directory, state, lambda: opened[0].snapshot(), settings)
+    opened.append(JournalStorage(journal, next_queue_id=next_queue_id, crashed_before=crashed_before))
+    if not recovery.is_new:
+        log.info(
+            "%s: %d durable queues, %d messages, after %s",
+            directory,
+            len(definitions.queues),
+            sum(map(len, queues.values())),
+            "a clean stop" if recovery.was_clean else "a stop without warning",
+        )
+    return Opened(opened[0], definitions, queues)
