@@ -12,6 +12,7 @@ import dataclasses
 import json
 import statistics
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -29,6 +30,22 @@ SCENARIOS = [
     Scenario(name="16 B, automatic ack"),
     Scenario(name="16 B, message-id, automatic ack", message_ids=True),
     Scenario(name="16 B, ack every 100, prefetch 1000", ack_every=100, prefetch_count=1000),
+    Scenario(
+        name="1 KiB persistent, confirm window 100, ack every 100",
+        body_octets=1024,
+        persistent=True,
+        ack_every=100,
+        prefetch_count=1000,
+        confirm_window=100,
+    ),
+    Scenario(
+        name="1 KiB persistent, confirm window 1, ack each",
+        body_octets=1024,
+        persistent=True,
+        ack_every=1,
+        prefetch_count=100,
+        confirm_window=1,
+    ),
 ]
 
 
@@ -47,7 +64,8 @@ def running_broker(choice: str) -> Iterator[Broker]:
     """The broker at a URL, or a fresh one: `own` or `rabbitmq`."""
     with contextlib.ExitStack() as stack:
         if choice == "own":
-            url = stack.enter_context(running_own_broker())
+            directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="amqp-broker-perf-"))
+            url = stack.enter_context(running_own_broker("--data-dir", directory))
         elif choice == "rabbitmq":
             url = stack.enter_context(running_rabbitmq())
         else:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 
 from amqp_broker.broker import Broker
 from amqp_broker.config import Config
-from amqp_broker.storage.interface import MemoryStorage
 from amqp_codec import (
     AccessRequest,
     AccessRequestOk,
@@ -35,6 +32,7 @@ from amqp_codec import (
     ExchangeDelete,
     ExchangeUnbind,
     Method,
+    Properties,
     QueueBind,
     QueueBindOk,
     QueueDeclare,
@@ -52,6 +50,9 @@ from amqp_codec import (
     encode_method_payload,
 )
 from tests.support.client import ChannelClient, Client, World
+from tests.support.storage import SlowStorage
+
+PERSISTENT = Properties(delivery_mode=2)
 
 NONE_DECLARED = "NOT_FOUND - no previously declared queue"
 
@@ -186,22 +187,6 @@ def test_closing_and_opening_in_a_tight_loop(client: Client) -> None:
     client.expect_nothing()
 
 
-class SlowStorage(MemoryStorage):
-    """Storage that is safe only when the test says so."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.waiting: list[Callable[[], None]] = []
-
-    def when_durable(self, callback: Callable[[], None]) -> None:
-        self.waiting.append(callback)
-
-    def become_durable(self) -> None:
-        waiting, self.waiting = self.waiting, []
-        for callback in waiting:
-            callback()
-
-
 @pytest.fixture
 def slow(world: World) -> SlowStorage:
     """The storage of a world in which confirms wait."""
@@ -217,27 +202,25 @@ def test_what_storage_finishes_after_close_is_not_told_on_a_reused_id(
 ) -> None:
     client = world.client()
     channel = client.channel()
-    channel.queue("q")
-    slow.become_durable()
+    channel.queue("q", durable=True)
     channel.call(ConfirmSelect(), ConfirmSelectOk)
-    channel.publish("q", b"x")
+    channel.publish("q", b"x", properties=PERSISTENT)
     channel.close()
     if reopen:
         client.channel(1)
-    slow.become_durable()
+    slow.sync()
     client.expect_nothing()
 
 
 @pytest.mark.rule("2.6")
 def test_what_storage_finishes_after_a_channel_error_is_not_told(slow: SlowStorage, world: World) -> None:
     channel = world.channel()
-    channel.queue("q")
-    slow.become_durable()
+    channel.queue("q", durable=True)
     channel.call(ConfirmSelect(), ConfirmSelectOk)
-    channel.publish("q", b"x")
+    channel.publish("q", b"x", properties=PERSISTENT)
     channel.publish("q", b"x", exchange="missing")
     channel.expect(ChannelClose)
-    slow.become_durable()
+    slow.sync()
     channel.expect_nothing()
     channel.send(ChannelCloseOk())
     channel.client.channel(1)

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from amqp_codec import (
@@ -14,12 +16,10 @@ from tests.support.topology import (
     bind,
     confirming,
     delete_exchange,
-    delete_queue,
     exchange,
     expect_ack,
     got,
     queue_with,
-    quorum_queue,
     reject,
 )
 
@@ -222,7 +222,7 @@ def test_full_queue_that_refuses_loses_dead_letters(channel: ChannelClient) -> N
 
 @pytest.mark.rule("4.36")
 def test_long_chain_of_deaths_is_worked_off(channel: ChannelClient) -> None:
-    length = 3000
+    length = 300
     for number in range(length):
         queue_with(channel, f"q{number}", to_default(f"q{number + 1}", message_ttl=0))
     channel.queue(f"q{length}")
@@ -262,12 +262,7 @@ def test_body_and_properties_stay_but_for_the_expiration(channel: ChannelClient)
     headers = letter.headers
     assert headers.pop("mine") == [1, b"two"]
     assert all(name.startswith(("x-death", "x-first-death-", "x-last-death-")) for name in headers)
-    for name in (
-        "content_type content_encoding delivery_mode priority correlation_id reply_to message_id timestamp type "
-        "user_id app_id cluster_id"
-    ).split():
-        assert getattr(letter.properties, name) == getattr(properties, name), name
-    assert letter.properties.expiration is None
+    assert replace(letter.properties, headers=None) == replace(properties, headers=None, expiration=None)
 
 
 @pytest.mark.rule("4.37")
@@ -597,8 +592,6 @@ def test_delivery_limit_is_no_rejection(channel: ChannelClient) -> None:
     channel.publish("q", b"1")
     reject(channel, got(channel, "q"), requeue=True)
     assert channel.counts("q") == (0, 0)
-    quorum_queue(channel, "r")
-    delete_queue(channel, "q")
 
 
 @pytest.mark.rule("4.41")

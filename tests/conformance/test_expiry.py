@@ -2,7 +2,19 @@
 
 import pytest
 
-from amqp_codec import BasicAck, BasicCancel, BasicCancelOk, BasicGet, BasicGetEmpty, BasicNack, BasicQos, BasicQosOk, BasicReturn, Properties, Table
+from amqp_codec import (
+    BasicAck,
+    BasicCancel,
+    BasicCancelOk,
+    BasicGet,
+    BasicGetEmpty,
+    BasicNack,
+    BasicQos,
+    BasicQosOk,
+    BasicReturn,
+    Properties,
+    Table,
+)
 from tests.support.client import ChannelClient
 from tests.support.topology import (
     confirming,

@@ -146,11 +146,11 @@ def test_without_confirms_what_is_refused_is_dropped_silently(channel: ChannelCl
 
 @pytest.mark.rule("4.30", "4.31")
 @pytest.mark.parametrize("overflow", [b"reject-publish", b"reject-publish-dlx"])
-@pytest.mark.parametrize("limit", [{"max_length": 0}, {"max_length_bytes": 0}])
+@pytest.mark.parametrize("limit", ["x-max-length", "x-max-length-bytes"])
 def test_refused_even_if_a_consumer_waits(
-    channel: ChannelClient, other: ChannelClient, overflow: bytes, limit: dict[str, int]
+    channel: ChannelClient, other: ChannelClient, overflow: bytes, limit: str
 ) -> None:
-    limited(channel, "q", overflow=overflow, **limit)
+    queue_with(channel, "q", {"x-overflow": overflow, limit: 0})
     other.consume("q")
     confirming(channel)
     channel.publish("q", b"1")

@@ -218,12 +218,8 @@ def test_bad_value_is_refused_with_its_detail(
 
 @pytest.mark.rule("4.12", "4.14")
 @pytest.mark.parametrize(("queue_type", "key", "value"), OF_ANOTHER_TYPE)
-def test_argument_of_another_type_is_refused(
-    channel: ChannelClient, queue_type: str, key: str, value: Value
-) -> None:
-    text = (
-        f"PRECONDITION_FAILED - invalid arg '{key}' for queue 'q' in vhost '/' of queue type {ERLANG[queue_type]}"
-    )
+def test_argument_of_another_type_is_refused(channel: ChannelClient, queue_type: str, key: str, value: Value) -> None:
+    text = f"PRECONDITION_FAILED - invalid arg '{key}' for queue 'q' in vhost '/' of queue type {ERLANG[queue_type]}"
     refused(channel, declare(queue_type, key, value), 406, text)
     assert not has_queue(channel, "q")
 
@@ -299,7 +295,7 @@ def test_quorum_queues_and_streams_are_durable_shared_and_stay(
     channel: ChannelClient, queue_type: bytes, flags: dict[str, bool], wrong: str
 ) -> None:
     arguments: Table = {"x-queue-type": queue_type}
-    method = QueueDeclare(queue="q", arguments=arguments, **flags)  # type: ignore[arg-type]
+    method = QueueDeclare(queue="q", arguments=arguments, **flags)
     text = f"PRECONDITION_FAILED - invalid property '{wrong}' for queue 'q' in vhost '/'"
     refused(channel, method, 406, text)
     assert not has_queue(channel, "q")

@@ -169,9 +169,7 @@ def test_exclusive_queue_belongs_to_all_channels_of_its_connection(channel: Chan
 
 @pytest.mark.rule("4.6")
 @pytest.mark.parametrize("ending", ["close", "drop", "forced"])
-def test_exclusive_queue_ends_with_its_connection(
-    channel: ChannelClient, other: ChannelClient, ending: str
-) -> None:
+def test_exclusive_queue_ends_with_its_connection(channel: ChannelClient, other: ChannelClient, ending: str) -> None:
     channel.queue("q", exclusive=True)
     other.publish("q", b"1")
     if ending == "close":
@@ -444,9 +442,7 @@ def test_integers_of_all_widths_are_equal(channel: ChannelClient, value: int) ->
 
 
 @pytest.mark.rule("3.10")
-@pytest.mark.parametrize(
-    ("value", "shown"), [(10.0, "10.0"), (Float32(10.0), "10.0"), (b"10", "10"), (True, "true")]
-)
+@pytest.mark.parametrize(("value", "shown"), [(10.0, "10.0"), (Float32(10.0), "10.0"), (b"10", "10"), (True, "true")])
 def test_values_of_different_classes_are_not_equal(channel: ChannelClient, value: Value, shown: str) -> None:
     current = 1 if value is True else 10
     queue_with(channel, "q", {"x-max-length": current})

@@ -7,17 +7,17 @@ from amqp_codec import (
     BasicNack,
     BasicQos,
     BasicQosOk,
-    ConfirmSelect,
-    ConfirmSelectOk,
+    Properties,
     QueueDelete,
     QueueDeleteOk,
     QueuePurge,
     Table,
-    encode_method_frame,
 )
-from tests.support.client import ChannelClient
+from tests.support.client import ChannelClient, World
+from tests.support.storage import SlowStorage
 from tests.support.topology import (
     bind,
+    confirming,
     delete_queue,
     exchange,
     expect_ack,
@@ -176,26 +176,17 @@ def test_messages_of_a_deleted_queue_can_still_be_settled(channel: ChannelClient
     refused(channel, BasicAck(delivery_tag=1), 406, text)
 
 
-@pytest.mark.rule("4.21")
-def test_confirms_of_messages_in_a_deleted_queue_are_acks(channel: ChannelClient) -> None:
-    """Publish, delete and publish again arrive together, so that no confirm has gone out before the delete."""
-    channel.call(ConfirmSelect(), ConfirmSelectOk)
-    queue_with(channel, "q", {}, durable=True)
-    held = bytearray()
-    client = channel.client
-    send_octets, client.send_octets = client.send_octets, held.extend  # type: ignore[method-assign]
-    channel.publish("q", b"1")
-    held += encode_method_frame(channel.id, QueueDelete(queue="q"))
-    client.send_octets = send_octets  # type: ignore[method-assign]
-    client.send_octets(bytes(held))
-    answers = {type(command.method): command.method for command in client.inbox}
-    client.inbox.clear()
-    assert answers == {
-        QueueDeleteOk: QueueDeleteOk(message_count=1),
-        BasicAck: BasicAck(delivery_tag=1),
-    }
-    channel.publish("q", b"2")
-    expect_ack(channel, 2)
+@pytest.mark.rule("4.21", "6.8")
+def test_confirms_of_messages_in_a_deleted_queue_are_acks() -> None:
+    storage = SlowStorage()
+    world = World(storage=storage)
+    channel, other = confirming(world.channel()), world.channel()
+    channel.queue("q", durable=True)
+    channel.publish("q", b"1", properties=Properties(delivery_mode=2))
+    channel.expect_nothing()
+    assert delete_queue(other, "q") == 1
+    storage.sync()
+    expect_ack(channel, 1)
 
 
 # Purge
