@@ -13,41 +13,30 @@ import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Never
 
 import trio
 from platformdirs import user_data_dir
 
 from amqp_broker import __version__
+from amqp_broker.cli import journal
+from amqp_broker.cli.parser import EXIT_OK, EXIT_USAGE, OneLineParser, UsageError
 from amqp_broker.config import Config
 from amqp_broker.server import Server
 from amqp_broker.storage.errors import DataDirInUse, UnknownFormat
 
 log = logging.getLogger("amqp_broker")
 
-EXIT_OK = 0
-EXIT_USAGE = 2
-"""Something the user can mend: an option, a port, a directory."""
-
 LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
-class UsageError(Exception):
-    """One sentence that tells the user what to do."""
-
-
-class _Parser(argparse.ArgumentParser):
-    """An ArgumentParser that says what is wrong in one line."""
-
-    def error(self, message: str) -> Never:
-        raise UsageError(f"{message}; see {self.prog} --help")
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; gives the exit status."""
+    words = sys.argv[1:] if arguments is None else list(arguments)
     try:
-        options = _parser().parse_args(arguments)
+        if words[:1] == ["journal"]:
+            return journal.main(words[1:])
+        options = _parser().parse_args(words)
         logging.basicConfig(
             level=options.log_level.upper(),
             format="%(asctime)s %(levelname)s %(name)s: %(message)s",
@@ -128,8 +117,12 @@ def _port(text: str) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="amqp-broker", description="An AMQP 0-9-1 broker that RabbitMQ clients connect to.")
-    parser.add_argument("command", nargs="?", choices=["serve"], default="serve", help="run the broker")
+    parser = OneLineParser(
+        prog="amqp-broker",
+        description="An AMQP 0-9-1 broker that RabbitMQ clients connect to.",
+        epilog="amqp-broker journal --help: look into a data directory.",
+    )
+    parser.add_argument("command", nargs="?", choices=["serve"], default="serve", help="run the broker (the default)")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     parser.add_argument(
         "--port", type=_port, default=5672, help="port to listen on, 0 for a free one (default: %(default)s)"

@@ -33,14 +33,20 @@ def finish(process: subprocess.Popen[str]) -> tuple[int, str, str]:
     return process.returncode, output, errors
 
 
+def start_ready(*arguments: str) -> tuple[subprocess.Popen[str], str]:
+    """A running broker, and the URL it printed."""
+    process = start("--port", "0", *arguments)
+    assert process.stdout is not None
+    words = process.stdout.readline().split()
+    assert words[:1] == ["ready"], process.communicate(timeout=DEADLINE_S)[1]
+    return process, words[1]
+
+
 @pytest.fixture
 def broker() -> Iterator[tuple[subprocess.Popen[str], str]]:
     """A running broker, and the URL it printed."""
-    process = start("--port", "0", "--memory")
-    assert process.stdout is not None
-    words = process.stdout.readline().split()
-    assert words[0] == "ready"
-    yield process, words[1]
+    process, url = start_ready("--memory")
+    yield process, url
     if process.poll() is None:
         process.kill()
     process.communicate()
@@ -118,3 +124,73 @@ def test_a_taken_port_is_one_line_and_status_2() -> None:
     assert errors == (
         f"amqp-broker: 127.0.0.1:{port} is in use by another process; stop it, or choose another port with --port\n"
     )
+
+
+@pytest.mark.rule("7.1", "7.2", "7.3")
+def test_what_is_durable_is_there_after_a_restart(tmp_path: Path) -> None:
+    for is_first in (True, False):
+        process, url = start_ready("--data-dir", str(tmp_path))
+        connection = connect(url)
+        channel = connection.channel()
+        if is_first:
+            channel.confirm_delivery()
+            channel.queue_declare("kept", durable=True)
+            channel.queue_declare("lost")
+            for mode in (1, 2):
+                channel.basic_publish("", "kept", b"%d" % mode, pika.BasicProperties(delivery_mode=mode))
+        else:
+            assert channel.queue_declare("kept", passive=True).method.message_count == 1
+            assert channel.basic_get("kept")[2] == b"2"
+            with pytest.raises(pika.exceptions.ChannelClosedByBroker, match="404"):
+                channel.queue_declare("lost", passive=True)
+        connection.close()
+        process.terminate()
+        assert finish(process)[0] == 0
+
+
+def test_a_data_directory_in_use_is_one_line_and_status_2(tmp_path: Path) -> None:
+    holder, _ = start_ready("--data-dir", str(tmp_path))
+    status, output, errors = finish(start("--port", "0", "--data-dir", str(tmp_path)))
+    assert (status, output) == (2, "")
+    assert errors == (
+        f"amqp-broker: data directory {tmp_path} is in use by process {holder.pid}; "
+        "stop that broker, or choose another directory with --data-dir\n"
+    )
+    holder.terminate()
+    assert finish(holder)[0] == 0
+
+
+def test_a_data_directory_that_cannot_be_made_is_one_line_and_status_2(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    status, output, errors = finish(start("--port", "0", "--data-dir", str(tmp_path / "file" / "dir")))
+    assert (status, output) == (2, "")
+    assert errors.count("\n") == 1
+    assert "choose one that can be written with --data-dir, or use --memory" in errors
+
+
+def test_journal_check_tells_good_from_damaged(tmp_path: Path) -> None:
+    process, url = start_ready("--data-dir", str(tmp_path))
+    connection = connect(url)
+    channel = connection.channel()
+    channel.confirm_delivery()
+    channel.queue_declare("q", durable=True)
+    for number in range(3):
+        channel.basic_publish("", "q", b"body %d" % number, pika.BasicProperties(delivery_mode=2))
+    connection.close()
+    process.terminate()
+    assert finish(process)[0] == 0
+    status, output, errors = finish(start("journal", "check", str(tmp_path)))
+    assert (status, errors) == (0, "")
+    assert "3 messages in 1 queues" in output
+    status, output, _ = finish(start("journal", "dump", str(tmp_path)))
+    assert status == 0
+    assert output.count("PUBLISH") == 3
+    segment = sorted((tmp_path / "segments").iterdir())[0]
+    octets = segment.read_bytes()
+    segment.write_bytes(octets.replace(b"body 1", b"bodY 1"))
+    status, output, _ = finish(start("journal", "check", str(tmp_path)))
+    assert status == 1
+    assert "DAMAGED" in output
+    status, _, errors = finish(start("journal", "check", str(tmp_path / "segments")))
+    assert status == 2
+    assert errors.count("\n") == 1
