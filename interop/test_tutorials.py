@@ -7,7 +7,7 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
-import pika  # type: ignore[import-untyped]
+import pika
 import pytest
 
 from interop.processes import LineProcess, running_python

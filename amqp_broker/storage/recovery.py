@@ -97,7 +97,7 @@ class Damage(NamedTuple):
 
 
 class TornTail(NamedTuple):
-    """What a crash left of records nobody was told of."""
+    """What a crash left of records nobody was told of. The whole of a file (offset 0) goes to `damaged/`."""
 
     path: str
     offset: int
@@ -323,8 +323,10 @@ class _Reader:
                     usable.append(part)
                 elif header:
                     self._report_unreadable(part, number, "it is a file of another journal or segment")
-                elif self._is_useless(part, later, number, is_newest=number == newest):
-                    self.useless.append(part.path)
+                elif later and (part.index or later[0].base == HEADER_OCTETS):
+                    self.useless.append(part.path)  # the disk refused it, and the segment went on elsewhere
+                elif number == newest and not self._was_begun(part, number):
+                    self._report_unfinished(part)
                 elif part.index:
                     self._report_unreadable(part, number, "its header can't be read")
                 else:
@@ -333,17 +335,15 @@ class _Reader:
             if usable:
                 self._make_segment(number, usable, headers.get(usable[0].path))
 
-    def _is_useless(self, part: Part, later: list[SegmentHeader], number: int, *, is_newest: bool) -> bool:
-        """Tell whether a file without a header never got one: the disk refused, or the crash came before."""
-        if later:
-            return part.index > 0 or later[0].base == HEADER_OCTETS
+    def _was_begun(self, part: Part, number: int) -> bool:
+        """Tell whether a file without a header ever had one on disk."""
         state = self.states.get(number)
-        if not is_newest or (state and part.index == 0 and self.synced >= state.first_record):
-            return False
+        if state and part.index == 0 and self.synced >= state.first_record:
+            return True
         data = read_segment(self.disk, [part])
         found = scan(data, seed_of(self.result._identity, number), 1, is_number_known=False)
         first = min([_number_at(data, offset) for offset in (*found.publishes[:1], *found.others[:1])], default=0)
-        return all(kind != SYNCED or decode_synced(payload)[0] < first for kind, payload, _ in _others(found))
+        return any(kind == SYNCED and decode_synced(payload)[0] >= first for kind, payload, _ in _others(found))
 
     def _make_segment(self, number: int, parts: list[Part], header: SegmentHeader | None) -> None:
         state = self.states.get(number)
@@ -501,6 +501,16 @@ class _Reader:
         self.result.damage.append(Damage(part.path, 0, size, number, 0, 0, [], [], what))
         self.unreadable.append(part.path)
 
+    def _report_unfinished(self, part: Part) -> None:
+        """The crash came before the file's first fsync. Should it be damage after all, it is still there."""
+        file = self.disk.open_for_reading(part.path)
+        size = file.size()
+        if any(file.pread(size, 0)):
+            self.result.torn.append(TornTail(part.path, 0, size, 0))
+            self.unreadable.append(part.path)
+        else:
+            self.useless.append(part.path)
+
     def _report_missing(self, state: SegmentState) -> None:
         segment = Segment(state.number, state.first_record, 0)
         segment.references = state.safe_references
@@ -524,7 +534,7 @@ class _Reader:
                     continue
                 kept.append(part)
                 file = self.disk.open(part.path)
-                if part is segment.part_at(segment.end) and self.result.torn:
+                if part is segment.part_at(segment.end) and file.size() > part.position(segment.end):
                     file.truncate(part.position(segment.end))
                 # What a killed broker wrote may be in the page cache only, and is reported as recovered.
                 file.fsync()

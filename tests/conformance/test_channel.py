@@ -133,7 +133,9 @@ def test_the_proposed_limit_can_be_used_up(client: Client) -> None:
     for number in range(1, 2048):
         client.channel(number)
     client.send(2048, ChannelOpen())
-    client.expect_close(530, "NOT_ALLOWED - number of channels opened (2047) has reached the negotiated channel_max (2047)")
+    client.expect_close(
+        530, "NOT_ALLOWED - number of channels opened (2047) has reached the negotiated channel_max (2047)"
+    )
 
 
 @pytest.mark.rule("2.3")

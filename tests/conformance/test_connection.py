@@ -43,6 +43,11 @@ HEADER_OF_2 = encode_frame(2, 1, b"\x00\x3c\x00\x00" + (2).to_bytes(8) + b"\x00\
 # Alarms
 
 
+def is_read(client: Client) -> bool:
+    """Whether the broker would take more octets from a client."""
+    return client.connection.may_read
+
+
 @pytest.fixture
 def publisher(channel: ChannelClient) -> ChannelClient:
     """A channel with a queue q."""
@@ -57,15 +62,15 @@ def test_an_alarm_blocks_at_the_next_publish(publisher: ChannelClient, resource:
     broker.set_alarm(resource, True)
     client.expect_nothing()
     publisher.queue("still free")
-    assert client.connection.may_read
+    assert is_read(client)
     publisher.publish("q", b"a")
     assert client.expect(0, ConnectionBlocked).reason == f"low on {resource}"
     client.expect_nothing()
-    assert not client.connection.may_read
+    assert not is_read(client)
     broker.set_alarm(resource, False)
     client.expect(0, ConnectionUnblocked)
     client.expect_nothing()
-    assert client.connection.may_read
+    assert is_read(client)
     assert publisher.drain("q") == [b"a"]
 
 
@@ -76,10 +81,10 @@ def test_an_alarm_blocks_at_the_next_publish(publisher: ChannelClient, resource:
 def test_a_header_or_a_part_of_the_body_is_enough(publisher: ChannelClient, octets: bytes) -> None:
     publisher.world.broker.set_alarm("memory", True)
     publisher.client.send_octets(PUBLISH)
-    assert publisher.client.connection.may_read
+    assert is_read(publisher.client)
     publisher.client.send_octets(octets[len(PUBLISH) :])
     publisher.client.expect(0, ConnectionBlocked)
-    assert not publisher.client.connection.may_read
+    assert not is_read(publisher.client)
 
 
 @pytest.mark.rule("1.34")
@@ -97,7 +102,7 @@ def test_a_connection_opened_during_the_alarm_is_blocked_the_same_way(world: Wor
     channel = world.channel()
     channel.queue("q")
     channel.consume("q")
-    assert channel.client.connection.may_read
+    assert is_read(channel.client)
     channel.publish("q", b"a")
     assert channel.client.expect(0, ConnectionBlocked).reason == "low on disk"
     channel.expect_bodies(b"a")
@@ -117,10 +122,10 @@ def test_a_pure_consumer_is_never_blocked_and_a_blocked_one_still_gets_deliverie
     both.expect_bodies(b"last")
     for delivery in consumer.expect_bodies(b"m", b"m", b"m"):
         consumer.send(BasicAck(delivery_tag=delivery.tag))
-    assert consumer.client.connection.may_read
+    assert is_read(consumer.client)
     source.publish("two", b"from another")
     both.expect_bodies(b"from another")
-    assert not both.client.connection.may_read
+    assert not is_read(both.client)
 
 
 @pytest.mark.rule("1.35")
@@ -132,7 +137,7 @@ def test_both_alarms_are_one_reason_and_unblocked_comes_with_the_last_to_clear(p
     assert client.expect(0, ConnectionBlocked).reason == "low on memory & disk"
     broker.set_alarm("memory", False)
     client.expect_nothing()
-    assert not client.connection.may_read
+    assert not is_read(client)
     broker.set_alarm("disk", False)
     client.expect(0, ConnectionUnblocked)
     client.expect_nothing()
@@ -165,10 +170,10 @@ def test_a_client_without_the_capability_is_blocked_without_a_word(world: World)
     world.broker.set_alarm("memory", True)
     channel.publish("q")
     client.expect_nothing()
-    assert not client.connection.may_read
+    assert not is_read(client)
     world.broker.set_alarm("memory", False)
     client.expect_nothing()
-    assert client.connection.may_read
+    assert is_read(client)
 
 
 @pytest.mark.rule("1.35", "1.40")
@@ -179,11 +184,11 @@ def test_a_blocked_connection_that_closes_is_read_again_and_told_nothing_more(pu
     client.expect(0, ConnectionBlocked)
     client.connection.force_close("enough")
     client.expect_close(320)
-    assert client.connection.may_read
+    assert is_read(client)
     broker.set_alarm("memory", False)
     client.expect_nothing()
     client.send(0, ConnectionCloseOk())
-    assert client.is_finished
+    client.expect_finished()
 
 
 # Secrets
@@ -246,17 +251,15 @@ def test_after_close_ok_nothing_is_looked_at(channel: ChannelClient) -> None:
 
 @pytest.mark.rule("1.39")
 @pytest.mark.parametrize(("heartbeat", "seconds"), [(0, 30), (1, 1), (7, 7), (30, 30), (31, 30), (600, 30)])
-def test_after_close_ok_the_client_has_a_while_to_close_its_socket(
-    world: World, heartbeat: int, seconds: int
-) -> None:
+def test_after_close_ok_the_client_has_a_while_to_close_its_socket(world: World, heartbeat: int, seconds: int) -> None:
     client = Client(world)
     client.open(heartbeat=heartbeat)
     client.close()
     said = len(client.raw)
     world.advance(seconds - 0.1)
-    assert not client.is_closed
+    client.expect_connected()
     world.advance(0.2)
-    assert client.is_closed
+    client.expect_dropped()
     client.pump()
     assert len(client.raw) == said
 
@@ -284,9 +287,9 @@ def test_after_its_close_the_broker_ignores_all_but_close_ok(world: World) -> No
     client.send_octets(PUBLISH + HEADER_OF_2 + encode_frame(3, 1, b"hi") + encode_frame(8, 0, b""))
     client.expect_nothing()
     assert "late" not in world.broker.vhosts["/"].queues
-    assert not client.is_finished
+    client.expect_connected()
     client.send(0, ConnectionCloseOk())
-    assert client.is_finished
+    client.expect_finished()
     client.expect_nothing()
 
 
@@ -294,26 +297,23 @@ def test_after_its_close_the_broker_ignores_all_but_close_ok(world: World) -> No
 def test_a_crossing_close_is_answered_and_close_ok_still_awaited(world: World) -> None:
     client = closing_client(world)
     client.call(0, ConnectionClose(reply_code=200), ConnectionCloseOk)
-    assert not client.is_finished
-    assert not client.is_closed
+    client.expect_connected()
     client.send(0, ConnectionCloseOk())
-    assert client.is_finished
+    client.expect_finished()
     client.expect_nothing()
 
 
 @pytest.mark.rule("1.40", "1.39")
 @pytest.mark.parametrize("crossing", [False, True])
 @pytest.mark.parametrize(("heartbeat", "seconds"), [(0, 30), (5, 5), (60, 30)])
-def test_a_client_that_does_not_answer_is_dropped(
-    world: World, heartbeat: int, seconds: int, crossing: bool
-) -> None:
+def test_a_client_that_does_not_answer_is_dropped(world: World, heartbeat: int, seconds: int, crossing: bool) -> None:
     client = closing_client(world, heartbeat)
     if crossing:
         client.call(0, ConnectionClose(), ConnectionCloseOk)
     world.advance(seconds - 0.1)
-    assert not client.is_closed
+    client.expect_connected()
     world.advance(0.2)
-    assert client.is_closed
+    client.expect_dropped()
     client.expect_nothing()
 
 
@@ -366,12 +366,10 @@ def test_a_shutdown_tells_everybody(world: World, caplog: pytest.LogCaptureFixtu
     channel.expect_bodies(b"a")
     world.broker.shut_down()
     for client in clients:
-        close = client.expect_close(
-            320, "CONNECTION_FORCED - broker forced connection closure with reason 'shutdown'"
-        )
+        close = client.expect_close(320, "CONNECTION_FORCED - broker forced connection closure with reason 'shutdown'")
         assert (close.failing_class_id, close.failing_method_id) == (0, 0)
         client.send(0, ConnectionCloseOk())
-        assert client.is_finished
+        client.expect_finished()
     assert not caplog.records
     assert world.broker.vhosts["/"].queues["q"].message_count == 1
 
@@ -396,7 +394,7 @@ def test_a_shutdown_drops_those_who_are_not_in_yet_or_have_left(world: World) ->
     assert [client.is_closed for client in (silent, starting, left, closing)] == [True, True, True, False]
     starting.expect_nothing()
     closing.send(0, ConnectionCloseOk())
-    assert closing.is_finished
+    closing.expect_finished()
 
 
 # Others are not touched, and nothing stays behind
@@ -427,7 +425,7 @@ def test_a_failed_connection_leaves_others_alone(world: World) -> None:
         publisher.publish("q", str(number).encode())
         consumer.expect_bodies(str(number).encode())
         world.advance(31)
-        assert bad.is_closed
+        bad.expect_dropped()
     assert list(world.broker.clients) == [consumer.client.connection, publisher.client.connection]
 
 

@@ -238,7 +238,7 @@ def test_the_code_decides_what_is_closed(
     def fail(_channel: object, _method: object) -> None:
         raise AMQPError(code, "why")
 
-    monkeypatch.setitem(dispatch.HANDLERS, BasicQos, fail)  # type: ignore[arg-type]
+    monkeypatch.setitem(dispatch.HANDLERS, BasicQos, fail)
     channel.send(BasicQos())
     if code in SOFT:
         close = channel.expect_close(code, f"{code.name} - why")
@@ -297,7 +297,7 @@ def test_a_crash_is_an_internal_error_of_that_connection_only(
     def crash(_channel: object, _method: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setitem(dispatch.HANDLERS, AccessRequest, crash)  # type: ignore[arg-type]
+    monkeypatch.setitem(dispatch.HANDLERS, AccessRequest, crash)
     channel.send(AccessRequest())
     close = channel.client.expect_close(541, "INTERNAL_ERROR - internal error")
     assert (close.failing_class_id, close.failing_method_id) == (30, 10)
@@ -331,7 +331,7 @@ def test_any_error_on_channel_0_closes_the_connection(client: Client, monkeypatc
     assert (close.failing_class_id, close.failing_method_id) == (10, 40)
     monkeypatch.undo()
     client.send(0, ConnectionCloseOk())
-    assert client.is_finished
+    client.expect_finished()
 
 
 @pytest.mark.rule("0.6")

@@ -73,10 +73,9 @@ def expect_silent_close(client: Client) -> None:
     before = len(client.raw)
     client.send(0, ConnectionTuneOk())
     client.world.advance(2.9)
-    assert not client.is_closed
+    client.expect_connected()
     client.world.advance(0.2)
-    assert client.is_closed
-    assert not client.is_finished
+    client.expect_dropped()
     assert len(client.raw) == before
 
 
@@ -112,7 +111,7 @@ def test_both_spellings_of_the_header_start_a_connection(newcomer: Client, heade
 def test_another_header_is_answered_by_ours_and_the_end(newcomer: Client, header: bytes) -> None:
     newcomer.send_octets(header)
     assert newcomer.raw == PROTOCOL_HEADER
-    assert newcomer.is_finished
+    newcomer.expect_finished()
     newcomer.send_octets(PROTOCOL_HEADER + encode_method_frame(0, STARTING[0]))
     newcomer.world.advance(31)
     assert newcomer.raw == PROTOCOL_HEADER
@@ -153,17 +152,17 @@ def test_the_handshake_has_ten_seconds_in_all(world: World, stage: str) -> None:
             client.send(0, ConnectionTuneOk(channel_max=2047, frame_max=131072, heartbeat=60))
     said = len(client.raw)
     world.advance(5.9)
-    assert not client.is_closed
+    client.expect_connected()
     world.advance(0.2)
-    assert client.is_closed
-    assert client.raw[said:] in (b"", b"\x08\x00\x00\x00\x00\x00\x00\xce")
+    client.expect_dropped()
+    assert bytes(client.raw[said:]) in (b"", b"\x08\x00\x00\x00\x00\x00\x00\xce")
 
 
 @pytest.mark.rule("1.3")
 def test_an_open_connection_has_no_deadline(world: World) -> None:
     client = world.client()
     world.advance(100_000)
-    assert not client.is_closed
+    client.expect_connected()
     client.channel()
 
 
@@ -312,7 +311,7 @@ def test_a_client_that_can_be_told_is_told_that_its_login_was_refused(
     close = newcomer.expect_close(403, REFUSED.format(mechanism))
     assert (close.failing_class_id, close.failing_method_id) == (0, 0)
     newcomer.send(0, ConnectionCloseOk())
-    assert newcomer.is_finished
+    newcomer.expect_finished()
     assert len(caplog.records) == 1
 
 
@@ -554,7 +553,7 @@ def tune_error(world: World, **values: int) -> tuple[str, tuple[int, int]]:
     client.send(0, ConnectionOpen(virtual_host="/"))
     client.expect_nothing()
     client.send(0, ConnectionCloseOk())
-    assert client.is_finished
+    client.expect_finished()
     return close.reply_text, (close.failing_class_id, close.failing_method_id)
 
 
@@ -604,9 +603,9 @@ def test_a_heartbeat_above_the_proposed_one_is_taken(world: World) -> None:
     client = Client(world)
     client.open(heartbeat=1000)
     world.advance(1999)
-    assert not client.is_closed
+    client.expect_connected()
     world.advance(1002)
-    assert client.is_closed
+    client.expect_dropped()
 
 
 @pytest.mark.rule("1.21", "1.22")

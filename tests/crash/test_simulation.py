@@ -26,7 +26,7 @@ def test_what_was_confirmed_survives_power_cuts_and_failing_disks(block: int) ->
 @pytest.mark.rule("7.6")
 @pytest.mark.parametrize("sync", ["interval", "never"])
 def test_other_sync_modes_survive_a_kill(sync: SyncMode) -> None:
-    for seed in range(400):
+    for seed in range(150):
         try:
             run(seed, sync)
         except BaseException as error:

@@ -39,9 +39,7 @@ class Harness:
         self.snapshot = self.recovery.snapshot or b""
         self.topology = [self.snapshot] if self.snapshot else []
         self.topology += [payload for _, payload in self.recovery.topology]
-        self.journal = Journal(
-            disk, directory, self.recovery.journal_state, self._take_snapshot, settings, self.clock
-        )
+        self.journal = Journal(disk, directory, self.recovery.journal_state, self._take_snapshot, settings, self.clock)
         self.journal.on_moved = self._moved
 
     def _take_snapshot(self) -> bytes:

@@ -48,8 +48,8 @@ async def test_confirms_come_and_a_stop_is_clean() -> None:
 async def test_goes_on_by_itself_when_the_disk_does() -> None:
     disk = SimulatedDisk(Random(1))
     journal = open_journal(disk)
-    stalled = trio.Event()
-    journal.on_stalled = lambda error: stalled.set() if error else None
+    stalled, well_again = trio.Event(), trio.Event()
+    journal.on_stalled = lambda error: stalled.set() if error else well_again.set()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(run_committer, journal)
         with trio.fail_after(20):
@@ -57,11 +57,10 @@ async def test_goes_on_by_itself_when_the_disk_does() -> None:
             nursery.start_soon(append, journal, 1)
             await stalled.wait()
             disk.fault = lambda _call, _path: None
-            while journal.stalled:
-                await trio.sleep(0.05)
+            await well_again.wait()
             await append(journal, 2)
             journal.finish()
-    assert sorted(item.position for item in (lambda r: list(r.messages()))(recover(disk, DIRECTORY))) == [1, 2]
+    assert sorted(item.position for item in recover(disk, DIRECTORY).messages()) == [1, 2]
 
 
 async def test_cancelled_is_as_safe_as_a_crash() -> None:

@@ -180,6 +180,20 @@ class Client:
         self.pump()
         assert not self.inbox, f"{self.inbox[0].method!r} came, nothing was expected"
 
+    def expect_connected(self) -> None:
+        """The broker has closed nothing."""
+        assert not self.is_closed
+        assert not self.is_finished
+
+    def expect_finished(self) -> None:
+        """The broker has closed its side in order, after all it had to say."""
+        assert self.is_finished
+
+    def expect_dropped(self) -> None:
+        """The broker has closed the socket just like that."""
+        assert self.is_closed
+        assert not self.is_finished
+
     def call(self, channel_id: int, method: Method, kind: type[M]) -> M:
         """Send a method and take its answer, which is the next that comes."""
         self.send(channel_id, method)

@@ -56,6 +56,12 @@ def publish_frames(
     return bytes(frames)
 
 
+async def until(condition: Callable[[], bool], look_s: float = 0.001) -> None:
+    """Wait for something that nobody reports."""
+    while not condition():  # noqa: ASYNC110 - the broker has no event for the tests' sake
+        await trio.sleep(look_s)
+
+
 class WireClient:
     """The client's end of a stream.
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sys
 
-import pika  # type: ignore[import-untyped]
+import pika
 
 
 def main() -> None:

@@ -9,7 +9,7 @@ import os
 import sys
 from typing import Any
 
-import pika  # type: ignore[import-untyped]
+import pika
 
 
 class Publisher:

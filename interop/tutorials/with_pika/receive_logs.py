@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-import pika  # type: ignore[import-untyped]
+import pika
 
 
 def on_message(_channel: Any, _method: Any, _properties: Any, body: bytes) -> None:

@@ -10,7 +10,7 @@ import sys
 import uuid
 from typing import Any
 
-import pika  # type: ignore[import-untyped]
+import pika
 
 
 def main() -> None:

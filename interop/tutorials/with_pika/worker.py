@@ -9,7 +9,7 @@ import os
 import sys
 from typing import Any
 
-import pika  # type: ignore[import-untyped]
+import pika
 
 
 def on_task(channel: Any, method: Any, _properties: Any, body: bytes) -> None:
