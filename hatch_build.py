@@ -22,8 +22,9 @@ ROOT = Path(__file__).resolve().parent
 PACKAGES = (ROOT / "codec" / "amqp_codec", ROOT / "amqp_broker")
 """Lowest first: each is compiled against the extension types of those before it."""
 
-DIRECTIVES = {"language_level": 3, "annotation_typing": False}
-"""Types come from the .pxd files alone: an annotation never changes what the code does."""
+DIRECTIVES = {"language_level": 3, "annotation_typing": False, "nonecheck": True}
+"""Types come from the .pxd files alone, so that an annotation never changes what the code does; and an attribute of
+None is an AttributeError in both forms."""
 
 
 class CompileMessagePath(BuildHookInterface[Any]):

@@ -7,7 +7,7 @@ with `sent` what has left; in between nothing is copied twice, and large bodies 
 from collections.abc import Callable
 
 from amqp_broker.message import Message
-from amqp_codec.frames import append_content, append_delivery, iter_content
+from amqp_codec import append_content, append_delivery, iter_content
 
 Buffer = bytes | bytearray | memoryview
 

@@ -2,12 +2,14 @@
 
 import pytest
 
+import amqp_broker
 import amqp_codec
 from tests.support.client import ChannelClient, Client, World
 
 
 def pytest_report_header() -> str:
-    return f"the codec is {'compiled' if amqp_codec.COMPILED else 'plain Python'}"
+    forms = {package.__name__: package.COMPILED for package in (amqp_codec, amqp_broker)}
+    return ", ".join(f"{name}: {'compiled' if compiled else 'plain Python'}" for name, compiled in forms.items())
 
 
 @pytest.fixture

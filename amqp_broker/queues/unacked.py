@@ -101,7 +101,8 @@ class Unacked:
     def restore(self, taken: list[tuple[int, QueueEntry]]) -> None:
         """Put back what `take` gave, under the same tags (a rollback, rule 6.15)."""
         self._entries.update(taken)
-        self._lowest = min([self._lowest, *(tag for tag, _ in taken)])
+        for tag, _ in taken:
+            self._lowest = min(self._lowest, tag)
 
     def release(self, taken: list[tuple[int, QueueEntry]]) -> list[Consumer]:
         """These deliveries are settled; gives the consumers whose they were, for `unblock`."""

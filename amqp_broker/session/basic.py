@@ -19,7 +19,7 @@ from amqp_broker.queues.consumer import Consumer
 from amqp_broker.queues.queue import Queue
 from amqp_broker.queues.reply import REPLY_TO, ReplyConsumer
 from amqp_broker.session.channel import Channel
-from amqp_broker.session.settle import Outcome, settle
+from amqp_broker.session.settle import ACK, Outcome, settle
 from amqp_broker.session.topology import generated_name, queue_named
 from amqp_codec import (
     BODY_SIZE_HARD_LIMIT,
@@ -180,7 +180,12 @@ def on_basic_qos(channel: Channel, method: BasicQos) -> None:
 
 
 def on_basic_ack(channel: Channel, method: BasicAck) -> None:
-    _settle(channel, Outcome.ACK, method.delivery_tag, method.multiple)
+    acked(channel, method.delivery_tag, method.multiple)
+
+
+def acked(channel: Channel, delivery_tag: int, multiple: bool) -> None:
+    """Do what `basic.ack` asks for."""
+    _settle(channel, ACK, delivery_tag, multiple)
 
 
 def on_basic_nack(channel: Channel, method: BasicNack) -> None:

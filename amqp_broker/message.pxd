@@ -1,0 +1,16 @@
+# The C form of message.py: its types, nothing else.
+
+cimport cython
+
+from amqp_codec.properties cimport ContentHeader as _ContentHeader
+
+
+@cython.final
+@cython.no_gc
+@cython.freelist(256)
+cdef class Message:
+    cdef public bytes address
+    cdef public _ContentHeader header
+    cdef public bytes body
+    cdef public tuple extra_keys
+    cdef public tuple deaths

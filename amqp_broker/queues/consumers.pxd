@@ -1,0 +1,18 @@
+# The C form of consumers.py: its types, nothing else.
+
+cimport cython
+
+from amqp_broker.queues.consumer cimport Consumer
+
+
+@cython.final
+cdef class Consumers:
+    cdef dict _all
+    cdef list _lanes
+    cdef public Consumer active
+    cdef public Consumer exclusive
+    cdef public bint is_changing
+    cdef public bint single_active
+
+    @cython.locals(consumer=Consumer)
+    cpdef Consumer next(self)

@@ -1,0 +1,47 @@
+# The C form of queue.py: its types, nothing else.
+
+cimport cython
+
+from amqp_broker.message cimport Message
+from amqp_broker.queues.consumer cimport Consumer
+from amqp_broker.queues.consumers cimport Consumers
+from amqp_broker.queues.entry cimport QueueEntry
+
+
+cdef class Queue:
+    cdef object __weakref__
+    cdef public str name
+    cdef public object id
+    cdef public bint durable
+    cdef public object exclusive_owner
+    cdef public bint auto_delete
+    cdef public dict arguments
+    cdef public object options
+    cdef public Consumers consumers
+    cdef public object ready
+    cdef public Py_ssize_t ready_octets
+    cdef public Py_ssize_t unacked_count
+    cdef public bint is_deleted
+    cdef object _timers
+    cdef object _storage
+    cdef object _pager
+    cdef Py_ssize_t _unacked_octets
+    cdef object _hooks
+    cdef long long _next_position
+    cdef bint _expiring
+    cdef bint _has_limit
+    cdef object _expiry_timer
+    cdef object _lease_timer
+    cdef double _last_used
+
+    @cython.locals(entry=QueueEntry, consumer=Consumer)
+    cpdef enqueue(self, Message message)
+
+    @cython.locals(entry=QueueEntry, consumer=Consumer)
+    cpdef dispatch(self)
+
+    cpdef outgoing(self, QueueEntry entry)
+    cpdef _keeps(self, Message message)
+    cpdef _take_back(self, QueueEntry entry, failed)
+    cpdef _hand_out(self, QueueEntry entry, Consumer consumer)
+    cpdef _is_back(self, QueueEntry entry)

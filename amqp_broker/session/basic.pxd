@@ -1,0 +1,22 @@
+# The C form of basic.py: its types, nothing else.
+
+cimport cython
+
+from amqp_broker.message cimport Message
+from amqp_broker.session.channel cimport Channel
+from amqp_broker.session.confirms cimport Confirms
+from amqp_broker.session.settle cimport settle
+from amqp_broker.vhost cimport Route, Vhost
+from amqp_codec.commands cimport PublishCommand as _PublishCommand
+from amqp_codec.properties cimport ContentHeader as _ContentHeader
+
+
+@cython.locals(
+    body=bytes, header=_ContentHeader, vhost=Vhost, route=Route, message=Message, queues=tuple, confirms=Confirms
+)
+cpdef on_basic_publish(Channel channel, _PublishCommand command)
+
+cpdef acked(Channel channel, unsigned long long delivery_tag, bint multiple)
+
+@cython.locals(taken=list)
+cdef _settle(Channel channel, outcome, unsigned long long tag, bint multiple)

@@ -1,0 +1,32 @@
+# The C form of connection.py: the types of what every command uses; the rest lives in the instance's dict.
+
+cimport cython
+
+from amqp_broker.outbox cimport Outbox
+from amqp_broker.session.basic cimport acked, on_basic_publish
+from amqp_broker.session.channel cimport Channel
+from amqp_codec.commands cimport AckCommand as _AckCommand, Command as _Command, PublishCommand as _PublishCommand
+
+
+@cython.final
+cdef class Connection:
+    cdef dict __dict__
+    cdef object __weakref__
+    cdef public object broker
+    cdef public dict channels
+    cdef bint _has_published
+    cdef public bint is_blocked
+    cdef public Outbox outbox
+    cdef public object state
+    cdef list _owing
+
+    cpdef owe_confirms(self, Channel channel)
+    cdef _handle(self, command)
+    @cython.locals(channel=Channel)
+    cdef _on_publish(self, _PublishCommand command)
+    @cython.locals(channel=Channel)
+    cdef _on_ack(self, _AckCommand command)
+    @cython.locals(channel=Channel)
+    cdef _on_channel_command(self, _Command command)
+    @cython.locals(channel=Channel)
+    cdef Channel _open_channel(self, int channel_id)

@@ -1,0 +1,23 @@
+# The C form of vhost.py: the types of what every publish uses; the rest lives in the instance's dict.
+
+cimport cython
+
+from amqp_broker.message cimport Message
+from amqp_broker.queues.queue cimport Queue
+
+
+@cython.final
+cdef class Route:
+    cdef public bint cacheable
+    cdef public object exchange
+    cdef public tuple queues
+
+
+@cython.final
+cdef class Vhost:
+    cdef dict __dict__
+    cdef object __weakref__
+    cdef public dict routes
+    cdef public object storage
+
+    cpdef publish(self, Message message, queues)
