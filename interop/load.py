@@ -154,6 +154,38 @@ def queue_name(number: int) -> str:
     return f"interop-perf-{number}"
 
 
+class ConfirmCount:
+    """Counts what a broker has confirmed, in whatever order."""
+
+    def __init__(self) -> None:
+        self._unparsed = b""
+        self._up_to = 0
+        self._singly: set[int] = set()
+
+    @property
+    def count(self) -> int:
+        return self._up_to + len(self._singly)
+
+    def receive(self, data: bytes) -> None:
+        """Take octets of a channel on which nothing but confirms comes.
+
+        Raises:
+            WireError: something else came, a nack for instance.
+        """
+        data = self._unparsed + data
+        whole = len(data) // ACK_OCTETS * ACK_OCTETS
+        self._unparsed = data[whole:]
+        for tag, multiple in parse_acks(data[:whole]):
+            if not multiple:
+                self._singly.add(tag)
+            elif tag > self._up_to:
+                self._up_to = tag
+                self._singly = {n for n in self._singly if n > tag}
+        while self._up_to + 1 in self._singly:
+            self._up_to += 1
+            self._singly.remove(self._up_to)
+
+
 class Publisher:
     """Sends one prepared batch over and over, as far ahead as credits and confirms allow."""
 
@@ -176,9 +208,7 @@ class Publisher:
             )
             for n in range(plan.batch)
         )
-        self._unparsed = b""
-        self._confirmed_up_to = 0
-        self._confirmed_singly: set[int] = set()
+        self._confirmed = ConfirmCount()
         if self._confirm_window:
             self._client.confirm_select()
         self._client.leave_deadline_to_kernel(DEADLINE_S)
@@ -210,22 +240,11 @@ class Publisher:
 
     def _wait_confirmed(self, count: int) -> None:
         """Return once so many messages are confirmed, in whatever order they were."""
-        while self._confirmed_up_to + len(self._confirmed_singly) < count:
+        while self._confirmed.count < count:
             data = self._client.sock.recv(65536)
             if not data:
                 raise PerfError("the broker closed the publisher's socket")
-            data = self._unparsed + data
-            whole = len(data) // ACK_OCTETS * ACK_OCTETS
-            self._unparsed = data[whole:]
-            for tag, multiple in parse_acks(data[:whole]):
-                if not multiple:
-                    self._confirmed_singly.add(tag)
-                elif tag > self._confirmed_up_to:
-                    self._confirmed_up_to = tag
-                    self._confirmed_singly = {n for n in self._confirmed_singly if n > tag}
-            while self._confirmed_up_to + 1 in self._confirmed_singly:
-                self._confirmed_up_to += 1
-                self._confirmed_singly.remove(self._confirmed_up_to)
+            self._confirmed.receive(data)
 
 
 class Consumer:

@@ -22,6 +22,7 @@ EXCHANGE_DECLARE, EXCHANGE_DECLARE_OK = (40, 10), (40, 11)
 EXCHANGE_DELETE, EXCHANGE_DELETE_OK = (40, 20), (40, 21)
 QUEUE_DECLARE, QUEUE_DECLARE_OK = (50, 10), (50, 11)
 QUEUE_BIND, QUEUE_BIND_OK = (50, 20), (50, 21)
+QUEUE_PURGE, QUEUE_PURGE_OK = (50, 30), (50, 31)
 QUEUE_DELETE, QUEUE_DELETE_OK = (50, 40), (50, 41)
 BASIC_QOS, BASIC_QOS_OK = (60, 10), (60, 11)
 BASIC_CONSUME, BASIC_CONSUME_OK = (60, 20), (60, 21)
@@ -221,6 +222,11 @@ class Client:
     def queue_bind(self, queue: str, exchange: str, binding_key: str) -> None:
         names = shortstr(queue) + shortstr(exchange) + shortstr(binding_key)
         self.call(QUEUE_BIND, QUEUE_BIND_OK, bytes(2) + names + b"\0" + EMPTY_TABLE)
+
+    def queue_purge(self, queue: str) -> int:
+        """Empty a queue; gives the number of messages that were ready."""
+        reply = self.call(QUEUE_PURGE, QUEUE_PURGE_OK, bytes(2) + shortstr(queue) + b"\0")
+        return int.from_bytes(reply, "big")
 
     def queue_delete(self, queue: str) -> None:
         self.call(QUEUE_DELETE, QUEUE_DELETE_OK, bytes(2) + shortstr(queue) + b"\0")

@@ -505,7 +505,7 @@ class _Reader:
         """The crash came before the file's first fsync. Should it be damage after all, it is still there."""
         file = self.disk.open_for_reading(part.path)
         size = file.size()
-        if any(file.pread(size, 0)):
+        if any(file.pread(size, HEADER_OCTETS)):
             self.result.torn.append(TornTail(part.path, 0, size, 0))
             self.unreadable.append(part.path)
         else:

@@ -124,9 +124,7 @@ class JournalStorage:
     def forget(self, entry: QueueEntry, *, is_replaced: bool = False) -> None:
         location = entry.location
         if location is None:
-            for _, entries in self._groups:
-                if entry in entries:
-                    entries.remove(entry)
+            self._leave_group(entry)
             return
         entry.location = None
         self._shelf(entry.queue.id).entries.pop(entry.position, None)
@@ -219,9 +217,17 @@ class JournalStorage:
         """Where an entry is; a transient message is stored now, until the next start (rule 7.3)."""
         if entry.location is None:
             assert entry.message is not None
-            self._append(entry.message, [entry], TRANSIENT)
+            self._append(entry.message, [entry], 0 if self._leave_group(entry) else TRANSIENT)
             assert entry.location is not None
         return entry.location
+
+    def _leave_group(self, entry: QueueEntry) -> bool:
+        """Don't store an entry with the others of its publish; tells whether it was to be."""
+        for _, entries in self._groups:
+            if entry in entries:
+                entries.remove(entry)
+                return True
+        return False
 
     def _shelf(self, queue_id: int) -> _Shelf:
         shelf = self._shelves.get(queue_id)

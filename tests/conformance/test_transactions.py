@@ -429,3 +429,47 @@ def test_settlements_of_a_queue_deleted_before_commit_are_taken(tx: ChannelClien
     commit(tx)
     assert other.queue(queue) == queue
     assert other.counts(queue) == (0, 0)
+
+
+@pytest.mark.rule("6.21")
+def test_what_follows_a_commit_waits_until_it_is_safe() -> None:
+    """Held and worked off in order, which is friendlier than RabbitMQ's 504."""
+    storage = SlowStorage()
+    tx = tx_select(World(storage=storage).channel())
+    second = tx.client.channel(2)
+    queue = tx.queue("q", durable=True)
+    tx.publish(queue, b"a", properties=PERSISTENT)
+    tx.send(TxCommit())
+    tx.publish(queue, b"b")
+    tx.send(TxCommit())
+    tx.send(BasicQos(prefetch_count=1))
+    tx.expect_nothing()
+    assert second.counts(queue) == (1, 0)
+    storage.sync()
+    for answer in (TxCommitOk, TxCommitOk, BasicQosOk):
+        tx.expect(answer)
+    tx.expect_nothing()
+    assert second.counts(queue) == (2, 0)
+
+
+@pytest.mark.rule("6.21")
+@pytest.mark.parametrize("end", ["drop", "connection close", "other channel's error"])
+def test_end_of_the_connection_during_a_commit_forgets_what_waits(end: str) -> None:
+    storage = SlowStorage()
+    world = World(storage=storage)
+    tx = tx_select(world.channel())
+    queue = tx.queue("q", durable=True)
+    tx.publish(queue, b"a", properties=PERSISTENT)
+    tx.send(TxCommit())
+    tx.publish(queue, b"b")
+    tx.send(TxCommit())
+    if end == "drop":
+        tx.client.drop()
+    elif end == "connection close":
+        tx.client.close()
+    else:
+        tx.client.send(7, BasicQos())
+        tx.client.expect_close(504)
+    storage.sync()
+    tx.expect_nothing()
+    assert world.channel().drain(queue) == [b"a"]

@@ -25,6 +25,10 @@ class SlowStorage(MemoryStorage):
         self.stored_count += 1
         assert entry.message is not None
         self.stored.append(entry.message.body)
+        self.touch()
+
+    def touch(self) -> None:
+        """Something was stored, whatever it is."""
         self._is_dirty = True
 
     def when_durable(self, callback: Callable[[], None]) -> None:
