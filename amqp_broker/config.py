@@ -53,6 +53,8 @@ class Config:
     """Content of one connection, over all its channels, that has not arrived in full."""
     max_cached_routes: int = 65_536
     """Addresses of one vhost whose routing is remembered."""
+    queue_window_octets: int = 16 * MIB
+    """What one queue holds in memory of its ready messages, and again of unacked ones; the rest is on disk."""
 
     read_octets: int = 256 * KIB
     """The most that is read from one connection before the others have their turn."""

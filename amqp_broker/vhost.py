@@ -100,6 +100,7 @@ class Vhost:
         self.requesters: dict[str, ReplyConsumer] = {}
         self.routes: dict[bytes, Route] = {}
         self._max_routes = config.max_cached_routes
+        self._window_octets = config.queue_window_octets
         self._timers = timers
         self._hooks = QueueHooks(self._dead_letter, self._unused, self._unused)
         self._sources: dict[tuple[bool, str], dict[Exchange, None]] = {}
@@ -387,6 +388,7 @@ class Vhost:
             timers=self._timers,
             storage=self.storage,
             hooks=self._hooks,
+            window_octets=self._window_octets,
         )
         self.queues[name] = queue
         self.routes.clear()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
 
 from amqp_broker.queues.entry import QueueEntry
 from amqp_broker.storage.interface import Storage
@@ -13,19 +12,16 @@ if TYPE_CHECKING:
     from amqp_broker.queues.queue import Queue
     from amqp_broker.storage.page import Page
 
-WINDOW_OCTETS: Final = 16 * 1024 * 1024
-"""What one queue holds in memory: of ready messages, and again of unacked ones."""
-
 
 class Pager:
     """The pages of one queue; see `queues.ready.Pager`."""
 
     __slots__ = ("_queue", "_storage", "window_octets")
 
-    def __init__(self, queue: Queue, storage: Storage) -> None:
+    def __init__(self, queue: Queue, storage: Storage, window_octets: int) -> None:
         self._queue = queue
         self._storage = storage
-        self.window_octets = WINDOW_OCTETS
+        self.window_octets = window_octets
 
     def page_out(self, entries: Sequence[QueueEntry]) -> Page:
         return self._storage.page_out(entries)

@@ -70,6 +70,7 @@ class Queue:
         timers: Timers,
         storage: Storage,
         hooks: QueueHooks,
+        window_octets: int,
     ) -> None:
         self.name = name
         self.id = queue_id
@@ -81,7 +82,7 @@ class Queue:
         self.consumers = Consumers(options.single_active_consumer)
         self._timers = timers
         self._storage = storage
-        self._pager = Pager(self, storage) if storage.can_page else None
+        self._pager = Pager(self, storage, window_octets) if storage.can_page else None
         self.ready = self._make_ready_list()
         self.ready_octets = 0
         self.unacked_count = 0

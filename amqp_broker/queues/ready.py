@@ -162,9 +162,9 @@ class FifoReadyList:
         tail = self._tail
         while tail and self._resident > pager.window_octets // 2:
             entries = [tail.popleft() for _ in range(min(PAGE_ENTRIES, len(tail)))]
+            self._resident -= sum(entry.octets + ENTRY_OCTETS for entry in entries if entry.message is not None)
             self._pages.append(pager.page_out(entries))
             self._paged += len(entries)
-            self._resident -= sum(entry.octets + ENTRY_OCTETS for entry in entries if entry.message is not None)
 
     def _split_off_tail(self, head_octets: int) -> None:
         """Keep as much as this at the head, the rest is the tail."""

@@ -588,7 +588,7 @@ class Connection:
         self.edge.abort()
 
     def _handshake_too_slow(self) -> None:
-        if self._heartbeat.received_octets:
+        if self._header:
             log.warning("connection %s: no connection.open in time, dropped", self)
         self.edge.abort()
 

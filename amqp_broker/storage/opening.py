@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import time
+from collections.abc import Callable
 
 import attrs
 
@@ -39,7 +41,12 @@ class Opened:
             self.storage.journal.remove(row.location)
 
 
-def open_journal(directory: str, settings: JournalSettings, disk: Disk | None = None) -> Opened:
+def open_journal(
+    directory: str,
+    settings: JournalSettings,
+    disk: Disk | None = None,
+    clock: Callable[[], float] = time.monotonic,
+) -> Opened:
     """Recover what is in a directory; whoever calls this holds its lock.
 
     Raises:
@@ -58,7 +65,7 @@ def open_journal(directory: str, settings: JournalSettings, disk: Disk | None = 
     if not recovery.was_clean:
         crashed_before = state.next_segment
     opened: list[JournalStorage] = []
-    journal = Journal(disk, directory, state, lambda: opened[0].snapshot(), settings)
+    journal = Journal(disk, directory, state, lambda: opened[0].snapshot(), settings, clock)
     opened.append(JournalStorage(journal, next_queue_id=next_queue_id, crashed_before=crashed_before))
     if not recovery.is_new:
         log.info(

@@ -218,6 +218,18 @@ def test_a_name_that_is_not_utf8_does_not_break_the_text(channel: ChannelClient)
     assert (close.failing_class_id, close.failing_method_id) == (60, 40)
 
 
+def test_the_log_has_one_printable_line_whatever_the_name(
+    channel: ChannelClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    channel.publish("k", exchange="x\udcff\n2026-01-01 ERROR \x1b[2Jé")
+    channel.expect_close(404)
+    (line,) = caplog.messages
+    assert line == (
+        "connection 127.0.0.1:50000, channel 1: "
+        "NOT_FOUND - no exchange 'x\\udcff\\n2026-01-01 ERROR \\x1b[2Jé' in vhost '/'"
+    )
+
+
 @pytest.mark.rule("0.3")
 def test_a_text_of_255_octets_is_not_cut() -> None:
     assert cut_reply_text("é" * 127 + "x") == "é" * 127 + "x"

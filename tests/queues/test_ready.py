@@ -49,9 +49,9 @@ class PretendedPager:
     def page_out(self, entries: Sequence[QueueEntry]) -> Page:
         assert [entry.position for entry in entries] == sorted(entry.position for entry in entries)
         for entry in entries:
-            assert entry.message is not None
-            self._messages[entry.position] = entry.message
-            entry.message = None
+            if entry.message is not None:  # one that came out of a page and has not been the head has none
+                self._messages[entry.position] = entry.message
+                entry.message = None
         return cast("Page", list(entries))
 
     def page_in(self, page: Page) -> list[QueueEntry]:
