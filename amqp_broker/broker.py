@@ -12,7 +12,7 @@ from amqp_broker.auth.users import Users
 from amqp_broker.config import Config
 from amqp_broker.storage.definitions import Change, text_of
 from amqp_broker.storage.interface import MemoryStorage, Storage
-from amqp_broker.storage.page import Row
+from amqp_broker.storage.page import Page
 from amqp_broker.timers import Timers, steady_wall_clock
 from amqp_broker.vhost import Vhost
 
@@ -59,12 +59,12 @@ class Broker:
         for vhost in self.vhosts.values():
             yield from vhost.definitions()
 
-    def restore(self, definitions: Iterable[Change], rows_of: dict[int, list[Row]]) -> set[int]:
+    def restore(self, definitions: Iterable[Change], pages_of: dict[int, list[Page]]) -> set[int]:
         """Make what a restart has left: first all topology, then the messages (chapter 7).
 
         Args:
             definitions: as `definitions` gave them.
-            rows_of: messages by queue id, in the order of positions.
+            pages_of: messages by queue id, in pages in the order of positions.
 
         Returns:
             The ids of the queues that are there.
@@ -72,8 +72,8 @@ class Broker:
         restored = [self.vhosts[text_of(change.table, "vhost")].restore(change) for change in definitions]
         queues = [queue for queue in restored if queue is not None]
         for queue in queues:
-            if queue.id in rows_of:
-                queue.restore(rows_of[queue.id])
+            if queue.id in pages_of:
+                queue.restore(pages_of[queue.id])
         return {queue.id for queue in queues}
 
     @property

@@ -18,6 +18,7 @@ import argparse
 import os
 import select
 import shutil
+import socket
 import struct
 import sys
 import tempfile
@@ -279,16 +280,14 @@ def measure_flow(directory: Path, messages: int, window: int, options: list[str]
     with started_broker("--data-dir", str(directory), *options) as broker:
         publisher, consumer = NumberedPublisher(broker.url, window), NumberedConsumer(broker.url)
         watch = Watch(broker, directory, "flow", messages)
-        actions: dict[object, Callable[[], None]] = {
+        actions: dict[socket.socket, Callable[[], None]] = {
             publisher.client.sock: publisher.receive,
             consumer.client.sock: consumer.receive,
         }
         begins = time.monotonic()
         while consumer.count < messages or publisher.confirmed < publisher.published:
             may_publish = (
-                publisher.published < messages
-                and publisher.may_publish
-                and publisher.published - consumer.count < LEAD
+                publisher.published < messages and publisher.may_publish and publisher.published - consumer.count < LEAD
             )
             if may_publish:
                 publisher.publish()
@@ -301,9 +300,7 @@ def measure_flow(directory: Path, messages: int, window: int, options: list[str]
         rate = consumer.count / (time.monotonic() - begins)
         consumer.finish()
         broker.stop()
-    return Flow(
-        consumer.count, rate, watch.segments, watch.octets, watch.rss, current_load().others_since(load)
-    )
+    return Flow(consumer.count, rate, watch.segments, watch.octets, watch.rss, current_load().others_since(load))
 
 
 def drop_from_cache(folder: Path) -> None:
@@ -374,9 +371,7 @@ def main() -> int:
         backlogs = []
         for number, size in enumerate(arguments.backlog):
             directory = root / f"backlog-{number}"
-            backlogs.append(
-                measure_backlog(directory, size, arguments.window, options, is_cold=arguments.cold)
-            )
+            backlogs.append(measure_backlog(directory, size, arguments.window, options, is_cold=arguments.cold))
             shutil.rmtree(directory)
         if backlogs:
             print(f"\n{backlog_table(backlogs)}", flush=True)

@@ -26,7 +26,7 @@ from amqp_codec.properties import FLAG_EXPIRATION
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from amqp_broker.storage.page import Row
+    from amqp_broker.storage.page import Page
 
 
 @attrs.frozen
@@ -264,12 +264,13 @@ class Queue:
             self.consumers.remove(consumer)
             consumer.on_cancelled(consumer)
 
-    def restore(self, rows: Sequence[Row]) -> None:
+    def restore(self, pages: Sequence[Page]) -> None:
         """Take over what a restart has left of its messages (rules 7.2 and 7.7)."""
-        self._next_position = rows[-1].position + 1
-        self.ready_octets = sum(row.octets for row in rows)
-        self._expiring = any(row.expires_at != NEVER for row in rows)
-        self.ready.restore(self._storage.restore(self.id, rows))
+        self._next_position = pages[-1].last + 1
+        self.ready_octets = sum(page.octets for page in pages)
+        self._expiring = any(page.may_expire for page in pages)
+        self._storage.restore(self.id, pages)
+        self.ready.restore(pages)
         if self._expiring:
             self._plan_expiry()  # not now: dead letters find their way only when everything is there again
 

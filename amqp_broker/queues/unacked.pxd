@@ -29,6 +29,9 @@ cdef class Unacked:
     @cython.locals(entries=dict, entry=QueueEntry, taken=list, each=cython.ulonglong)
     cpdef list take(self, unsigned long long tag, bint multiple)
 
+    @cython.locals(entry=QueueEntry)
+    cpdef QueueEntry take_one(self, unsigned long long tag)
+
     @cython.locals(consumers=dict, entry=QueueEntry, consumer=Consumer)
     cpdef list release(self, list taken)
 

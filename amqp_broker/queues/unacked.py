@@ -91,6 +91,14 @@ class Unacked:
         self._lowest = tag + 1
         return taken
 
+    def take_one(self, tag: int) -> QueueEntry | None:
+        """Take a single delivery out and give its consumer's credit back; None when the tag is not out."""
+        entry = self._entries.pop(tag, None)
+        if entry is not None and entry.consumer is not None:
+            entry.consumer.unacked_count -= 1
+            self.delivered_count -= 1
+        return entry
+
     def take_all(self) -> list[tuple[int, QueueEntry]]:
         """Take everything out, in the order of the tags."""
         taken = sorted(self._entries.items(), key=_tag_of)

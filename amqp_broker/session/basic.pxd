@@ -5,7 +5,8 @@ cimport cython
 from amqp_broker.message cimport Message
 from amqp_broker.session.channel cimport Channel
 from amqp_broker.session.confirms cimport Confirms
-from amqp_broker.session.settle cimport settle
+from amqp_broker.queues.entry cimport QueueEntry
+from amqp_broker.session.settle cimport ack_one, settle
 from amqp_broker.vhost cimport Route, Vhost
 from amqp_codec.commands cimport PublishCommand as _PublishCommand
 from amqp_codec.properties cimport ContentHeader as _ContentHeader
@@ -16,6 +17,7 @@ from amqp_codec.properties cimport ContentHeader as _ContentHeader
 )
 cpdef on_basic_publish(Channel channel, _PublishCommand command)
 
+@cython.locals(entry=QueueEntry)
 cpdef acked(Channel channel, unsigned long long delivery_tag, bint multiple)
 
 @cython.locals(taken=list)

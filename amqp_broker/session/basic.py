@@ -19,7 +19,7 @@ from amqp_broker.queues.consumer import Consumer
 from amqp_broker.queues.queue import Queue
 from amqp_broker.queues.reply import REPLY_TO, ReplyConsumer
 from amqp_broker.session.channel import Channel
-from amqp_broker.session.settle import ACK, Outcome, settle
+from amqp_broker.session.settle import ACK, Outcome, ack_one, settle
 from amqp_broker.session.topology import generated_name, queue_named
 from amqp_codec import (
     BODY_SIZE_HARD_LIMIT,
@@ -185,7 +185,13 @@ def on_basic_ack(channel: Channel, method: BasicAck) -> None:
 
 def acked(channel: Channel, delivery_tag: int, multiple: bool) -> None:
     """Do what `basic.ack` asks for."""
-    _settle(channel, ACK, delivery_tag, multiple)
+    if multiple or channel.transaction is not None:
+        _settle(channel, ACK, delivery_tag, multiple)
+        return
+    entry = channel.unacked.take_one(delivery_tag)
+    if entry is None:
+        raise _unknown_tag(delivery_tag)
+    ack_one(channel.unacked, entry)
 
 
 def on_basic_nack(channel: Channel, method: BasicNack) -> None:
@@ -226,7 +232,7 @@ def _settle(channel: Channel, outcome: Outcome, tag: int, multiple: bool) -> Non
     """Settle deliveries now, or at commit; a tag that is not out is an error at once (rule 5.39)."""
     taken = channel.unacked.take(tag, multiple)
     if taken is None:
-        raise precondition_failed(f"unknown delivery tag {tag}")
+        raise _unknown_tag(tag)
     if channel.transaction is not None:
         channel.transaction.settlements.append((outcome, taken))
     else:
@@ -240,6 +246,10 @@ def _refuse_recover_in_place(requeue: bool) -> None:
 
 def _recover(channel: Channel) -> None:
     settle(channel.unacked, Outcome.REQUEUE, channel.unacked.take_all())
+
+
+def _unknown_tag(tag: int) -> AMQPError:
+    return precondition_failed(f"unknown delivery tag {tag}")
 
 
 def _too_large(channel: Channel, size: int) -> AMQPError:

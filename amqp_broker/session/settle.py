@@ -48,6 +48,16 @@ def settle(unacked: Unacked, outcome: Outcome, taken: Taken) -> None:
         queue.dispatch()
 
 
+def ack_one(unacked: Unacked, entry: QueueEntry) -> None:
+    """Settle a single acked delivery that `take_one` gave: what most acks are, so without a list."""
+    consumer = entry.consumer
+    entry.consumer = None
+    entry.queue.ack(entry)
+    if consumer is not None and unacked.blocked:
+        for queue in unacked.unblock([consumer]):
+            queue.dispatch()
+
+
 def by_queue(taken: list[tuple[int, QueueEntry]]) -> dict[Queue, list[QueueEntry]]:
     """Sort deliveries by queue, keeping their order within each."""
     entries_of: dict[Queue, list[QueueEntry]] = {}

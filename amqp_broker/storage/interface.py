@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from amqp_broker.message import Message
     from amqp_broker.queues.entry import QueueEntry
     from amqp_broker.storage.definitions import Change
-    from amqp_broker.storage.page import Page, Row
+    from amqp_broker.storage.page import Page
 
 
 class Storage(Protocol):
@@ -68,8 +68,8 @@ class Storage(Protocol):
     def unload(self, entry: QueueEntry) -> None:
         """Drop an entry's message from memory; `load` brings it back."""
 
-    def restore(self, queue_id: int, rows: Sequence[Row]) -> list[Page]:
-        """Take over what a restart has left of a queue, as pages."""
+    def restore(self, queue_id: int, pages: Sequence[Page]) -> None:
+        """Take over what a restart has left of a queue."""
 
     def load(self, entries: Sequence[QueueEntry]) -> int:
         """Give messages back to the first of these entries, as many as are cheap to read at once.
@@ -124,7 +124,7 @@ class MemoryStorage:
     def unload(self, entry: QueueEntry) -> None:
         raise AssertionError("there is nowhere to load from")
 
-    def restore(self, queue_id: int, rows: Sequence[Row]) -> list[Page]:
+    def restore(self, queue_id: int, pages: Sequence[Page]) -> None:
         raise AssertionError("nothing outlived the process")
 
     def load(self, entries: Sequence[QueueEntry]) -> int:

@@ -11,7 +11,7 @@ import attrs
 from amqp_broker.storage.definitions import Definitions
 from amqp_broker.storage.disk import Disk, OsDisk
 from amqp_broker.storage.journal import Journal, JournalSettings
-from amqp_broker.storage.page import Row
+from amqp_broker.storage.page import Page
 from amqp_broker.storage.recovery import recover
 from amqp_broker.storage.store import JournalStorage, read_queues, read_topology
 
@@ -28,17 +28,18 @@ class Opened:
     Attributes:
         storage: for the broker.
         definitions: the durable topology as it was.
-        queues: messages by queue id, in the order of positions; also of queues that are no more.
+        queues: messages by queue id, in pages in the order of positions; also of queues that are no more.
     """
 
     storage: JournalStorage
     definitions: Definitions
-    queues: dict[int, list[Row]]
+    queues: dict[int, list[Page]]
 
     def forget_queue(self, queue_id: int) -> None:
         """Drop the messages of a queue that is not in the definitions."""
-        for row in self.queues[queue_id]:
-            self.storage.journal.remove(row.location)
+        for page in self.queues[queue_id]:
+            for location in page.locations:
+                self.storage.journal.remove(location)
 
 
 def open_journal(
@@ -72,7 +73,7 @@ def open_journal(
             "%s: %d durable queues, %d messages, after %s",
             directory,
             len(definitions.queues),
-            sum(map(len, queues.values())),
+            sum(len(page) for pages in queues.values() for page in pages),
             "a clean stop" if recovery.was_clean else "a stop without warning",
         )
     return Opened(opened[0], definitions, queues)

@@ -1,13 +1,22 @@
-"""A page: consecutive messages of a queue of which memory keeps only where they are."""
+"""Pages: consecutive messages of a queue of which memory keeps only where they are."""
 
 from __future__ import annotations
 
+import heapq
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator
+from typing import Final, NamedTuple
 
 from amqp_broker.storage.records import Location
+
+PAGE_ROWS: Final = 512
+"""Messages in a page that `Pages` makes."""
+
+_CELLS: Final = 6
+_SEGMENT: Final = 1
+_LENGTH: Final = 4
+_OCTETS: Final = 5
 
 
 class Row(NamedTuple):
@@ -29,63 +38,139 @@ class Row(NamedTuple):
 
 
 class Page:
-    """Rows in columns: 24 octets a message, and 9 more in a page where something expires or was delivered.
+    """Rows, positions rising: 24 octets a message, and 8 more in a page where something expires.
 
-    Positions rise from the first row to the last.
+    A row is six cells: position from the first on, segment, ordinal, offset, length with the redelivered flag as
+    its lowest bit (a record is never that long), octets of the body.
     """
 
-    __slots__ = ("_expires_at", "_first", "_lengths", "_octets", "_offsets", "_ordinals", "_positions", "_redelivered",
-                 "_segments")  # fmt: skip
+    __slots__ = ("_cells", "_expires_at", "first", "last")
 
-    def __init__(self, rows: Sequence[Row]) -> None:
-        self._first = rows[0].position
-        self._positions = array("I", (row.position - self._first for row in rows))
-        self._segments = array("I", (row.location.segment for row in rows))
-        self._ordinals = array("I", (row.location.ordinal for row in rows))
-        self._offsets = array("I", (row.location.offset for row in rows))
-        self._lengths = array("I", (row.location.length for row in rows))
-        self._octets = array("I", (row.octets for row in rows))
-        has_more = any(row.expires_at or row.redelivered for row in rows)
-        self._expires_at = array("d", (row.expires_at for row in rows)) if has_more else None
-        self._redelivered = bytearray(row.redelivered for row in rows) if has_more else None
+    def __init__(self, first: int) -> None:
+        self.first = self.last = first
+        self._cells = array("I")
+        self._expires_at: array[float] | None = None
+
+    def append(self, position: int, location: Location, octets: int, expires_at: float, redelivered: bool) -> None:
+        """Add a row behind the last one; see `Row`."""
+        segment, ordinal, offset, length = location
+        self._cells.extend((position - self.first, segment, ordinal, offset, length << 1 | redelivered, octets))
+        self.last = position
+        if expires_at or self._expires_at is not None:
+            if self._expires_at is None:
+                self._expires_at = array("d", bytes(8 * (len(self) - 1)))
+            self._expires_at.append(expires_at)
 
     def __len__(self) -> int:
-        return len(self._positions)
+        return len(self._cells) // _CELLS
 
     def __iter__(self) -> Iterator[Row]:
-        for index in range(len(self)):
+        expiries = self._expires_at
+        cells = iter(self._cells)
+        for index, (delta, segment, ordinal, offset, length, octets) in enumerate(
+            zip(cells, cells, cells, cells, cells, cells, strict=True)
+        ):
             yield Row(
-                self._first + self._positions[index],
-                self._location(index),
-                self._octets[index],
-                self._expires_at[index] if self._expires_at is not None else 0.0,
-                bool(self._redelivered[index]) if self._redelivered is not None else False,
+                self.first + delta,
+                Location(segment, ordinal, offset, length >> 1),
+                octets,
+                0.0 if expiries is None else expiries[index],
+                bool(length & 1),
             )
 
     @property
+    def octets(self) -> int:
+        """The sum of the bodies."""
+        return sum(self._cells[_OCTETS::_CELLS])
+
+    @property
+    def may_expire(self) -> bool:
+        """Whether some of it expires."""
+        return self._expires_at is not None
+
+    @property
     def locations(self) -> list[Location]:
-        return [self._location(index) for index in range(len(self))]
+        return [row.location for row in self]
 
     def location_of(self, position: int) -> Location | None:
         """Where the message at a position is; None when it is not in this page."""
-        index = self._find(position)
-        return None if index is None else self._location(index)
+        start = self._find(position)
+        if start < 0:
+            return None
+        segment, ordinal, offset, length = self._cells[start + _SEGMENT : start + _LENGTH + 1]
+        return Location(segment, ordinal, offset, length >> 1)
 
     def relocate(self, position: int, location: Location) -> None:
         """The message at a position, which is in this page, has been moved."""
-        index = self._find(position)
-        assert index is not None
-        self._segments[index] = location.segment
-        self._ordinals[index] = location.ordinal
-        self._offsets[index] = location.offset
-        self._lengths[index] = location.length
+        start = self._find(position)
+        assert start >= 0
+        segment, ordinal, offset, length = location
+        flag = self._cells[start + _LENGTH] & 1
+        self._cells[start + _SEGMENT : start + _LENGTH + 1] = array("I", (segment, ordinal, offset, length << 1 | flag))
 
-    def _location(self, index: int) -> Location:
-        return Location(self._segments[index], self._ordinals[index], self._offsets[index], self._lengths[index])
+    def _find(self, position: int) -> int:
+        """Where in the cells a message's row begins, -1 when it is not in this page."""
+        if not self.first <= position <= self.last:
+            return -1
+        delta, cells = position - self.first, self._cells
+        index = bisect_left(range(len(self)), delta, key=lambda row: cells[row * _CELLS])
+        return index * _CELLS if cells[index * _CELLS] == delta else -1
 
-    def _find(self, position: int) -> int | None:
-        delta = position - self._first
-        if delta < 0:
-            return None
-        index = bisect_left(self._positions, delta)
-        return index if index < len(self) and self._positions[index] == delta else None
+
+class Pages:
+    """Makes pages of rows that come nearly in order.
+
+    As it is with a journal: new messages in order, and among them moved ones, for themselves in order as well.
+    So each row goes to the first of a few rising runs whose end it can follow; the runs are merged in the end.
+    """
+
+    __slots__ = ("_runs",)
+
+    def __init__(self) -> None:
+        self._runs: list[list[Page]] = []
+
+    def append(self, position: int, location: Location, octets: int, expires_at: float, redelivered: bool) -> None:
+        """Take a row; see `Row`. Each position comes once."""
+        for run in self._runs:
+            page = run[-1]
+            if page.last < position:
+                break
+        else:
+            page = Page(position)
+            run = [page]
+            self._runs.append(run)
+        if len(page) >= PAGE_ROWS or position - page.first > _FURTHEST:
+            page = Page(position)
+            run.append(page)
+        page.append(position, location, octets, expires_at, redelivered)
+
+    def finish(self) -> list[Page]:
+        """Give the pages in order; nothing may be appended afterwards."""
+        if len(self._runs) == 1:
+            return self._runs[0]
+        pages = sorted((page for run in self._runs for page in run), key=lambda page: page.first)
+        merged: list[Page] = []
+        overlapping: list[Page] = []
+        last = -1
+        for page in pages:
+            if page.first > last:
+                merged += _merge(overlapping)
+                overlapping = []
+            overlapping.append(page)
+            last = max(last, page.last)
+        merged += _merge(overlapping)
+        return merged
+
+
+_FURTHEST: Final = (1 << 32) - 1
+"""Positions in one page differ by no more."""
+
+
+def _merge(pages: list[Page]) -> Iterable[Page]:
+    """Put rows of pages that overlap into pages that don't."""
+    if len(pages) < 2:
+        return pages
+    merged = Pages()
+    for row in heapq.merge(*pages):
+        merged.append(*row)
+    return merged.finish()

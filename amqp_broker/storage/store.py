@@ -15,7 +15,7 @@ from amqp_broker.message import Message
 from amqp_broker.storage.definitions import Change, Definitions, decode_snapshot, encode_snapshot
 from amqp_broker.storage.errors import DamagedRecord
 from amqp_broker.storage.journal import Journal
-from amqp_broker.storage.page import Page, Row
+from amqp_broker.storage.page import Page, Pages
 from amqp_broker.storage.records import REDELIVERED, TRANSIENT, Location, Reference, StoredMessage
 from amqp_broker.storage.recovery import Recovery
 from amqp_codec import Table, Value, decode_table, encode_table, parse_content_header
@@ -25,9 +25,6 @@ if TYPE_CHECKING:
     from amqp_broker.queues.entry import QueueEntry
 
 log = logging.getLogger(__name__)
-
-PAGE_ROWS: Final = 512
-"""Messages in a page that recovery makes."""
 
 READ_OCTETS: Final = 512 * 1024
 """The most that is read from disk at once for one queue: a few milliseconds when nothing is cached."""
@@ -145,14 +142,13 @@ class JournalStorage:
 
     def page_out(self, entries: Sequence[QueueEntry]) -> Page:
         shelf = self._shelf(entries[0].queue.id)
-        rows = []
+        page = Page(entries[0].position)
         for entry in entries:
             location = self._location_of(entry)
             if entry.redelivered:
                 self._mark_redelivered(location, entry.delivery_count)
-            rows.append(Row(entry.position, location, entry.octets, entry.expires_at, entry.redelivered))
+            page.append(entry.position, location, entry.octets, entry.expires_at, entry.redelivered)
             del shelf.entries[entry.position]
-        page = Page(rows)
         shelf.pages[page] = None
         return page
 
@@ -195,12 +191,9 @@ class JournalStorage:
                 if entry.redelivered and entry.location is not None:
                     self._mark_redelivered(entry.location, entry.delivery_count)
 
-    def restore(self, queue_id: int, rows: Sequence[Row]) -> list[Page]:
-        """Take over what recovery found of a queue; gives it as pages, which are the queue's from now on."""
-        shelf = self._shelf(queue_id)
-        pages = [Page(rows[start : start + PAGE_ROWS]) for start in range(0, len(rows), PAGE_ROWS)]
-        shelf.pages.update(dict.fromkeys(pages))
-        return pages
+    def restore(self, queue_id: int, pages: Sequence[Page]) -> None:
+        """Take over what recovery found of a queue, which has it from now on."""
+        self._shelf(queue_id).pages.update(dict.fromkeys(pages))
 
     # Helpers
 
@@ -287,23 +280,16 @@ def read_topology(recovery: Recovery) -> tuple[Definitions, int, int]:
     return definitions, next_queue_id, crashed_before
 
 
-def read_queues(recovery: Recovery, crashed_before: int) -> dict[int, list[Row]]:
+def read_queues(recovery: Recovery, crashed_before: int) -> dict[int, list[Page]]:
     """Sort what recovery found of messages by queue and position."""
-    rows_of: dict[int, list[Row]] = {}
-    for reference in recovery.messages():
-        redelivered = bool(reference.flags & REDELIVERED) or reference.location.segment < crashed_before
-        rows_of.setdefault(reference.queue_id, []).append(
-            Row(
-                reference.position,
-                reference.location,
-                reference.body_octets,
-                reference.expires_at_ms / 1000,
-                redelivered,
-            )
-        )
-    for rows in rows_of.values():
-        rows.sort()
-    return rows_of
+    pages_of: dict[int, Pages] = {}
+    for queue_id, position, expires_at_ms, flags, _, body_octets, location, _ in recovery.messages():
+        pages = pages_of.get(queue_id)
+        if pages is None:
+            pages = pages_of[queue_id] = Pages()
+        redelivered = bool(flags & REDELIVERED) or location.segment < crashed_before
+        pages.append(position, location, body_octets, expires_at_ms / 1000, redelivered)
+    return {queue_id: pages.finish() for queue_id, pages in pages_of.items()}
 
 
 def _stored_address(message: Message) -> bytes:

@@ -186,6 +186,25 @@ def test_unroutable_message_is_acked_at_once(slow: ChannelClient) -> None:
     assert slow.expect(BasicAck) == BasicAck(delivery_tag=1)
 
 
+@pytest.mark.rule("6.4", "6.5")
+def test_what_needs_no_disk_is_acked_while_another_channel_waits_for_it(
+    slow: ChannelClient, storage: SlowStorage
+) -> None:
+    second = confirm_select(slow.client.channel(2))
+    durable, transient = slow.queue("durable", durable=True), slow.queue("transient")
+    slow.publish(durable, b"a", properties=PERSISTENT)
+    storage.sync()
+    assert slow.expect(BasicAck) == BasicAck(delivery_tag=1)
+    second.publish(durable, b"b", properties=PERSISTENT)
+    second.expect_nothing()
+    slow.publish("nowhere", properties=PERSISTENT)
+    assert slow.expect(BasicAck) == BasicAck(delivery_tag=2)
+    slow.publish(transient, b"c", properties=PERSISTENT)
+    assert slow.expect(BasicAck) == BasicAck(delivery_tag=3)
+    storage.sync()
+    assert second.expect(BasicAck) == BasicAck(delivery_tag=1)
+
+
 @pytest.mark.rule("6.4")
 def test_return_precedes_ack_when_unroutable(channel: ChannelClient) -> None:
     channel.queue("q")

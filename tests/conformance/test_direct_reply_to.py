@@ -27,6 +27,7 @@ from tests.support.delivery import (
     qos,
     tx_select,
 )
+from tests.support.topology import exchange
 
 REPLY_TO = "amq.rabbitmq.reply-to"
 REQUEST = Properties(reply_to=REPLY_TO, correlation_id="c-1")
@@ -256,6 +257,17 @@ def test_reply_to_somebody_gone_is_dropped_and_acked(
     other.publish(name, b"late", mandatory=mandatory)
     assert other.expect(BasicAck) == BasicAck(delivery_tag=1)
     other.expect_nothing()
+    requester.expect_nothing()
+
+
+@pytest.mark.rule("5.51")
+def test_late_reply_by_way_of_an_alternate_exchange_is_dropped(requester: ChannelClient, other: ChannelClient) -> None:
+    name = request(requester, other)
+    detour = exchange(other, "detour", arguments={"alternate-exchange": b""})
+    other.publish(name, b"reply", exchange=detour)
+    requester.expect_bodies(b"reply")
+    cancel(requester, "replies")
+    other.publish(name, b"late", exchange=detour)
     requester.expect_nothing()
 
 

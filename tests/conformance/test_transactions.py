@@ -275,6 +275,21 @@ def test_after_rollback_a_multiple_goes_by_tag_order(tx: ChannelClient, other: C
 
 
 @pytest.mark.rule("6.15")
+def test_after_rollback_unacked_messages_are_in_tag_order(tx: ChannelClient, other: ChannelClient) -> None:
+    other.queue("dead")
+    queue = other.queue("q", arguments={"x-dead-letter-exchange": b"", "x-dead-letter-routing-key": b"dead"})
+    other.publish_all(queue, b"1", b"2", b"3", b"4")
+    for _ in range(4):
+        assert tx.get(queue, no_ack=False) is not None
+    for tag in (3, 1):
+        ack(tx, tag)
+    rollback(tx)
+    nack(tx, 0, multiple=True, requeue=False)
+    commit(tx)
+    assert other.drain("dead") == [b"1", b"2", b"3", b"4"]
+
+
+@pytest.mark.rule("6.15")
 def test_rollback_begins_a_new_transaction(tx: ChannelClient, other: ChannelClient) -> None:
     queue = tx.queue("q")
     tx.publish(queue, b"a")

@@ -1,0 +1,827 @@
+"""A seeded run: a broker lives, its clients do what comes to mind, the disk fails it, the power goes; and again.
+
+The model doesn't predict the broker. It compares three accounts of the same life that have to agree: what clients
+saw, what storage was told, and what a broker that starts on the remains of the disk has.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from random import Random
+
+import attrs
+
+from amqp_broker.config import Config
+from amqp_broker.message import Message
+from amqp_broker.queues.arguments import QueueType
+from amqp_broker.queues.entry import NEVER, QueueEntry
+from amqp_broker.queues.queue import Queue
+from amqp_broker.routing.exchange import Exchange
+from amqp_broker.storage.journal import SyncMode
+from amqp_broker.storage.store import JournalStorage
+from amqp_broker.vhost import Target
+from amqp_codec import (
+    BasicAck,
+    BasicCancel,
+    BasicCancelOk,
+    BasicConsume,
+    BasicConsumeOk,
+    BasicGet,
+    BasicGetOk,
+    BasicNack,
+    BasicPublish,
+    BasicQos,
+    BasicQosOk,
+    BasicRecover,
+    BasicRecoverOk,
+    BasicReject,
+    ChannelClose,
+    ChannelCloseOk,
+    Command,
+    ConfirmSelect,
+    ConfirmSelectOk,
+    ConnectionClose,
+    ConnectionCloseOk,
+    ExchangeBind,
+    ExchangeBindOk,
+    ExchangeDeclare,
+    ExchangeDeclareOk,
+    ExchangeDelete,
+    ExchangeDeleteOk,
+    Method,
+    Properties,
+    QueueBind,
+    QueueBindOk,
+    QueueDeclare,
+    QueueDeclareOk,
+    QueueDelete,
+    QueueDeleteOk,
+    QueuePurge,
+    QueuePurgeOk,
+    QueueUnbind,
+    QueueUnbindOk,
+    Table,
+    TxCommit,
+    TxCommitOk,
+    TxRollback,
+    TxRollbackOk,
+    TxSelect,
+    TxSelectOk,
+)
+from tests.simulation.lanes import Delivered, Lane, Observer, Subscription, got, take_all
+from tests.simulation.ledger import Key, Ledger, RecordedStorage, Stored, as_set, survey
+from tests.simulation.machine import DIRECTORY, SMALL, Machine
+from tests.storage.simulated_disk import Crashed, SimulatedDisk
+from tests.support.client import Client
+
+EXCHANGES = ("e0", "e1", "e2")
+QUEUES = tuple(f"q{number}" for number in range(8))
+KEYS = ("a", "b")
+DEAD = "e0"
+"""The dead-letter exchange of all queues that have one."""
+
+REFUSABLE = ("pwrite", "fsync", "create", "rename", "fsync_directory", "unlink")
+
+
+@attrs.frozen
+class Kind:
+    """A way to declare a queue. `is_plain`: messages leave it only through clients."""
+
+    arguments: Table
+    durable: bool = True
+    exclusive: bool = False
+    auto_delete: bool = False
+    is_plain: bool = True
+
+
+KINDS = (
+    Kind({}),
+    Kind({}),
+    Kind({"x-max-priority": 3}),
+    Kind({"x-dead-letter-exchange": DEAD.encode()}),
+    Kind({"x-message-ttl": 3000, "x-dead-letter-exchange": DEAD.encode()}, is_plain=False),
+    Kind({"x-max-length": 5, "x-dead-letter-exchange": DEAD.encode()}, is_plain=False),
+    Kind({"x-max-length": 5, "x-overflow": b"reject-publish"}, is_plain=False),
+    Kind(
+        {"x-max-length": 5, "x-overflow": b"reject-publish-dlx", "x-dead-letter-exchange": DEAD.encode()},
+        is_plain=False,
+    ),
+    Kind({"x-queue-type": b"quorum"}, is_plain=False),
+    Kind({"x-queue-type": b"quorum", "x-delivery-limit": -1}),
+    Kind(
+        {"x-queue-type": b"quorum", "x-delivery-limit": 1, "x-dead-letter-exchange": DEAD.encode()},
+        is_plain=False,
+    ),
+    Kind({"x-expires": 4000}, is_plain=False),
+    Kind({}, auto_delete=True),
+    Kind({}, durable=False),
+    Kind({}, exclusive=True),
+)
+
+
+@attrs.frozen
+class Found:
+    """An entry of a queue, in the order it is handed out."""
+
+    key: Key
+    stored: Stored
+    priority: int
+    redelivered: bool
+    delivery_count: int
+    acquired_count: int
+
+
+class Run(Observer):
+    """All lives of one seed."""
+
+    def __init__(self, seed: int) -> None:
+        self.random = random = Random(seed)
+        self.sync: SyncMode = random.choice(("always", "always", "always", "interval", "never"))
+        self.settings = attrs.evolve(
+            SMALL, sync=self.sync, segment_octets=random.choice((2048, 4096, 20_000)), sync_interval_s=0.5
+        )
+        self.config = Config(queue_window_octets=random.choice((2_000, 8_000, 1 << 20)))
+        self.disk = SimulatedDisk(random)
+        self.ledger = Ledger({}, ())
+        self.next_number = 0
+        self.steps = 0
+        self.crashes = 0
+        self.checked = 0
+        self._reset()
+
+    def _reset(self) -> None:
+        self.clients: dict[Client, dict[int, Lane]] = {}
+        self.confirmed: set[int] = set()
+        self.handed_out: set[tuple[int, int]] = set()
+        """Queue id and number of what clients got in this life."""
+        self.expected: dict[int, Counter[int]] = {}
+        """By queue id, the numbers of the messages that the clients' doings have left there, if it is plain."""
+        self.is_exact = True
+        """The expectations are up to date: no power cut has fallen into the middle of something."""
+        self.promised_changes = 0
+        self.promises: dict[tuple[str, ...], bool] = {}
+        """What was declared (or deleted) and answered, and not touched since: whether it is there."""
+        self.order: dict[int, int] = {}
+        """By queue id, the last position delivered for the first time."""
+
+    # What clients see
+
+    def delivered(self, delivered: Delivered, *, is_gone: bool) -> None:
+        queue_id, number = delivered.queue_id, delivered.number
+        key = self.ledger.places.get((queue_id, number))
+        stored = None if key is None else self.ledger.ever[key]
+        queue = self._queue_with_id(queue_id)
+        if key is not None and stored is not None and stored.content.header == delivered.content.header:
+            assert stored.content.address == delivered.content.address
+            assert stored.content.body == delivered.content.body
+            in_order = queue is not None and queue.options.max_priority is None
+            if in_order and queue is not None and queue.options.type is QueueType.CLASSIC and not delivered.redelivered:
+                assert self.order.get(queue_id, -1) < key[1], "out of order"
+                self.order[queue_id] = key[1]
+        if (queue_id, number) in self.handed_out and not is_gone:
+            # Unless it came here twice, which only dead-lettering in a circle does.
+            assert delivered.redelivered or (stored is not None and stored.content.deaths), "it was handed out before"
+        self.handed_out.add((queue_id, number))
+        if is_gone:
+            self._left(delivered)
+
+    def promised(self, number: int) -> None:
+        self.confirmed.add(number)
+
+    def published(self, message: Message, queues: Sequence[Target]) -> None:
+        """The vhost is about to put a message into queues."""
+        if message.ttl_ms is not None:
+            return
+        for queue in queues:
+            if isinstance(queue, Queue) and self._is_plain(queue):
+                is_quorum = queue.options.type is QueueType.QUORUM
+                if is_quorum or message.is_persistent:
+                    number = int(message.body[: message.body.index(b":")])
+                    self.expected.setdefault(queue.id, Counter())[number] += 1
+
+    def _left(self, delivered: Delivered) -> None:
+        """A client has taken a message for good."""
+        counter = self.expected.get(delivered.queue_id)
+        if counter is not None and counter[delivered.number]:
+            counter[delivered.number] -= 1
+
+    # The broker's life
+
+    def boot(self) -> None:
+        """Start on what the disk has; the power may go while it starts."""
+        random = self.random
+        for _ in range(random.choice((0, 0, 0, 1, 3))):
+            self.disk.crash_at = self.disk.calls + random.randint(1, 20)
+            try:
+                self._machine(self.disk)
+            except Crashed:
+                self.crashes += 1
+            self.disk = self._after_power_cut(self.disk)
+        self._boot_for_good()
+
+    def _boot_for_good(self) -> None:
+        self.disk.crash_at = -1
+        self.machine = self._machine(self.disk)
+        vhost = self.machine.broker.vhosts["/"]
+        publish = vhost.publish
+
+        def probe(message: Message, queues: Sequence[Target]) -> bool:
+            self.published(message, queues)
+            return publish(message, queues)
+
+        vhost.publish = probe  # type: ignore[method-assign]
+
+    def _machine(self, disk: SimulatedDisk, *, is_recorded: bool = True) -> Machine:
+        def wrap(storage: JournalStorage) -> RecordedStorage:
+            return RecordedStorage(storage, lambda: self.ledger)
+
+        time = self.time
+        if is_recorded:
+            return Machine(disk, config=self.config, settings=self.settings, time=time, is_eager=False, wrap=wrap)
+        return Machine(disk, config=self.config, settings=self.settings, time=time, is_eager=False)
+
+    @property
+    def time(self) -> float:
+        return self.machine.time if hasattr(self, "machine") else 1_000_000.0
+
+    def live(self, steps: int) -> None:
+        """Do things until the power goes, or the steps are done."""
+        random = self.random
+        self.disk.crash_at = self.disk.calls + random.randint(1, 150) if random.random() < 0.7 else -1
+        refuses = random.random() < 0.35
+        if random.random() < 0.1:
+            self.disk.capacity = random.randint(20_000, 80_000)
+        try:
+            for _ in range(steps):
+                self.steps += 1
+                if refuses and random.random() < 0.05:
+                    self.disk.fault = self._fault if random.random() < 0.5 else _no_fault
+                self._step()
+                self._take_all()
+            self._check_books()
+        except Crashed:
+            self.is_exact = False
+
+    def _fault(self, call: str, _path: str) -> OSError | None:
+        if call in REFUSABLE and self.random.random() < 0.15:
+            return OSError(self.random.choice((errno.ENOSPC, errno.EIO)), "refused")
+        return None
+
+    def _take_all(self) -> None:
+        for client, lanes in list(self.clients.items()):
+            take_all(client, lanes, self)
+
+    def end(self) -> None:
+        """End this life one way or the other, and check what is left."""
+        random = self.random
+        is_up = self.disk.crash_at < 0 or self.disk.calls < self.disk.crash_at
+        self.disk.fault = _no_fault
+        if is_up and random.random() < 0.4:
+            self._stop()
+        else:
+            self.crashes += 1
+            after = self._after_power_cut(self.disk)
+            self._check_after_crash(after)
+
+    def _after_power_cut(self, disk: SimulatedDisk) -> SimulatedDisk:
+        """Power cuts are for those who fsync; the others lose no more than the process."""
+        after = disk.crash() if self.sync == "always" else disk.copy()
+        after.capacity = 1 << 40
+        return after
+
+    def _stop(self) -> None:
+        self.disk.crash_at = -1
+        self.disk.capacity = 1 << 40
+        self.machine.journal.retry()
+        self.machine.stop()
+        self._take_all_of_stopping()
+        self._check_books()
+        before, definitions = self._drain(self.machine), as_set(self.machine.broker.definitions())
+        after = self._after_power_cut(self.disk)
+        machine = self._machine(after.copy(), is_recorded=False)
+        assert as_set(machine.broker.definitions()) == definitions
+        assert definitions == self.ledger.topologies(len(self.ledger.changes))[0]
+        found = self._drain(machine)
+        live = self.ledger.live
+        assert {each.key for entries in found.values() for each in entries} == live.keys(), "not as it was left"
+        for name, entries in found.items():
+            queue = machine.broker.vhosts["/"].queues[name]
+            kept = [each for each in before[name] if each.key in live]
+            if queue.options.type is QueueType.QUORUM:
+                kept.sort(key=lambda each: each.key)
+                entries = sorted(entries, key=lambda each: each.key)
+                assert [each.delivery_count for each in entries] == [each.delivery_count for each in kept]
+            assert [each.key for each in entries] == [each.key for each in kept], name
+            assert [each.redelivered for each in entries] == [each.redelivered for each in kept], name
+        self._check_found(machine, found)
+        self._go_on(after, found, machine)
+
+    def _take_all_of_stopping(self) -> None:
+        """Clients that were told to go have nothing more to say; what they were sent still counts."""
+
+    def _check_after_crash(self, after: SimulatedDisk) -> None:
+        machine = self._machine(after.copy(), is_recorded=False)
+        ledger = self.ledger
+        topology = as_set(machine.broker.definitions())
+        assert topology in ledger.topologies(self.promised_changes), "topology is not what it was at any time"
+        if self.is_exact:
+            assert as_set(self.machine.broker.definitions()) == ledger.topologies(len(ledger.changes))[0]
+        found = self._drain(machine)
+        keys = {each.key for entries in found.values() for each in entries}
+        assert keys <= ledger.ever.keys(), f"never published: {sorted(keys - ledger.ever.keys())}"
+        there = {queue.id for queue in machine.broker.vhosts["/"].queues.values()}
+        deleted = {queue_id for queue_id, _ in ledger.live} - there
+        for key, stored in ledger.live.items():
+            if key[0] in deleted or key in keys:
+                continue
+            ancestors = list(ledger.ancestors(key))
+            if key in ledger.base or (not ancestors and stored.content.number in self.confirmed):
+                raise AssertionError(f"lost: message {stored.content.number} at {key}")
+            promised = [
+                each for each in ancestors if each in ledger.base or ledger.ever[each].content.number in self.confirmed
+            ]
+            if promised and not keys.intersection(promised) and not {each[0] for each in promised} - there:
+                raise AssertionError(f"dead letter lost: message {stored.content.number} at {key}, was at {promised}")
+        self._check_promises(machine)
+        self._check_found(machine, found)
+        self._go_on(after, found, machine)
+
+    def _check_promises(self, machine: Machine) -> None:
+        """What was answered and not touched again, a client of the new broker finds."""
+        vhost = machine.broker.vhosts["/"]
+        for thing, is_there in self.promises.items():
+            if thing[0] == "queue":
+                assert (thing[1] in vhost.queues) is is_there, thing
+            elif thing[0] == "exchange":
+                assert (thing[1] in vhost.exchanges) is is_there, thing
+            elif is_there:
+                _, source, queue, key = thing
+                assert vhost.exchanges[source].find_binding(vhost.queues[queue], key, {}) is not None, thing
+
+    def _check_found(self, machine: Machine, found: dict[str, list[Found]]) -> None:
+        """Whatever the end was."""
+        ledger = self.ledger
+        vhost = machine.broker.vhosts["/"]
+        for name, entries in found.items():
+            queue = vhost.queues[name]
+            assert queue.durable
+            assert queue.exclusive_owner is None
+            if queue.options.type is QueueType.CLASSIC:
+                highest = queue.options.max_priority or 0
+                places = [(-min(max(each.priority, 0), highest), each.key) for each in entries]
+                assert places == sorted(places), f"{name} is out of order"
+            for each in entries:
+                stored = ledger.ever[each.key]
+                assert each.stored.is_same(stored), f"{each.stored} was {stored}"
+                self.checked += 1
+                number = stored.content.number
+                was_out = (each.key[0], number) in self.handed_out and self.ledger.places[each.key[0], number] == each.key
+                if was_out and not stored.content.deaths:
+                    assert each.redelivered, f"message {number} was delivered before, it says it was not"
+                if queue.options.type is QueueType.QUORUM:
+                    assert (each.acquired_count > 0) == each.redelivered
+        for exchange in vhost.exchanges.values():
+            assert exchange.durable
+
+    def _check_books(self) -> None:
+        """What clients have done to plain queues is what storage was told."""
+        if not self.is_exact:
+            return
+        told: dict[int, Counter[int]] = {}
+        for (queue_id, _), stored in self.ledger.live.items():
+            if stored.expires_at == NEVER:
+                told.setdefault(queue_id, Counter())[stored.content.number] += 1
+        for queue in self.machine.broker.vhosts["/"].queues.values():
+            if self._is_plain(queue):
+                wanted = +self.expected.get(queue.id, Counter())
+                assert told.get(queue.id, Counter()) == wanted, f"{queue.name} has not what clients left in it"
+
+    def _drain(self, machine: Machine) -> dict[str, list[Found]]:
+        """Take everything out of the durable queues, long before anything expires."""
+        now, machine.time = machine.time, 0.0
+        queues = [queue for queue in machine.broker.vhosts["/"].queues.values() if queue.durable]
+        found = {}
+        for queue in queues:
+            entries = []
+            while (entry := queue.get()) is not None:
+                entries.append(_found(entry))
+            assert not queue.message_count
+            found[queue.name] = entries
+        machine.time = now
+        return found
+
+    def _go_on(self, disk: SimulatedDisk, found: dict[str, list[Found]], machine: Machine) -> None:
+        """What was found is what the next life begins with."""
+        base = {each.key: each.stored for entries in found.values() for each in entries}
+        self.ledger = Ledger(base, list(machine.broker.definitions()))
+        redelivered = {each.key: each.redelivered for entries in found.values() for each in entries}
+        self._reset()
+        self.handed_out = {(key[0], base[key].content.number) for key, was_out in redelivered.items() if was_out}
+        for key, stored in base.items():
+            if stored.expires_at == NEVER:
+                self.expected.setdefault(key[0], Counter())[stored.content.number] += 1
+        self.disk = disk
+
+    # What clients do
+
+    def _step(self) -> None:
+        random = self.random
+        what = random.choices(self._actions, self._weights)[0]
+        what(self)
+
+    def _lane(self, *modes: str, is_idle: bool = True) -> Lane | None:
+        """Some channel that can do something; mostly one that is there."""
+        lanes = [
+            lane
+            for its_lanes in self.clients.values()
+            for lane in its_lanes.values()
+            if (not modes or lane.mode in modes) and (lane.is_idle if is_idle else lane.may_publish)
+        ]
+        if lanes and self.random.random() < 0.95:
+            return self.random.choice(lanes)
+        if len(self.clients) >= 5:
+            return self.random.choice(lanes) if lanes else None
+        return self._new_lane(self.random.choice(modes or ("confirm", "tx", "plain")))
+
+    def _new_lane(self, mode: str) -> Lane:
+        client = self.random.choice([*self.clients, None])
+        if client is None or not client.connection.may_read or len(self.clients[client]) >= 3:
+            client = self.machine.client()
+            self.clients[client] = {}
+        lanes = self.clients[client]
+        self._take_all()
+        channel_id = next(number for number in range(1, 9) if number not in lanes)
+        lane = lanes[channel_id] = Lane(client.channel(channel_id), mode)
+        if mode == "confirm":
+            lane.ask(ConfirmSelect(), ConfirmSelectOk)
+        elif mode == "tx":
+            lane.ask(TxSelect(), TxSelectOk)
+        self._take_all()
+        return lane
+
+    def _change(self, lane: Lane, method: Method, kind: type[Method], thing: tuple[str, ...] | None, there: bool) -> None:
+        """Change topology, and note what the answer promises."""
+        if thing is not None:
+            self.promises.pop(thing, None)
+        touched = len(self.ledger.changes)
+
+        def answered(_command: Command) -> None:
+            self.promised_changes = max(self.promised_changes, changes)
+            if thing is not None and not any(
+                self._touches(change, thing) for change in self.ledger.changes[changes:]
+            ):
+                self.promises[thing] = there
+
+        changes = touched
+        lane.ask(method, kind, answered)
+        changes = len(self.ledger.changes)
+        if any(self._touches(change, each) for change in self.ledger.changes[touched:] for each in ()):
+            return
+        for each in [each for each in self.promises if each[0] == "binding"]:
+            if any(self._touches(change, each) for change in self.ledger.changes[touched:]):
+                del self.promises[each]
+
+    @staticmethod
+    def _touches(change: object, thing: tuple[str, ...]) -> bool:
+        text = repr(change)
+        return any(repr(name) in text or repr(name.encode()) in text for name in thing[1:3])
+
+    def declare_exchange(self) -> None:
+        vhost = self.machine.broker.vhosts["/"]
+        names = [name for name in EXCHANGES if name not in vhost.exchanges]
+        lane = self._lane()
+        if lane is None or not names:
+            return
+        name = self.random.choice(names)
+        durable = self.random.random() < 0.8
+        auto_delete = self.random.random() < 0.1
+        method = ExchangeDeclare(
+            exchange=name,
+            type=self.random.choice(("fanout", "fanout", "direct", "topic")),
+            durable=durable,
+            auto_delete=auto_delete,
+        )
+        self._change(lane, method, ExchangeDeclareOk, ("exchange", name) if not auto_delete else None, durable)
+
+    def delete_exchange(self) -> None:
+        lane, name = self._lane(), self.random.choice(EXCHANGES)
+        if lane is not None:
+            self._change(lane, ExchangeDelete(exchange=name), ExchangeDeleteOk, ("exchange", name), False)
+
+    def declare_queue(self) -> None:
+        vhost = self.machine.broker.vhosts["/"]
+        names = [name for name in QUEUES if name not in vhost.queues]
+        lane = self._lane()
+        if lane is None or not names:
+            return
+        name, kind = self.random.choice(names), self.random.choice(KINDS)
+        if kind.exclusive and lane.client.connection.exclusive_queues:
+            return
+        method = QueueDeclare(
+            queue=name,
+            durable=kind.durable,
+            exclusive=kind.exclusive,
+            auto_delete=kind.auto_delete,
+            arguments=kind.arguments,
+        )
+        is_lasting = not kind.auto_delete and "x-expires" not in kind.arguments and not kind.exclusive
+        self._change(lane, method, QueueDeclareOk, ("queue", name) if is_lasting else None, kind.durable)
+
+    def delete_queue(self) -> None:
+        lane, queue = self._lane(), self._queue(usable_by=None)
+        if lane is None or queue is None:
+            return
+        self.expected.pop(queue.id, None)
+        self._change(lane, QueueDelete(queue=queue.name), QueueDeleteOk, ("queue", queue.name), False)
+
+    def bind(self) -> None:
+        vhost = self.machine.broker.vhosts["/"]
+        lane, queue = self._lane(), self._queue()
+        names = [name for name in (*EXCHANGES, "amq.fanout") if name in vhost.exchanges]
+        if lane is None or queue is None or not names or not self._may_use(lane, queue):
+            return
+        name, key = self.random.choice(names), self.random.choice(KEYS)
+        is_lasting = queue.durable and vhost.exchanges[name].durable and not queue.auto_delete
+        is_lasting = is_lasting and queue.options.expires_s is None and not vhost.exchanges[name].auto_delete
+        thing = ("binding", name, queue.name, key) if is_lasting else None
+        self._change(lane, QueueBind(queue=queue.name, exchange=name, routing_key=key), QueueBindOk, thing, True)
+
+    def unbind(self) -> None:
+        vhost = self.machine.broker.vhosts["/"]
+        lane, queue = self._lane(), self._queue()
+        names = [name for name in (*EXCHANGES, "amq.fanout") if name in vhost.exchanges]
+        if lane is None or queue is None or not names or not self._may_use(lane, queue):
+            return
+        name, key = self.random.choice(names), self.random.choice(KEYS)
+        self.promises.pop(("binding", name, queue.name, key), None)
+        method = QueueUnbind(queue=queue.name, exchange=name, routing_key=key)
+        self._change(lane, method, QueueUnbindOk, None, False)
+
+    def bind_exchange(self) -> None:
+        vhost = self.machine.broker.vhosts["/"]
+        lane = self._lane()
+        names = [name for name in EXCHANGES if name in vhost.exchanges]
+        if lane is None or len(names) < 2:
+            return
+        source, destination = self.random.sample(names, 2)
+        method = ExchangeBind(source=source, destination=destination, routing_key=self.random.choice(KEYS))
+        self._change(lane, method, ExchangeBindOk, None, True)
+
+    def publish(self) -> None:
+        random = self.random
+        lane = self._lane(is_idle=random.random() < 0.9)
+        if lane is None:
+            return
+        octets = b"".join(self._publish(lane) for _ in range(random.choice((1, 1, 1, 2, 5, 20))))
+        lane.client.send_octets(octets)
+
+    def _publish(self, lane: Lane) -> bytes:
+        random = self.random
+        vhost = self.machine.broker.vhosts["/"]
+        exchange = random.choice(("", *(name for name in (*EXCHANGES, "amq.fanout") if name in vhost.exchanges)))
+        if not lane.is_idle:
+            exchange = random.choice(("", "amq.fanout"))  # by the time it is worked off another may be gone
+        routing_key = random.choice(QUEUES if exchange == "" else KEYS)
+        number, self.next_number = self.next_number, self.next_number + 1
+        headers: Table = {"n": number}
+        if random.random() < 0.1:
+            headers["CC"] = [random.choice(QUEUES).encode()]
+        if random.random() < 0.05:
+            headers["BCC"] = [random.choice(QUEUES).encode()]
+        properties = Properties(
+            delivery_mode=random.choice((2, 2, 2, 1, None)),
+            priority=random.choice((None, 0, 1, 2, 5, 9)),
+            expiration=random.choice(("0", "100", "2000", "60000")) if random.random() < 0.15 else None,
+            headers=headers if random.random() < 0.5 or len(headers) > 1 else None,
+            content_type=random.choice((None, "text/plain")),
+        )
+        body = b"%d:" % number + random.randbytes(random.choice((0, 10, 100, 700)))
+        lane.published += 1
+        if lane.mode == "confirm":
+            lane.unconfirmed[lane.published] = number
+        elif lane.mode == "tx":
+            lane.uncommitted.append(number)
+        method = BasicPublish(exchange=exchange, routing_key=routing_key)
+        return lane.channel.publish_octets(method, body, properties)
+
+    def commit(self) -> None:
+        lane = self._lane("tx")
+        if lane is None:
+            return
+        uncommitted, lane.uncommitted = lane.uncommitted, []
+        settled, lane.settled = lane.settled, []
+        left, lane.released = lane.released, []
+
+        def answered(_command: Command) -> None:
+            self.confirmed.update(uncommitted)
+
+        for delivered in left:
+            self._left(delivered)
+        del settled
+        lane.ask(TxCommit(), TxCommitOk, answered)
+
+    def rollback(self) -> None:
+        """With settlements it would give back tags; they end with the channel instead."""
+        lane = self._lane("tx")
+        if lane is not None and not lane.settled:
+            lane.uncommitted.clear()
+            lane.ask(TxRollback(), TxRollbackOk)
+
+    def consume(self) -> None:
+        lane, queue = self._lane(), self._queue()
+        if lane is None or queue is None or not self._may_use(lane, queue) or len(lane.subscriptions) >= 3:
+            return
+        tag = f"c{self.steps}"
+        no_ack = self.random.random() < 0.2
+        lane.subscriptions[tag] = Subscription(queue.name, queue.id, no_ack)
+        lane.ask(BasicConsume(queue=queue.name, consumer_tag=tag, no_ack=no_ack), BasicConsumeOk)
+
+    def cancel(self) -> None:
+        lane = self._lane()
+        if lane is not None and lane.subscriptions:
+            tag = self.random.choice(list(lane.subscriptions))
+            lane.ask(BasicCancel(consumer_tag=tag), BasicCancelOk)
+            self._take_all()
+            lane.subscriptions.pop(tag, None)
+
+    def qos(self) -> None:
+        lane = self._lane()
+        if lane is not None:
+            lane.ask(BasicQos(prefetch_count=self.random.choice((0, 1, 3, 10))), BasicQosOk)
+
+    def get(self) -> None:
+        lane, queue = self._lane(), self._queue()
+        if lane is None or queue is None or not self._may_use(lane, queue):
+            return
+        no_ack = self.random.random() < 0.4
+        queue_id = queue.id
+
+        def answered(command: Command) -> None:
+            delivered = got(command, queue_id)
+            method = command.method
+            assert isinstance(method, BasicGetOk)
+            if not no_ack:
+                lane.out[method.delivery_tag] = delivered
+            self.delivered(delivered, is_gone=no_ack)
+
+        lane.ask(BasicGet(queue=queue.name, no_ack=no_ack), BasicGetOk, answered)
+
+    def settle(self) -> None:
+        """Ack most of it; nack, reject and requeue some."""
+        random = self.random
+        lanes = [
+            lane for lanes in self.clients.values() for lane in lanes.values() if lane.out and lane.is_idle
+        ]
+        if not lanes:
+            return
+        lane = random.choice(lanes)
+        tag = random.choice(list(lane.out))
+        multiple = random.random() < 0.3
+        tags = [each for each in sorted(lane.out) if each <= tag] if multiple else [tag]
+        taken = [lane.out.pop(each) for each in tags]
+        what = random.choices(("ack", "nack", "requeue", "reject", "return"), (10, 1, 2, 1, 1))[0]
+        if what in ("ack", "nack") or (what == "reject" and not multiple):
+            if lane.mode == "tx":
+                lane.released += taken
+            else:
+                for delivered in taken:
+                    self._left(delivered)
+        if lane.mode == "tx":
+            lane.settled += taken
+        if what == "ack":
+            lane.channel.send(BasicAck(delivery_tag=tag, multiple=multiple))
+        elif what in ("nack", "requeue") or multiple:
+            lane.channel.send(BasicNack(delivery_tag=tag, multiple=multiple, requeue=what != "nack"))
+        else:
+            lane.channel.send(BasicReject(delivery_tag=tag, requeue=what == "return"))
+
+    def recover(self) -> None:
+        lane = self._lane()
+        if lane is not None:
+            lane.out.clear()
+            lane.ask(BasicRecover(requeue=True), BasicRecoverOk)
+
+    def purge(self) -> None:
+        lane, queue = self._lane(), self._queue()
+        if lane is None or queue is None or not self._may_use(lane, queue):
+            return
+        lanes = [lane for lanes in self.clients.values() for lane in lanes.values()]
+        out = [each.number for lane in lanes for each in lane.held if each.queue_id == queue.id]
+        lane.ask(QueuePurge(queue=queue.name), QueuePurgeOk)
+        before = self.expected.get(queue.id, Counter())
+        self.expected[queue.id] = Counter(out) & before
+
+    def leave(self) -> None:
+        """Close a channel or a connection, or lose it."""
+        random = self.random
+        if not self.clients:
+            return
+        client = random.choice(list(self.clients))
+        lanes = self.clients[client]
+        idle = [number for number, lane in lanes.items() if lane.is_idle]
+        if random.random() < 0.5 and idle:
+            channel_id = random.choice(idle)
+            lanes[channel_id].ask(ChannelClose(reply_code=200), ChannelCloseOk)
+            self._take_all()
+            del lanes[channel_id]
+            return
+        if random.random() < 0.5 and len(idle) == len(lanes):
+            client.send(0, ConnectionClose(reply_code=200))
+            client.pump()
+            assert isinstance(client.inbox.pop().method, ConnectionCloseOk)
+            take_all(client, lanes, self)
+        client.drop()
+        del self.clients[client]
+
+    def wait(self) -> None:
+        self.machine.advance(self.random.choice((0.01, 0.06, 0.3, 1.0, 3.0)))
+
+    def write(self) -> None:
+        """The writer takes a batch, or writes it, or reports it; sometimes all it has."""
+        if self.random.random() < 0.3:
+            self.machine.writer.run()
+        else:
+            self.machine.writer.step()
+
+    def rewrite(self) -> None:
+        self.machine.writer.rewrite(self.random.choice((1, 2000)))
+
+    def retry(self) -> None:
+        self.machine.journal.retry()
+
+    _actions = (
+        declare_exchange, delete_exchange, declare_queue, delete_queue, bind, unbind, bind_exchange, publish, commit,
+        rollback, consume, cancel, qos, get, settle, recover, purge, leave, wait, write, rewrite, retry,
+    )  # fmt: skip
+    _weights = (4, 1, 8, 1, 6, 1, 1, 30, 3, 1, 5, 2, 2, 8, 16, 1, 1, 2, 8, 40, 6, 2)
+
+    # Helpers
+
+    def _queue(self, usable_by: object | None = None) -> Queue | None:
+        queues = [queue for queue in self.machine.broker.vhosts["/"].queues.values() if queue.exclusive_owner is None]
+        return self.random.choice(queues) if queues else None
+
+    @staticmethod
+    def _may_use(lane: Lane, queue: Queue) -> bool:
+        return queue.exclusive_owner in (None, lane.client.connection)
+
+    def _queue_with_id(self, queue_id: int) -> Queue | None:
+        queues: Iterable[Queue] = self.machine.broker.vhosts["/"].queues.values()
+        return next((queue for queue in queues if queue.id == queue_id), None)
+
+    @staticmethod
+    def _is_plain(queue: Queue) -> bool:
+        options = queue.options
+        if options.type is QueueType.QUORUM and options.delivery_limit is not None:
+            return False
+        timeless = options.message_ttl_s is None and options.expires_s is None
+        return queue.durable and timeless and options.max_length is None
+
+
+def _found(entry: QueueEntry) -> Found:
+    (key, stored), = survey({entry.queue.id: [entry]}).items()
+    assert entry.message is not None
+    priority = entry.message.header.priority
+    return Found(key, stored, priority, entry.redelivered, entry.delivery_count, entry.acquired_count)
+
+
+def _no_fault(_call: str, _path: str) -> None:
+    """A disk that does what it is told."""
+
+
+class _Failures(logging.Handler):
+    """Internal errors that the broker caught and logged are the simulation's to raise."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.last: BaseException | None = None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.exc_info and record.exc_info[1] is not None:
+            self.last = record.exc_info[1]
+
+
+def run(seed: int) -> Run:
+    """Live a few lives; raises if a promise is broken."""
+    failures = _Failures()
+    logger = logging.getLogger("amqp_broker")
+    logger.addHandler(failures)
+    try:
+        simulation = Run(seed)
+        for _ in range(simulation.random.randint(2, 5)):
+            simulation.boot()
+            simulation.live(simulation.random.randint(10, 250))
+            simulation.end()
+    except BaseException as error:
+        error.add_note(f"seed {seed}; again: python -m tests.simulation --seed {seed}")
+        if failures.last is not None and failures.last is not error:
+            raise AssertionError(f"the broker failed: {failures.last!r}") from failures.last
+        raise
+    finally:
+        logger.removeHandler(failures)
+    if failures.last is not None:
+        raise AssertionError(f"seed {seed}: the broker failed: {failures.last!r}") from failures.last
+    return simulation
