@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
-from amqp_broker.auth.users import Users
+from amqp_broker.auth.permissions import ALL
+from amqp_broker.auth.users import User, Users
 from amqp_broker.config import Config
+from amqp_broker.errors import not_allowed
 from amqp_broker.storage.definitions import Change, text_of
 from amqp_broker.storage.interface import MemoryStorage, Storage
 from amqp_broker.storage.page import Page
@@ -18,7 +20,21 @@ from amqp_broker.vhost import Vhost
 
 
 class Client(Protocol):
-    """A connection, as far as the broker deals with it."""
+    """A connection, as far as the broker deals with it.
+
+    Attributes:
+        user: the name of who is logged in.
+    """
+
+    user: str
+
+    @property
+    def vhost_name(self) -> str:
+        """The vhost that is open, empty before."""
+
+    @property
+    def channel_count(self) -> int:
+        """Channels that are open."""
 
     @property
     def is_open(self) -> bool:
@@ -49,7 +65,8 @@ class Broker:
         self.config = config or Config()
         self.timers = Timers(now or steady_wall_clock())
         self.storage = storage or MemoryStorage()
-        self.users = Users({"guest": "guest"}, self.config.loopback_users)
+        self.users = Users(self.config.loopback_users)
+        self.users.add(User(name="guest", password=b"guest", permissions={"/": ALL}))
         self.vhosts = {"/": Vhost("/", self.config, self.timers, self.storage)}
         self.clients: dict[Client, None] = {}
         self.alarms: dict[str, None] = {}
@@ -76,10 +93,27 @@ class Broker:
                 queue.restore(pages_of[queue.id])
         return {queue.id for queue in queues}
 
-    @property
-    def open_connections(self) -> int:
+    def open_clients(self) -> Iterator[Client]:
         """Connections that have been let in (rule 1.30)."""
-        return sum(client.is_open for client in self.clients)
+        return (client for client in self.clients if client.is_open)
+
+    def check_limits(self, user: User, vhost: Vhost) -> None:
+        """Let a further connection in, if there may be one. Raises AMQPError 530 (rule 1.30)."""
+        clients = list(self.open_clients())
+        if vhost.max_connections is not None and vhost.max_connections >= 0:
+            there = sum(client.vhost_name == vhost.name for client in clients)
+            if there >= vhost.max_connections:
+                raise not_allowed(
+                    f"access to vhost '{vhost.name}' refused for user '{user.name}': "
+                    f"connection limit ({vhost.max_connections}) is reached"
+                )
+        if user.max_connections is not None and user.max_connections >= 0:
+            theirs = sum(client.user == user.name for client in clients)
+            if theirs >= user.max_connections:
+                raise not_allowed(
+                    f"connection refused for user '{user.name}': "
+                    f"user connection limit ({user.max_connections}) is reached"
+                )
 
     def set_alarm(self, resource: str, is_short: bool) -> None:
         """Raise or clear an alarm; publishers stop while any is raised."""

@@ -7,9 +7,10 @@ through here, and so does every message, published or dead-lettered. Source: cha
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final, Protocol, cast
 
+from amqp_broker.auth.permissions import Access
 from amqp_broker.config import Config
 from amqp_broker.deaths import DeathReason
 from amqp_broker.errors import (
@@ -22,6 +23,7 @@ from amqp_broker.errors import (
 )
 from amqp_broker.message import Message
 from amqp_broker.queues.arguments import (
+    QueueOptions,
     QueueType,
     check_equivalent_arguments,
     check_flags,
@@ -59,6 +61,10 @@ PREDECLARED: Final = {
 TRACE_EXCHANGE: Final = "amq.rabbitmq.trace"
 
 
+Authorize = Callable[[Access, str, str], None]
+"""Lets the one who asks do something to a kind of thing ("exchange", "queue") of a name, or raises AMQPError 403."""
+
+
 class Target(Protocol):
     """Where a message can end: a queue, or a requester that waits for its reply."""
 
@@ -87,6 +93,7 @@ class Vhost:
     """One virtual host.
 
     Attributes:
+        max_connections: None or a negative number for no limit (rule 8.8).
         requesters: who waits for direct replies, by the name that leads there.
         routes: for addresses published to before, where they lead; forgotten with every change of
             topology, so that a publish to a known address costs one look-up.
@@ -95,6 +102,7 @@ class Vhost:
     def __init__(self, name: str, config: Config, timers: Timers, storage: Storage) -> None:
         self.name = name
         self.storage = storage
+        self.max_connections: int | None = None
         self.exchanges: dict[str, Exchange] = {}
         self.queues: dict[str, Queue] = {}
         self.requesters: dict[str, ReplyConsumer] = {}
@@ -149,6 +157,7 @@ class Vhost:
                 exclusive_owner=None,
                 auto_delete=table["auto_delete"] is True,
                 arguments=arguments,
+                options=parse_arguments(arguments, text_of(table, "name"), self.name),
             )
         else:
             there = self.queues if table["to_queue"] is True else self.exchanges
@@ -205,7 +214,15 @@ class Vhost:
         return exchange
 
     def declare_exchange(
-        self, name: str, type_: str, *, durable: bool, auto_delete: bool, internal: bool, arguments: Table
+        self,
+        name: str,
+        type_: str,
+        *,
+        durable: bool,
+        auto_delete: bool,
+        internal: bool,
+        arguments: Table,
+        authorize: Authorize,
     ) -> Exchange:
         """Make an exchange, or find that it is there as asked.
 
@@ -215,6 +232,7 @@ class Vhost:
         if type_ not in EXCHANGE_TYPES:
             raise precondition_failed(f"unknown exchange type '{type_}'")
         self.refuse_default_exchange(name)
+        authorize(Access.CONFIGURE, "exchange", name)
         exchange = self.exchanges.get(name)
         if exchange is not None:
             self._check_same_exchange(exchange, type_, durable, auto_delete, internal, arguments)
@@ -230,6 +248,9 @@ class Vhost:
         exchange = Exchange(
             name, type_, durable=durable, auto_delete=auto_delete, internal=internal, arguments=arguments
         )
+        if exchange.alternate is not None:
+            authorize(Access.READ, "exchange", name)
+            authorize(Access.WRITE, "exchange", exchange.alternate)
         self._add_exchange(exchange)
         if durable:
             self.storage.changed(self._exchange_declared(exchange))
@@ -277,6 +298,7 @@ class Vhost:
         auto_delete: bool,
         arguments: Table,
         connection: object,
+        authorize: Authorize,
     ) -> Queue:
         """Make a queue, or find that it is there as asked (rules 4.3 to 4.17).
 
@@ -287,14 +309,30 @@ class Vhost:
             auto_delete: it goes with its last consumer.
             arguments: the x-arguments as they came.
             connection: who asks.
+            authorize: whether they may.
         """
         durable = durable and exclusive_owner is None
+        authorize(Access.CONFIGURE, "queue", name)
         queue = self.queues.get(name)
         if queue is not None:
             self.usable_queue(name, connection)
             self._check_same_queue(queue, durable, exclusive_owner, auto_delete, arguments)
             queue.redeclared()
             return queue
+        options = parse_arguments(arguments, name, self.name)
+        check_flags(
+            options.type,
+            durable=durable,
+            exclusive=exclusive_owner is not None,
+            auto_delete=auto_delete,
+            name=name,
+            vhost=self.name,
+        )
+        if options.type is QueueType.STREAM:
+            raise not_implemented("queues of type stream")
+        if options.dead_letter_exchange is not None:
+            authorize(Access.READ, "queue", name)
+            authorize(Access.WRITE, "exchange", options.dead_letter_exchange)
         queue = self._make_queue(
             name,
             queue_id=self.storage.new_queue_id(),
@@ -302,6 +340,7 @@ class Vhost:
             exclusive_owner=exclusive_owner,
             auto_delete=auto_delete,
             arguments=arguments,
+            options=options,
         )
         if durable:
             self.storage.changed(self._queue_declared(queue))
@@ -363,19 +402,9 @@ class Vhost:
         exclusive_owner: object | None,
         auto_delete: bool,
         arguments: Table,
+        options: QueueOptions,
     ) -> Queue:
-        """Make a queue of the type its arguments name. Raises AMQPError 406 if something in them is wrong."""
-        options = parse_arguments(arguments, name, self.name)
-        check_flags(
-            options.type,
-            durable=durable,
-            exclusive=exclusive_owner is not None,
-            auto_delete=auto_delete,
-            name=name,
-            vhost=self.name,
-        )
-        if options.type is QueueType.STREAM:
-            raise not_implemented("queues of type stream")
+        """Make a queue of the type its options name."""
         make = QuorumQueue if options.type is QueueType.QUORUM else Queue
         queue = make(
             name,

@@ -38,7 +38,7 @@ def amqplain(response: bytes, users: Users, peer: Peer, _anonymous: str | None) 
 
 def anonymous(_response: bytes, users: Users, peer: Peer, anonymous_user: str | None) -> str | None:
     """Whoever asks is the configured user, if that one may come from there (rule 1.8)."""
-    if anonymous_user is None or not users.exists(anonymous_user):
+    if anonymous_user is None or users.get(anonymous_user) is None:
         return None
     return anonymous_user if users.may_come_from(anonymous_user, peer) else None
 

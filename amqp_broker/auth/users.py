@@ -1,12 +1,13 @@
-"""Who may log in: until users are managed there is one, guest, from loopback addresses (rule 1.14)."""
+"""Who may log in, from where, and what belongs to a user. Until users are managed there is one, guest."""
 
 from __future__ import annotations
 
 import hmac
 import ipaddress
-from collections.abc import Mapping
 
 import attrs
+
+from amqp_broker.auth.permissions import Permissions
 
 
 @attrs.frozen
@@ -37,21 +38,45 @@ class Peer:
         return f"{host}:{self.port}" if host else "local"
 
 
-class Users:
-    """Names and passwords."""
+@attrs.define(eq=False, kw_only=True)
+class User:
+    """A user.
 
-    def __init__(self, passwords: Mapping[str, str], loopback_only: frozenset[str]) -> None:
-        self._passwords = {name: password.encode() for name, password in passwords.items()}
+    Attributes:
+        password: blank lets nobody in (rule 1.13).
+        tags: of these only `impersonator` matters to clients (rule 5.6).
+        permissions: by vhost; a vhost that is missing can't be opened (rule 1.30).
+        max_connections: None for no limit.
+        max_channels: over all connections; None for no limit (rule 2.3).
+    """
+
+    name: str
+    password: bytes
+    tags: frozenset[str] = frozenset()
+    permissions: dict[str, Permissions] = attrs.Factory(dict)
+    max_connections: int | None = None
+    max_channels: int | None = None
+
+
+class Users:
+    """Everybody who may log in, by name."""
+
+    def __init__(self, loopback_only: frozenset[str]) -> None:
+        self._users: dict[str, User] = {}
         self._loopback_only = loopback_only
+
+    def add(self, user: User) -> None:
+        self._users[user.name] = user
+
+    def get(self, name: str) -> User | None:
+        return self._users.get(name)
 
     def login(self, name: str, password: bytes, peer: Peer) -> bool:
         """Check a password; a blank one never fits (rule 1.13)."""
-        stored = self._passwords.get(name, b"")
+        user = self._users.get(name)
+        stored = b"" if user is None else user.password
         fits = hmac.compare_digest(stored, password) and bool(password)
         return fits and self.may_come_from(name, peer)
-
-    def exists(self, name: str) -> bool:
-        return name in self._passwords
 
     def may_come_from(self, name: str, peer: Peer) -> bool:
         return name not in self._loopback_only or peer.is_loopback

@@ -37,6 +37,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if words[:1] == ["journal"]:
             return journal.main(words[1:])
+        if words[:1] == ["perf"]:
+            from amqp_broker.cli import perf  # not while a broker starts
+
+            return perf.main(words[1:])
         options = _parser().parse_args(words)
         logging.basicConfig(
             level=options.log_level.upper(),
@@ -134,7 +138,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = OneLineParser(
         prog="amqp-broker",
         description="An AMQP 0-9-1 broker that RabbitMQ clients connect to.",
-        epilog="amqp-broker journal --help: look into a data directory.",
+        epilog="amqp-broker journal --help: look into a data directory. amqp-broker perf --help: put load on a broker.",
     )
     parser.add_argument("command", nargs="?", choices=["serve"], default="serve", help="run the broker (the default)")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")

@@ -43,8 +43,6 @@ def dead_lettered(
 
 def is_cycle(dead: Message, target: str) -> bool:
     """Whether this dead letter has been in the target queue with no rejection since (rule 4.41)."""
-    if dead.deaths[0].reason is DeathReason.REJECTED:
-        return False
     for death in dead.deaths:
         if death.reason is DeathReason.REJECTED:
             return False

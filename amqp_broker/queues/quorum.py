@@ -78,9 +78,26 @@ class QuorumQueue(Queue):
         if limit is not None and entry.delivery_count > limit:
             self._die(entry, DeathReason.DELIVERY_LIMIT)
             return
-        self._storage.returned(entry)
-        if limit is None:
+        if limit is None and (again := self._at_the_tail(entry)) is not None:
+            entry = again
             self.ready.append(entry)
         else:
             self.ready.put_back(entry)
+        self._storage.returned(entry)
         self.ready_octets += entry.octets
+
+    def _at_the_tail(self, entry: QueueEntry) -> QueueEntry | None:
+        """Give a returned message a new place, behind all others; None if it can't be read (rule 4.48)."""
+        if entry.message is None:
+            self._storage.load([entry])
+        if entry.message is None:
+            return None
+        again = QueueEntry(entry.message, self, self._next_position)
+        self._next_position += 1
+        again.expires_at = entry.expires_at
+        again.redelivered = entry.redelivered
+        again.acquired_count = entry.acquired_count
+        again.delivery_count = entry.delivery_count
+        self._storage.store(again)
+        self._storage.forget(entry, is_replaced=True)
+        return again

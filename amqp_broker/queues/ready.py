@@ -262,7 +262,6 @@ class PriorityReadyList:
                 done = pager.load(entries)
                 for entry in entries[:done]:
                     if entry.message is not None:
-                        entry.priority = entry.message.header.priority
                         self.append(entry)
                 entries = entries[done:]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
+from amqp_broker.auth.permissions import Access
 from amqp_broker.errors import (
     AMQPError,
     access_refused,
@@ -20,7 +21,7 @@ from amqp_broker.queues.queue import Queue
 from amqp_broker.queues.reply import REPLY_TO, ReplyConsumer
 from amqp_broker.session.channel import Channel
 from amqp_broker.session.settle import ACK, Outcome, ack_one, settle
-from amqp_broker.session.topology import generated_name, queue_named
+from amqp_broker.session.topology import generated_name, readable_queue
 from amqp_codec import (
     BODY_SIZE_HARD_LIMIT,
     BasicAck,
@@ -65,7 +66,13 @@ def on_basic_publish(channel: Channel, command: PublishCommand) -> None:
     if body is None:
         raise _too_large(channel, header.body_size)
     vhost = channel.vhost
-    route = vhost.routes.get(command.address) or vhost.find_route(command.address)
+    route = vhost.routes.get(command.address)
+    if route is None:
+        channel.authorize(Access.WRITE, "exchange", command.exchange)
+        route = vhost.find_route(command.address)
+    elif route.exchange is not channel.writable:
+        channel.authorize(Access.WRITE, "exchange", route.exchange.name)
+        channel.writable = route.exchange
     message = Message(command.address, header, body)
     if header.flags & INSPECTED:
         _inspect(channel, message)
@@ -104,7 +111,7 @@ def on_basic_consume(channel: Channel, method: BasicConsume) -> None:
     if method.queue == REPLY_TO:
         _consume_replies(channel, tag, method)
         return
-    queue = queue_named(channel, method.queue)
+    queue = readable_queue(channel, method.queue)
     _refuse_exclusive_use(channel, queue, method.exclusive)
     consumer = Consumer(
         tag,
@@ -140,7 +147,7 @@ def on_basic_cancel_ok(_channel: Channel, _method: BasicCancelOk) -> None:
 
 
 def on_basic_get(channel: Channel, method: BasicGet) -> None:
-    queue = queue_named(channel, method.queue)
+    queue = readable_queue(channel, method.queue)
     if queue.options.type is QueueType.QUORUM and queue.options.single_active_consumer:
         raise _no_get_with_single_active(channel, queue)
     entry = queue.get()
@@ -273,10 +280,15 @@ def _inspect(channel: Channel, message: Message) -> None:
         if "BCC" in headers:
             message.header = _without_bcc(message.header)
     user = channel.connection.user
-    if header.flags & FLAG_USER_ID and header.properties.user_id != user:
+    if header.flags & FLAG_USER_ID and header.properties.user_id != user and not _may_impersonate(channel):
         raise precondition_failed(
             f"user_id property set to '{header.properties.user_id}' but authenticated user was '{user}'"
         )
+
+
+def _may_impersonate(channel: Channel) -> bool:
+    user = channel.connection.broker.users.get(channel.connection.user)
+    return user is not None and "impersonator" in user.tags
 
 
 def _check_expiration(octets: bytes) -> None:

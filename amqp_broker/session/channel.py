@@ -11,6 +11,7 @@ from collections.abc import Collection
 from enum import Enum, auto
 from functools import partial
 
+from amqp_broker.auth.permissions import Access, refusal
 from amqp_broker.errors import AMQPError, cut_reply_text
 from amqp_broker.queues.consumer import Consumer
 from amqp_broker.queues.unacked import Unacked
@@ -21,9 +22,17 @@ from amqp_codec import BasicCancel, ChannelClose, Command, Method, PublishComman
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from amqp_broker.queues.reply import ReplyConsumer
+    from amqp_broker.routing.exchange import Exchange
     from amqp_broker.session.connection import Connection
     from amqp_broker.session.tx import Transaction
     from amqp_broker.vhost import Vhost
+
+
+DEFAULT_EXCHANGE_NAME = "amq.default"
+"""What permissions call the exchange without a name (rule 8.10)."""
+
+MAX_ALLOWED = 1024
+"""Checks a channel remembers."""
 
 
 class ChannelState(Enum):
@@ -48,6 +57,7 @@ class Channel:
         prefetch_count: the limit that consumers started from now on get (rule 5.33).
         held: commands that came while an answer waits for the disk, so that replies keep their order; None
             while none does.
+        writable: the exchange last published to, which the user may write to.
         last_queue: the queue that an empty name means (rule 2.12); None before the first declare.
     """
 
@@ -64,11 +74,43 @@ class Channel:
         self.prefetch_count = 0
         self.held: deque[Command | PublishCommand] | None = None
         self.last_queue: str | None = None
+        self.writable: Exchange | None = None
+        self._allowed: set[tuple[Access, str, str]] = set()
 
     def send(self, method: Method) -> None:
         """Send a method, unless the channel has failed: then nothing follows its close (rule 2.6)."""
         if self.state is ChannelState.OPEN:
             self.connection.send(self.id, method)
+
+    def authorize(self, access: Access, kind: str, name: str) -> None:
+        """Let the user do something to an exchange or a queue, whether or not it exists (rule 8.12).
+
+        What was allowed once is allowed as long as the channel lives (rule 8.13).
+
+        Raises:
+            AMQPError: 403.
+        """
+        key = (access, kind, name)
+        if key in self._allowed:
+            return
+        shown = name or DEFAULT_EXCHANGE_NAME
+        user = self.connection.broker.users.get(self.connection.user)
+        permissions = None if user is None else user.permissions.get(self.vhost.name)
+        if permissions is None or not permissions.allow(access, shown):
+            raise refusal(access, kind, shown, self.vhost.name, self.connection.user)
+        if len(self._allowed) >= MAX_ALLOWED:
+            self._allowed.clear()
+        self._allowed.add(key)
+
+    def authorize_any(self, kind: str, name: str) -> None:
+        """Let the user see that something is there, which any of the three rights allows (rule 8.11)."""
+        for access in (Access.WRITE, Access.READ):
+            try:
+                self.authorize(access, kind, name)
+            except AMQPError:
+                continue
+            return
+        self.authorize(Access.CONFIGURE, kind, name)
 
     def send_stored(self, method: Method) -> None:
         """Send the answer to a change of topology, once the change is safe if it is a durable one (rule 7.5)."""

@@ -163,6 +163,14 @@ class Connection:
         """Logged in to a vhost, and not yet closing."""
         return self.state is State.RUNNING
 
+    @property
+    def vhost_name(self) -> str:
+        return "" if self._vhost is None else self._vhost.name
+
+    @property
+    def channel_count(self) -> int:
+        return len(self.channels)
+
     # What the edge calls
 
     @property
@@ -342,10 +350,24 @@ class Connection:
                     f"the negotiated channel_max ({self._channel_max})"
                 )
             assert self._vhost is not None
+            self._check_users_channels()
             self.channels[channel_id] = Channel(channel_id, self, self._vhost)
             self.send(channel_id, ChannelOpenOk())
         elif self._open_channel(channel_id) is not None:
             raise channel_error("second 'channel.open' seen")
+
+    def _check_users_channels(self) -> None:
+        """Let the user have one more channel. Raises AMQPError 530 (rule 2.3)."""
+        user = self.broker.users.get(self.user)
+        limit = None if user is None else user.max_channels
+        if limit is None or limit < 0:
+            return
+        count = sum(client.channel_count for client in self.broker.clients if client.user == self.user)
+        if count >= limit:
+            raise not_allowed(
+                f"number of channels opened for user '{self.user}' has reached "
+                f"the maximum allowed user limit of {limit}"
+            )
 
     def _on_channel_closing(self, command: Command, method: ChannelClose | ChannelCloseOk) -> None:
         channel_id = command.channel_id
@@ -437,11 +459,16 @@ class Connection:
 
     def _on_open(self, method: ConnectionOpen) -> None:
         limit = self.config.max_connections
-        if limit is not None and self.broker.open_connections >= limit:
+        if limit is not None and len(list(self.broker.open_clients())) >= limit:
             raise not_allowed(f"connection refused: node connection limit ({limit}) is reached")
+        user = self.broker.users.get(self.user)
         vhost = self.broker.vhosts.get(method.virtual_host)
         if vhost is None:
             raise not_allowed(f"vhost {method.virtual_host} not found")
+        if user is not None:
+            self.broker.check_limits(user, vhost)
+        if user is None or vhost.name not in user.permissions:
+            raise not_allowed(f"access to vhost '{vhost.name}' refused for user '{self.user}'")
         self._vhost = vhost
         self.state = State.RUNNING
         self._deadline.cancel()

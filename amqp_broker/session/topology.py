@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from base64 import urlsafe_b64encode
 
+from amqp_broker.auth.permissions import Access
 from amqp_broker.errors import AMQPError, access_refused, not_found, precondition_failed
 from amqp_broker.queues.arguments import QueueType, queue_type_of
 from amqp_broker.queues.queue import Queue
@@ -40,6 +41,7 @@ def on_exchange_declare(channel: Channel, method: ExchangeDeclare) -> None:
     vhost = channel.vhost
     if method.passive:
         vhost.refuse_default_exchange(name)
+        channel.authorize_any("exchange", name)
         vhost.exchange(name)
     else:
         vhost.declare_exchange(
@@ -49,13 +51,17 @@ def on_exchange_declare(channel: Channel, method: ExchangeDeclare) -> None:
             auto_delete=method.auto_delete,
             internal=method.internal,
             arguments=method.arguments,
+            authorize=channel.authorize,
         )
     if not method.no_wait:
         channel.send_stored(ExchangeDeclareOk())
 
 
 def on_exchange_delete(channel: Channel, method: ExchangeDelete) -> None:
-    channel.vhost.delete_exchange(_clean(method.exchange), if_unused=method.if_unused)
+    name = _clean(method.exchange)
+    channel.vhost.refuse_default_exchange(name)
+    channel.authorize(Access.CONFIGURE, "exchange", name)
+    channel.vhost.delete_exchange(name, if_unused=method.if_unused)
     if not method.no_wait:
         channel.send_stored(ExchangeDeleteOk())
 
@@ -63,8 +69,7 @@ def on_exchange_delete(channel: Channel, method: ExchangeDelete) -> None:
 def on_exchange_bind(channel: Channel, method: ExchangeBind) -> None:
     vhost = channel.vhost
     source, destination = _clean(method.source), _clean(method.destination)
-    vhost.refuse_default_exchange(destination)
-    vhost.refuse_default_exchange(source)
+    _authorize_binding(channel, "exchange", destination, source)
     vhost.bind(vhost.exchange(source), vhost.exchange(destination), method.routing_key, method.arguments)
     if not method.no_wait:
         channel.send_stored(ExchangeBindOk())
@@ -74,8 +79,7 @@ def on_exchange_unbind(channel: Channel, method: ExchangeUnbind) -> None:
     """Unbind; whatever is missing, that is what was asked for (rule 3.18)."""
     vhost = channel.vhost
     source_name, destination_name = _clean(method.source), _clean(method.destination)
-    vhost.refuse_default_exchange(destination_name)
-    vhost.refuse_default_exchange(source_name)
+    _authorize_binding(channel, "exchange", destination_name, source_name)
     source, destination = vhost.exchanges.get(source_name), vhost.exchanges.get(destination_name)
     if source is not None and destination is not None:
         vhost.unbind(source, destination, method.routing_key, method.arguments)
@@ -90,7 +94,9 @@ def on_queue_declare(channel: Channel, method: QueueDeclare) -> None:
         _declare_requester(channel, name, method)
         return
     if method.passive:
-        queue = vhost.usable_queue(name or _last_queue(channel), connection)
+        name = name or _last_queue(channel)
+        channel.authorize_any("queue", name)
+        queue = vhost.usable_queue(name, connection)
         queue.redeclared()
     else:
         queue = vhost.declare_queue(
@@ -100,12 +106,13 @@ def on_queue_declare(channel: Channel, method: QueueDeclare) -> None:
             auto_delete=method.auto_delete,
             arguments=method.arguments,
             connection=connection,
+            authorize=channel.authorize,
         )
         if method.exclusive:
             connection.exclusive_queues.add(queue)
     channel.last_queue = queue.name
     if not method.no_wait:
-        channel.send(
+        channel.send_stored(
             QueueDeclareOk(queue=queue.name, message_count=queue.message_count, consumer_count=len(queue.consumers))
         )
 
@@ -114,7 +121,7 @@ def on_queue_bind(channel: Channel, method: QueueBind) -> None:
     vhost = channel.vhost
     name, routing_key = _names_to_bind(channel, method)
     exchange_name = _clean(method.exchange)
-    vhost.refuse_default_exchange(exchange_name)
+    _authorize_binding(channel, "queue", name, exchange_name)
     exchange = vhost.exchange(exchange_name)
     queue = vhost.queue(name)
     exchange.check_binding(routing_key, method.arguments)
@@ -129,7 +136,7 @@ def on_queue_unbind(channel: Channel, method: QueueUnbind) -> None:
     vhost = channel.vhost
     name, routing_key = _names_to_bind(channel, method)
     exchange_name = _clean(method.exchange)
-    vhost.refuse_default_exchange(exchange_name)
+    _authorize_binding(channel, "queue", name, exchange_name)
     exchange, queue = vhost.exchanges.get(exchange_name), vhost.queues.get(name)
     if exchange is not None and queue is not None:
         if exchange.find_binding(queue, routing_key, method.arguments) is not None:
@@ -139,7 +146,7 @@ def on_queue_unbind(channel: Channel, method: QueueUnbind) -> None:
 
 
 def on_queue_purge(channel: Channel, method: QueuePurge) -> None:
-    count = queue_named(channel, method.queue).purge()
+    count = readable_queue(channel, method.queue).purge()
     if not method.no_wait:
         channel.send(QueuePurgeOk(message_count=count))
 
@@ -148,6 +155,7 @@ def on_queue_delete(channel: Channel, method: QueueDelete) -> None:
     """Delete; a queue that is missing has nothing in it (rule 4.19)."""
     vhost = channel.vhost
     name = _clean(method.queue) or _last_queue(channel)
+    channel.authorize(Access.CONFIGURE, "queue", name)
     count = 0
     if name in vhost.queues:
         queue = vhost.usable_queue(name, channel.connection)
@@ -156,13 +164,15 @@ def on_queue_delete(channel: Channel, method: QueueDelete) -> None:
         channel.send_stored(QueueDeleteOk(message_count=count))
 
 
-def queue_named(channel: Channel, name: str) -> Queue:
-    """Find the queue a method means and may use; the empty name is the last one declared (rule 2.12).
+def readable_queue(channel: Channel, name: str) -> Queue:
+    """Find the queue a method reads from; the empty name is the last one declared (rule 2.12).
 
     Raises:
-        AMQPError: 404 or 405.
+        AMQPError: 403, 404 or 405.
     """
-    return channel.vhost.usable_queue(name or _last_queue(channel), channel.connection)
+    name = name or _last_queue(channel)
+    channel.authorize(Access.READ, "queue", name)
+    return channel.vhost.usable_queue(name, channel.connection)
 
 
 def generated_name(prefix: str) -> str:
@@ -199,6 +209,15 @@ def _names_to_bind(channel: Channel, method: QueueBind | QueueUnbind) -> tuple[s
         return name, method.routing_key
     last = _last_queue(channel)
     return last, method.routing_key or last
+
+
+def _authorize_binding(channel: Channel, kind: str, destination: str, source: str) -> None:
+    """Let the user bind or unbind: write on the destination, read on the source (rule 3.19)."""
+    if kind == "exchange":
+        channel.vhost.refuse_default_exchange(destination)
+    channel.authorize(Access.WRITE, kind, destination)
+    channel.vhost.refuse_default_exchange(source)
+    channel.authorize(Access.READ, "exchange", source)
 
 
 def _last_queue(channel: Channel) -> str:

@@ -301,7 +301,6 @@ class Journal:
     def _roll(self) -> Segment:
         """Seal the active segment and begin the next."""
         self._previous = (self._next_record - 1, self._active.references)
-        self._active.is_sealed = True
         self._gathering.seals = True
         self._waiting.append(self._gathering)
         self._active, self._gathering = self._open_segment()
@@ -457,6 +456,7 @@ class Journal:
             self._unsynced = stretch
             self._unsynced_since = self._clock()
         if stretch.seals:
+            segment.is_sealed = True
             for part in segment.parts:
                 part.file = None
             if self._is_dead(segment):

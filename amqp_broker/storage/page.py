@@ -28,6 +28,7 @@ class Row(NamedTuple):
         octets: of its body.
         expires_at: seconds since 1970, 0 for never.
         redelivered: it was handed out before.
+        delivery_count: its failed deliveries, for those who count.
     """
 
     position: int
@@ -35,23 +36,33 @@ class Row(NamedTuple):
     octets: int
     expires_at: float
     redelivered: bool
+    delivery_count: int
 
 
 class Page:
-    """Rows, positions rising: 24 octets a message, and 8 more in a page where something expires.
+    """Rows, positions rising: 24 octets a message, 8 more where something expires, 4 more where failures are counted.
 
     A row is six cells: position from the first on, segment, ordinal, offset, length with the redelivered flag as
     its lowest bit (a record is never that long), octets of the body.
     """
 
-    __slots__ = ("_cells", "_expires_at", "first", "last")
+    __slots__ = ("_cells", "_delivery_counts", "_expires_at", "first", "last")
 
     def __init__(self, first: int) -> None:
         self.first = self.last = first
         self._cells = array("I")
         self._expires_at: array[float] | None = None
+        self._delivery_counts: array[int] | None = None
 
-    def append(self, position: int, location: Location, octets: int, expires_at: float, redelivered: bool) -> None:
+    def append(
+        self,
+        position: int,
+        location: Location,
+        octets: int,
+        expires_at: float,
+        redelivered: bool,
+        delivery_count: int = 0,
+    ) -> None:
         """Add a row behind the last one; see `Row`."""
         segment, ordinal, offset, length = location
         self._cells.extend((position - self.first, segment, ordinal, offset, length << 1 | redelivered, octets))
@@ -60,12 +71,16 @@ class Page:
             if self._expires_at is None:
                 self._expires_at = array("d", bytes(8 * (len(self) - 1)))
             self._expires_at.append(expires_at)
+        if delivery_count or self._delivery_counts is not None:
+            if self._delivery_counts is None:
+                self._delivery_counts = array("I", bytes(4 * (len(self) - 1)))
+            self._delivery_counts.append(delivery_count)
 
     def __len__(self) -> int:
         return len(self._cells) // _CELLS
 
     def __iter__(self) -> Iterator[Row]:
-        expiries = self._expires_at
+        expiries, counts = self._expires_at, self._delivery_counts
         cells = iter(self._cells)
         for index, (delta, segment, ordinal, offset, length, octets) in enumerate(
             zip(cells, cells, cells, cells, cells, cells, strict=True)
@@ -76,6 +91,7 @@ class Page:
                 octets,
                 0.0 if expiries is None else expiries[index],
                 bool(length & 1),
+                0 if counts is None else counts[index],
             )
 
     @property
@@ -99,6 +115,12 @@ class Page:
             return None
         segment, ordinal, offset, length = self._cells[start + _SEGMENT : start + _LENGTH + 1]
         return Location(segment, ordinal, offset, length >> 1)
+
+    def delivery_count_of(self, position: int) -> int:
+        """How often the message at a position, which is in this page, has failed."""
+        start = self._find(position)
+        assert start >= 0
+        return 0 if self._delivery_counts is None else self._delivery_counts[start // _CELLS]
 
     def relocate(self, position: int, location: Location) -> None:
         """The message at a position, which is in this page, has been moved."""
@@ -129,7 +151,15 @@ class Pages:
     def __init__(self) -> None:
         self._runs: list[list[Page]] = []
 
-    def append(self, position: int, location: Location, octets: int, expires_at: float, redelivered: bool) -> None:
+    def append(
+        self,
+        position: int,
+        location: Location,
+        octets: int,
+        expires_at: float,
+        redelivered: bool,
+        delivery_count: int = 0,
+    ) -> None:
         """Take a row; see `Row`. Each position comes once."""
         for run in self._runs:
             page = run[-1]
@@ -142,7 +172,7 @@ class Pages:
         if len(page) >= PAGE_ROWS or position - page.first > _FURTHEST:
             page = Page(position)
             run.append(page)
-        page.append(position, location, octets, expires_at, redelivered)
+        page.append(position, location, octets, expires_at, redelivered, delivery_count)
 
     def finish(self) -> list[Page]:
         """Give the pages in order; nothing may be appended afterwards."""

@@ -140,7 +140,7 @@ class Segment:
         unwritten: offset → record, until it is safe.
         previous_record: the last record before its first.
         previous_references: how many references the segment before has; 0 if that isn't known.
-        is_sealed: nothing is appended any more.
+        is_sealed: its last stretch is on disk: nothing is written to it any more.
         is_damaged: some of it can't be read; its files are kept when nothing in them is live.
     """
 

@@ -147,7 +147,9 @@ class JournalStorage:
             location = self._location_of(entry)
             if entry.redelivered:
                 self._mark_redelivered(location, entry.delivery_count)
-            page.append(entry.position, location, entry.octets, entry.expires_at, entry.redelivered)
+            page.append(
+                entry.position, location, entry.octets, entry.expires_at, entry.redelivered, entry.delivery_count
+            )
             del shelf.entries[entry.position]
         shelf.pages[page] = None
         return page
@@ -160,6 +162,8 @@ class JournalStorage:
             entry.octets = row.octets
             entry.expires_at = row.expires_at
             entry.redelivered = row.redelivered
+            entry.delivery_count = row.delivery_count
+            entry.acquired_count = max(row.delivery_count, row.redelivered)  # at least; returns without failure are forgotten
             entries.append(entry)
         shelf = self._shelf(entries[0].queue.id)
         del shelf.pages[page]
@@ -179,7 +183,8 @@ class JournalStorage:
             log.error("a message of queue %r can't be read: %s", entries[0].queue.name, error)
             return 1
         for entry, octets in zip(entries, stored, strict=False):
-            entry.message = _message_from(octets)
+            message = entry.message = _message_from(octets)
+            entry.priority = message.header.priority
         return len(stored)
 
     # Stop and start
@@ -238,6 +243,7 @@ class JournalStorage:
         entry = shelf.entries.get(position)
         if entry is not None:
             old, entry.location = entry.location, location
+            delivery_count = entry.delivery_count
         else:
             page = self._page_of(shelf, position)
             if page is None:
@@ -245,8 +251,9 @@ class JournalStorage:
                 return
             old = page.location_of(position)
             page.relocate(position, location)
+            delivery_count = page.delivery_count_of(position)
         if old is not None and old.segment < self._crashed_before:
-            self.journal.mark(location, 0, REDELIVERED)
+            self.journal.mark(location, delivery_count, REDELIVERED)
 
     def _page_of(self, shelf: _Shelf, position: int) -> Page | None:
         """Find a page; messages are moved in the order they were stored, so mostly it is the last one found."""
@@ -283,12 +290,12 @@ def read_topology(recovery: Recovery) -> tuple[Definitions, int, int]:
 def read_queues(recovery: Recovery, crashed_before: int) -> dict[int, list[Page]]:
     """Sort what recovery found of messages by queue and position."""
     pages_of: dict[int, Pages] = {}
-    for queue_id, position, expires_at_ms, flags, _, body_octets, location, _ in recovery.messages():
+    for queue_id, position, expires_at_ms, flags, delivery_count, body_octets, location, _ in recovery.messages():
         pages = pages_of.get(queue_id)
         if pages is None:
             pages = pages_of[queue_id] = Pages()
         redelivered = bool(flags & REDELIVERED) or location.segment < crashed_before
-        pages.append(position, location, body_octets, expires_at_ms / 1000, redelivered)
+        pages.append(position, location, body_octets, expires_at_ms / 1000, redelivered, delivery_count)
     return {queue_id: pages.finish() for queue_id, pages in pages_of.items()}
 
 

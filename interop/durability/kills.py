@@ -20,7 +20,9 @@ QUORUM = "durability-quorum"
 FANNED = ("durability-fanned-1", "durability-fanned-2")
 QUEUES = (*CLASSIC, QUORUM, *FANNED)
 FANOUT = "durability-fanout"
-TARGETS = {("", queue): (queue,) for queue in (*CLASSIC, QUORUM)} | {(FANOUT, ""): FANNED}
+TARGETS: dict[tuple[str, str], tuple[str, ...]] = {("", queue): (queue,) for queue in (*CLASSIC, QUORUM)} | {
+    (FANOUT, ""): FANNED
+}
 PUBLISHERS = 3
 MAX_LIFE_S = 1.2
 """From the first confirms to the SIGKILL; a broker starts in less, so that most of the time there is load."""
@@ -59,7 +61,7 @@ def run_kills(directory: Path, rounds: int, seed: int, tell: Callable[[str], Non
     clients = [*publishers, *consumers]
     torn = 0
     tell("| round | ready, s | alive, s | torn | " + " | ".join(COLUMNS) + " |")
-    tell("|---:|" * 4 + "---:|" * len(COLUMNS))
+    tell("|" + "---:|" * (4 + len(COLUMNS)))
     for number in range(rounds):
         before = Counter(ledger.counts)
         with started_broker("--data-dir", str(directory)) as broker:

@@ -6,7 +6,8 @@ import logging
 
 import pytest
 
-from amqp_broker.auth.users import Peer, Users
+from amqp_broker.auth.permissions import ALL
+from amqp_broker.auth.users import Peer, User
 from amqp_broker.config import Config
 from amqp_codec import (
     PROTOCOL_HEADER,
@@ -222,7 +223,7 @@ def test_plain_lets_the_user_in(newcomer: Client) -> None:
 
 @pytest.mark.rule("1.6")
 def test_plain_passes_on_octets_that_are_no_text(world: World) -> None:
-    world.broker.users = Users({"ü": "pässword"}, frozenset())
+    world.broker.users.add(User(name="ü", password="pässword".encode(), permissions={"/": ALL}))
     client = Client(world)
     client.login(response="\0ü\0pässword".encode())
     assert is_let_in(client)
@@ -397,7 +398,7 @@ def test_any_other_error_between_tune_and_tune_ok_too(
     ("mechanism", "response"), [("PLAIN", b"\0blank\0"), ("AMQPLAIN", b"\x05LOGINS\0\0\0\5blank\x08PASSWORDS\0\0\0\0")]
 )
 def test_a_blank_password_never_fits(world: World, stored: str, mechanism: str, response: bytes) -> None:
-    world.broker.users = Users({"blank": stored}, frozenset())
+    world.broker.users.add(User(name="blank", password=stored.encode(), permissions={"/": ALL}))
     client = Client(world)
     client.login(mechanism=mechanism, response=response)
     client.expect_close(403, REFUSED.format(mechanism))

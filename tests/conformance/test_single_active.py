@@ -168,6 +168,26 @@ def test_consumers_that_end_together_do_not_follow_each_other(
     assert [each.redelivered for each in deliveries] == [True, False]
 
 
+@pytest.mark.rule("4.57")
+@BOTH_TYPES
+def test_what_waits_goes_to_the_next_when_the_active_one_ends_with_nothing_out(
+    channel: ChannelClient, other: ChannelClient, queue_type: bytes
+) -> None:
+    """The active consumer got nothing, as another queue has used up the limit of its channel."""
+    single_active(channel, queue_type)
+    channel.queue("r")
+    channel.call(BasicQos(prefetch_count=1, global_=True), BasicQosOk)
+    channel.consume("r", "on r")
+    channel.consume("q", "on q")
+    consume(other, "next")
+    other.publish("r", b"elsewhere")
+    other.publish_all("q", b"1", b"2")
+    channel.expect_bodies(b"elsewhere")
+    other.expect_nothing()
+    channel.close()
+    assert [each.redelivered for each in other.expect_bodies(b"1", b"2")] == [False, False]
+
+
 @pytest.mark.rule("4.58", "5.31")
 def test_exclusive_consumer_is_refused_by_a_classic_queue(channel: ChannelClient) -> None:
     single_active(channel)

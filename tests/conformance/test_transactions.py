@@ -261,11 +261,14 @@ def test_rollback_makes_settled_messages_unacked_again_under_their_tags(
 
 
 @pytest.mark.rule("6.15")
-def test_after_rollback_a_multiple_goes_by_tag_order(tx: ChannelClient, other: ChannelClient) -> None:
+@pytest.mark.parametrize("multiple", [False, True])
+def test_after_rollback_a_multiple_covers_what_was_settled_before(
+    tx: ChannelClient, other: ChannelClient, multiple: bool
+) -> None:
     receiving(tx, other, b"1", b"2", b"3", b"4")
     cancel(tx, "c")
-    for tag in (3, 1, 2):
-        ack(tx, tag)
+    for tag in (3,) if multiple else (3, 1, 2):
+        ack(tx, tag, multiple=multiple)
     rollback(tx)
     ack(tx, 2, multiple=True)
     commit(tx)

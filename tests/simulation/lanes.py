@@ -58,6 +58,8 @@ class Lane:
         uncommitted: numbers of messages published since the last commit.
         out: delivery tag → what it was.
         settled: what was settled since the last commit.
+        released: those of them that are gone with the commit.
+        order: by queue id, the last position delivered for the first time.
         is_closed: the channel is gone.
     """
 
@@ -71,6 +73,7 @@ class Lane:
         self.out: dict[int, Delivered] = {}
         self.settled: list[Delivered] = []
         self.released: list[Delivered] = []
+        self.order: dict[int, int] = {}
         self.subscriptions: dict[str, Subscription] = {}
         self.is_closed = False
         self._waiting: tuple[type[Method], Answered] | None = None
@@ -107,7 +110,7 @@ class Lane:
             delivered = _delivered(command, subscription.queue_id, method.redelivered, method)
             if not subscription.no_ack:
                 self.out[method.delivery_tag] = delivered
-            observer.delivered(delivered, is_gone=subscription.no_ack)
+            observer.delivered(self, delivered, is_gone=subscription.no_ack)
         elif isinstance(method, BasicAck | BasicNack):
             self._confirmed(method, observer)
         elif isinstance(method, BasicReturn):
@@ -144,7 +147,7 @@ class Lane:
 class Observer:
     """Who wants to know what clients see."""
 
-    def delivered(self, delivered: Delivered, *, is_gone: bool) -> None:
+    def delivered(self, lane: Lane, delivered: Delivered, *, is_gone: bool) -> None:
         raise NotImplementedError
 
     def promised(self, number: int) -> None:

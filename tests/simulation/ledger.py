@@ -93,7 +93,7 @@ class Ledger:
         if stored is not None and is_replaced:
             number = stored.content.number
             for successor in self._recent:
-                if self.ever[successor].content.number == number:
+                if self.ever[successor].content.number == number and successor != key:
                     self.predecessors.setdefault(successor, set()).add(key)
             self._recent = [each for each in self._recent if self.ever[each].content.number != number]
 
@@ -101,11 +101,14 @@ class Ledger:
         for key in [key for key in self.live if key[0] == queue_id]:
             del self.live[key]
 
-    def ancestors(self, key: Key) -> Iterator[Key]:
+    def ancestors(self, key: Key) -> set[Key]:
         """What a place's message was before, and before that."""
-        for predecessor in self.predecessors.get(key, ()):
-            yield predecessor
-            yield from self.ancestors(predecessor)
+        found: set[Key] = set()
+        rest = {key}
+        while rest:
+            found |= rest
+            rest = {each for key in rest for each in self.predecessors.get(key, ())} - found
+        return found - {key}
 
     def topologies(self, first: int) -> list[set[tuple[int, bytes]]]:
         """The durable topology after each number of changes, from `first` on."""

@@ -20,6 +20,7 @@ from amqp_broker.queues.arguments import QueueType
 from amqp_broker.queues.entry import NEVER, QueueEntry
 from amqp_broker.queues.queue import Queue
 from amqp_broker.routing.exchange import Exchange
+from amqp_broker.storage.definitions import Change
 from amqp_broker.storage.journal import SyncMode
 from amqp_broker.storage.store import JournalStorage
 from amqp_broker.vhost import Target
@@ -164,12 +165,10 @@ class Run(Observer):
         self.promised_changes = 0
         self.promises: dict[tuple[str, ...], bool] = {}
         """What was declared (or deleted) and answered, and not touched since: whether it is there."""
-        self.order: dict[int, int] = {}
-        """By queue id, the last position delivered for the first time."""
 
     # What clients see
 
-    def delivered(self, delivered: Delivered, *, is_gone: bool) -> None:
+    def delivered(self, lane: Lane, delivered: Delivered, *, is_gone: bool) -> None:
         queue_id, number = delivered.queue_id, delivered.number
         key = self.ledger.places.get((queue_id, number))
         stored = None if key is None else self.ledger.ever[key]
@@ -179,12 +178,11 @@ class Run(Observer):
             assert stored.content.body == delivered.content.body
             in_order = queue is not None and queue.options.max_priority is None
             if in_order and queue is not None and queue.options.type is QueueType.CLASSIC and not delivered.redelivered:
-                assert self.order.get(queue_id, -1) < key[1], "out of order"
-                self.order[queue_id] = key[1]
-        if (queue_id, number) in self.handed_out and not is_gone:
-            # Unless it came here twice, which only dead-lettering in a circle does.
-            assert delivered.redelivered or (stored is not None and stored.content.deaths), "it was handed out before"
-        self.handed_out.add((queue_id, number))
+                assert lane.order.get(queue_id, -1) < key[1], "out of order"
+                lane.order[queue_id] = key[1]
+        if b"x-death" not in delivered.content.header:  # a dead letter may come to the same queue again
+            assert delivered.redelivered or (queue_id, number) not in self.handed_out, "it was handed out before"
+            self.handed_out.add((queue_id, number))
         if is_gone:
             self._left(delivered)
 
@@ -337,7 +335,7 @@ class Run(Observer):
         for key, stored in ledger.live.items():
             if key[0] in deleted or key in keys:
                 continue
-            ancestors = list(ledger.ancestors(key))
+            ancestors = ledger.ancestors(key)
             if key in ledger.base or (not ancestors and stored.content.number in self.confirmed):
                 raise AssertionError(f"lost: message {stored.content.number} at {key}")
             promised = [
@@ -397,7 +395,7 @@ class Run(Observer):
         for queue in self.machine.broker.vhosts["/"].queues.values():
             if self._is_plain(queue):
                 wanted = +self.expected.get(queue.id, Counter())
-                assert told.get(queue.id, Counter()) == wanted, f"{queue.name} has not what clients left in it"
+                assert told.get(queue.id, Counter()) == wanted, f"{queue.name} has {told.get(queue.id)}, clients left {wanted} in it"
 
     def _drain(self, machine: Machine) -> dict[str, list[Found]]:
         """Take everything out of the durable queues, long before anything expires."""
@@ -419,7 +417,10 @@ class Run(Observer):
         self.ledger = Ledger(base, list(machine.broker.definitions()))
         redelivered = {each.key: each.redelivered for entries in found.values() for each in entries}
         self._reset()
-        self.handed_out = {(key[0], base[key].content.number) for key, was_out in redelivered.items() if was_out}
+        for (queue_id, position), was_out in redelivered.items():
+            content = base[queue_id, position].content
+            if was_out and not content.deaths:
+                self.handed_out.add((queue_id, content.number))
         for key, stored in base.items():
             if stored.expires_at == NEVER:
                 self.expected.setdefault(key[0], Counter())[stored.content.number] += 1
@@ -462,32 +463,25 @@ class Run(Observer):
         self._take_all()
         return lane
 
-    def _change(self, lane: Lane, method: Method, kind: type[Method], thing: tuple[str, ...] | None, there: bool) -> None:
-        """Change topology, and note what the answer promises."""
-        if thing is not None:
-            self.promises.pop(thing, None)
-        touched = len(self.ledger.changes)
+    def _change(
+        self, lane: Lane, method: Method, kind: type[Method], thing: tuple[str, ...], *, becomes: bool | None
+    ) -> None:
+        """Change topology, and note what the answer promises: that the thing is there, that it isn't, or nothing."""
+        ledger = self.ledger
+        self.promises.pop(thing, None)
+        before = len(ledger.changes)
+        changes = before
 
         def answered(_command: Command) -> None:
             self.promised_changes = max(self.promised_changes, changes)
-            if thing is not None and not any(
-                self._touches(change, thing) for change in self.ledger.changes[changes:]
-            ):
-                self.promises[thing] = there
+            if becomes is not None and not any(_touches(change, thing) for change in ledger.changes[changes:]):
+                self.promises[thing] = becomes
 
-        changes = touched
         lane.ask(method, kind, answered)
-        changes = len(self.ledger.changes)
-        if any(self._touches(change, each) for change in self.ledger.changes[touched:] for each in ()):
-            return
+        changes = len(ledger.changes)
         for each in [each for each in self.promises if each[0] == "binding"]:
-            if any(self._touches(change, each) for change in self.ledger.changes[touched:]):
+            if any(_touches(change, each) for change in ledger.changes[before:]):
                 del self.promises[each]
-
-    @staticmethod
-    def _touches(change: object, thing: tuple[str, ...]) -> bool:
-        text = repr(change)
-        return any(repr(name) in text or repr(name.encode()) in text for name in thing[1:3])
 
     def declare_exchange(self) -> None:
         vhost = self.machine.broker.vhosts["/"]
@@ -504,12 +498,12 @@ class Run(Observer):
             durable=durable,
             auto_delete=auto_delete,
         )
-        self._change(lane, method, ExchangeDeclareOk, ("exchange", name) if not auto_delete else None, durable)
+        self._change(lane, method, ExchangeDeclareOk, ("exchange", name), becomes=None if auto_delete else durable)
 
     def delete_exchange(self) -> None:
         lane, name = self._lane(), self.random.choice(EXCHANGES)
         if lane is not None:
-            self._change(lane, ExchangeDelete(exchange=name), ExchangeDeleteOk, ("exchange", name), False)
+            self._change(lane, ExchangeDelete(exchange=name), ExchangeDeleteOk, ("exchange", name), becomes=False)
 
     def declare_queue(self) -> None:
         vhost = self.machine.broker.vhosts["/"]
@@ -528,14 +522,14 @@ class Run(Observer):
             arguments=kind.arguments,
         )
         is_lasting = not kind.auto_delete and "x-expires" not in kind.arguments and not kind.exclusive
-        self._change(lane, method, QueueDeclareOk, ("queue", name) if is_lasting else None, kind.durable)
+        self._change(lane, method, QueueDeclareOk, ("queue", name), becomes=kind.durable if is_lasting else None)
 
     def delete_queue(self) -> None:
         lane, queue = self._lane(), self._queue(usable_by=None)
         if lane is None or queue is None:
             return
         self.expected.pop(queue.id, None)
-        self._change(lane, QueueDelete(queue=queue.name), QueueDeleteOk, ("queue", queue.name), False)
+        self._change(lane, QueueDelete(queue=queue.name), QueueDeleteOk, ("queue", queue.name), becomes=False)
 
     def bind(self) -> None:
         vhost = self.machine.broker.vhosts["/"]
@@ -546,8 +540,9 @@ class Run(Observer):
         name, key = self.random.choice(names), self.random.choice(KEYS)
         is_lasting = queue.durable and vhost.exchanges[name].durable and not queue.auto_delete
         is_lasting = is_lasting and queue.options.expires_s is None and not vhost.exchanges[name].auto_delete
-        thing = ("binding", name, queue.name, key) if is_lasting else None
-        self._change(lane, QueueBind(queue=queue.name, exchange=name, routing_key=key), QueueBindOk, thing, True)
+        thing = ("binding", name, queue.name, key)
+        method = QueueBind(queue=queue.name, exchange=name, routing_key=key)
+        self._change(lane, method, QueueBindOk, thing, becomes=True if is_lasting else None)
 
     def unbind(self) -> None:
         vhost = self.machine.broker.vhosts["/"]
@@ -556,9 +551,8 @@ class Run(Observer):
         if lane is None or queue is None or not names or not self._may_use(lane, queue):
             return
         name, key = self.random.choice(names), self.random.choice(KEYS)
-        self.promises.pop(("binding", name, queue.name, key), None)
         method = QueueUnbind(queue=queue.name, exchange=name, routing_key=key)
-        self._change(lane, method, QueueUnbindOk, None, False)
+        self._change(lane, method, QueueUnbindOk, ("binding", name, queue.name, key), becomes=None)
 
     def bind_exchange(self) -> None:
         vhost = self.machine.broker.vhosts["/"]
@@ -568,7 +562,7 @@ class Run(Observer):
             return
         source, destination = self.random.sample(names, 2)
         method = ExchangeBind(source=source, destination=destination, routing_key=self.random.choice(KEYS))
-        self._change(lane, method, ExchangeBindOk, None, True)
+        self._change(lane, method, ExchangeBindOk, ("exchanges", source, destination), becomes=None)
 
     def publish(self) -> None:
         random = self.random
@@ -665,7 +659,7 @@ class Run(Observer):
             assert isinstance(method, BasicGetOk)
             if not no_ack:
                 lane.out[method.delivery_tag] = delivered
-            self.delivered(delivered, is_gone=no_ack)
+            self.delivered(lane, delivered, is_gone=no_ack)
 
         lane.ask(BasicGet(queue=queue.name, no_ack=no_ack), BasicGetOk, answered)
 
@@ -779,6 +773,12 @@ class Run(Observer):
             return False
         timeless = options.message_ttl_s is None and options.expires_s is None
         return queue.durable and timeless and options.max_length is None
+
+
+def _touches(change: Change, thing: tuple[str, ...]) -> bool:
+    """Whether a change is about something, or about an end of a binding."""
+    names = {value for value in change.table.values() if isinstance(value, str)}
+    return not names.isdisjoint(thing[1:3])
 
 
 def _found(entry: QueueEntry) -> Found:
