@@ -78,8 +78,9 @@ class FullDisk:
         self.broker = broker
         self.loop, self.ledger = Loop(), Ledger()
         random = Random(1)
+        # Only who publishes is told to stop: the window is so large that the disk is full before it is.
         self.publisher = Publisher(
-            self.loop, self.ledger, "p", TARGETS, random, window=100, max_padding=8000, limit=100_000
+            self.loop, self.ledger, "p", TARGETS, random, window=2000, max_padding=8000, limit=100_000
         )
         self.consumer = Consumer(self.loop, self.ledger, QUEUE, random)
         with Client(broker.url) as client:

@@ -101,8 +101,8 @@ class _Progress:
         seconds = max(1e-9, now.at - before.at)
         parts = [f"{now.at:6.1f} s"]
         for name in ("published", "confirmed", "refused", "consumed"):
-            if getattr(now, name):
-                parts.append(f"{name} {(getattr(now, name) - getattr(before, name)) / seconds:>9,.0f}/s")
+            count: int = getattr(now, name)
+            parts += [f"{name} {(count - getattr(before, name)) / seconds:>9,.0f}/s"] if count else []
         latencies = [after - sooner for after, sooner in zip(now.latencies, before.latencies, strict=True)]
         if any(latencies):
             p50, p99 = percentiles_ns(latencies, (0.5, 0.99))
@@ -146,8 +146,8 @@ def _result(run: Run, sample: Sample) -> dict[str, Any]:
 def _table(result: dict[str, Any]) -> str:
     lines = [f"{'':<12}{'messages':>14}{'per second':>14}"]
     for name in ("published", "confirmed", "consumed"):
-        if result[name] or name != "confirmed":
-            lines.append(f"{name:<12}{result[name]:>14,}{result[f'{name}_per_s']:>14,.0f}")
+        count: int = result[name]
+        lines += [f"{name:<12}{count:>14,}{result[f'{name}_per_s']:>14,.0f}"] if count or name != "confirmed" else []
     if result["refused"]:
         lines.append(f"{'refused':<12}{result['refused']:>14,}")
     if result["latency_ms"] is not None:
@@ -254,14 +254,8 @@ def _parser() -> argparse.ArgumentParser:
         epilog="Runs until Ctrl-C, or as long as -z and -C say. Queues and exchange of its own are removed in the end.",
     )
     add = parser.add_argument
-    add(
-        "--uri",
-        default=DEFAULT_URI,
-        metavar="URI",
-        help="the broker; name and vhost percent-encoded (%(default)s)".replace(
-            "%(default)s", DEFAULT_URI.replace("%", "%%")
-        ),
-    )
+    shown = DEFAULT_URI.replace("%", "%%")
+    add("--uri", default=DEFAULT_URI, help=f"the broker, its parts percent-encoded (default: {shown})")
     add("-x", "--publishers", type=_processes, default=1, metavar="N", help="processes that publish (default: 1)")
     add("-y", "--consumers", type=_processes, default=1, metavar="N", help="processes that consume (default: 1)")
     add("-s", "--size", type=_size, default=16, metavar="OCTETS", help="of a body; latency from 8 on (default: 16)")

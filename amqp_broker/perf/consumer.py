@@ -129,7 +129,7 @@ class Consumer:
             except TimeoutError:
                 continue
             if not octets:
-                check_not_closed(self._buffer[self._begin : self._end])
+                check_not_closed(bytes(self._view[self._begin : self._end]))
                 raise WireError("the broker closed a consumer's socket")
             self._end += octets
             if self._shape is None:

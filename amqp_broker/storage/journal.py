@@ -546,6 +546,8 @@ class Journal:
         self._leftover = batch.leftover
         for segment in batch.dead:
             if segment in batch.buried:
+                for part in segment.parts:
+                    part.file = None  # while it is open, the disk has no use of its room
                 del self.segments[segment.number]
                 self._removed.pop(segment.number, None)
             else:

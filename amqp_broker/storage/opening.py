@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import attrs
 
+from amqp_broker.storage.batch import CheckpointBatch
 from amqp_broker.storage.definitions import Definitions
 from amqp_broker.storage.disk import Disk, OsDisk
 from amqp_broker.storage.journal import Journal, JournalSettings
@@ -69,6 +70,8 @@ def open_journal(
     journal = Journal(disk, directory, state, lambda: opened[0].snapshot(), settings, clock)
     opened.append(JournalStorage(journal, next_queue_id=next_queue_id, crashed_before=crashed_before))
     if not recovery.is_new:
+        if recovery.was_clean:
+            _spoil(journal, opened[0], definitions)
         log.info(
             "%s: %d durable queues, %d messages, after %s",
             directory,
@@ -77,3 +80,12 @@ def open_journal(
             "a clean stop" if recovery.was_clean else "a stop without warning",
         )
     return Opened(opened[0], definitions, queues)
+
+
+def _spoil(journal: Journal, storage: JournalStorage, definitions: Definitions) -> None:
+    """Take back that the last stop was clean, before a message is delivered that nothing else tells of (rule 7.10)."""
+    storage.definitions = lambda: definitions
+    batch = journal.take_batch()
+    assert isinstance(batch, CheckpointBatch)
+    batch.execute(journal.disk)
+    journal.batch_done(batch, None)

@@ -285,7 +285,7 @@ cdef ContentHeader new_header(const octet *octets, Py_ssize_t size, uint64 body_
 
 
 cdef Py_ssize_t check_table(const octet *octets, Py_ssize_t offset, Py_ssize_t limit) noexcept nogil:
-    """The offset after the table at `offset`, 0 when it can't be decoded or reaches past `limit`."""
+    """The offset after the table at `offset`, 0 when it is for the plain form: malformed, or with a tag `L`."""
     cdef Py_ssize_t[NESTING] limits
     cdef bint[NESTING] are_tables
     cdef int depth = 0
@@ -338,7 +338,7 @@ cdef Py_ssize_t check_table(const octet *octets, Py_ssize_t offset, Py_ssize_t l
             offset += 4
         elif tag == c'D':
             offset += 5
-        elif tag == c'l' or tag == c'L' or tag == c'T' or tag == c'd':
+        elif tag == c'l' or tag == c'T' or tag == c'd':  # L has to be patched, which the plain form does
             offset += 8
         elif tag != c'V':
             return 0

@@ -246,7 +246,7 @@ def _decode_value(data: bytes, offset: int, limit: int, depth: int) -> tuple[Val
 
 # Checking tables
 
-_UNKNOWN, _MEASURED, _NESTED = -1, -2, -3
+_UNKNOWN, _MEASURED, _NESTED, _LARGE_L = -1, -2, -3, -4
 
 _WIDTHS: Final = [_UNKNOWN] * 256
 for _tag, (_struct, _) in _NUMBERS.items():
@@ -256,13 +256,20 @@ _WIDTHS[_V] = 0
 _WIDTHS[_D] = _decimal.size
 _WIDTHS[_S] = _WIDTHS[_X] = _MEASURED
 _WIDTHS[_A] = _WIDTHS[_F] = _NESTED
+_WIDTHS[ord("L")] = _LARGE_L
 
 
-def check_table(data: bytes, offset: int, end: int) -> int:
+def check_table(data: bytes, offset: int, end: int, large_ls: list[int] | None = None) -> int:
     """Walk the table at `offset` without building its values, and give the offset after it.
 
     Refuses just what `decode_table` refuses. Every published message with headers comes by here, while most
     headers are never looked at; hence a flat loop over widths.
+
+    Args:
+        data: where the table is.
+        offset: where it begins.
+        end: it may not reach beyond this.
+        large_ls: gets the offsets of tags `L`, which mean what `l` means and are written so (rule 5.13).
     """
     widths = _WIDTHS
     offset, limit = _measured(data, offset, end, "field table")
@@ -290,6 +297,12 @@ def check_table(data: bytes, offset: int, end: int) -> int:
             outer.append((limit, in_table))
             in_table = data[offset] == _F
             offset, limit = _measured(data, offset + 1, limit, "field table")
+        elif width == _LARGE_L:
+            if large_ls is not None:
+                large_ls.append(offset)
+            offset += 9
+            if offset > limit:
+                raise _malformed("field value")
         else:
             raise _malformed(f"field value: unknown type tag {data[offset]}")
 

@@ -126,6 +126,7 @@ def parse_content_header(payload: bytes) -> ContentHeader:
     delivery_mode = 0
     priority = -1
     expiration = None
+    large_ls: list[int] = []
     try:
         class_id, _, body_size, flags = _head.unpack_from(payload)
         offset = _head.size
@@ -136,7 +137,7 @@ def parse_content_header(payload: bytes) -> ContentHeader:
         if flags & FLAG_CONTENT_ENCODING:
             offset += 1 + payload[offset]
         if flags & FLAG_HEADERS:
-            offset = check_table(payload, offset, len(payload))
+            offset = check_table(payload, offset, len(payload), large_ls)
         if flags & FLAG_DELIVERY_MODE:
             delivery_mode = payload[offset]
             offset += 1
@@ -167,6 +168,11 @@ def parse_content_header(payload: bytes) -> ContentHeader:
         raise CodecError(ReplyCode.FRAME_ERROR, "cannot decode properties") from error
     if offset != len(payload) or flags & _FLAGS_UNUSED:
         raise CodecError(ReplyCode.FRAME_ERROR, "cannot decode properties")
+    if large_ls:
+        patched = bytearray(payload)
+        for at in large_ls:
+            patched[at] = ord("l")
+        payload = bytes(patched)
     return ContentHeader(payload, class_id, body_size, flags, delivery_mode, priority, expiration)
 
 

@@ -14,7 +14,7 @@ from pika.adapters.select_connection import IOLoop
 
 from interop.durability.ledger import Ledger, Name, make_body
 
-DEADLINE_S = 60.0
+DEADLINE_S = 20.0
 
 
 class LoadError(Exception):
@@ -22,11 +22,17 @@ class LoadError(Exception):
 
 
 class Loop:
-    """An event loop that runs until something has happened."""
+    """An event loop that runs until something has happened; a context manager that closes it."""
 
     def __init__(self) -> None:
         self.io = IOLoop()
         self._awaited: Callable[[], bool] | None = None
+
+    def __enter__(self) -> Loop:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.io.close()
 
     def run_until(self, condition: Callable[[], bool], what: str, deadline_s: float = DEADLINE_S) -> None:
         """Run until a condition holds; it is looked at whenever a client calls `changed`.

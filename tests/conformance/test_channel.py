@@ -115,9 +115,7 @@ def test_a_publish_on_a_channel_that_is_not_open(client: Client) -> None:
     assert (close.failing_class_id, close.failing_method_id) == (60, 40)
 
 
-# Rule 2.3 is not claimed before users have limits of their own.
-
-
+@pytest.mark.rule("2.3")
 def test_the_limit_counts_open_channels_and_not_their_ids(world: World) -> None:
     client = Client(world)
     client.open(channel_max=3)
@@ -130,6 +128,7 @@ def test_the_limit_counts_open_channels_and_not_their_ids(world: World) -> None:
     assert (close.failing_class_id, close.failing_method_id) == (20, 10)
 
 
+@pytest.mark.rule("2.3")
 def test_the_proposed_limit_can_be_used_up(client: Client) -> None:
     for number in range(1, 2048):
         client.channel(number)
@@ -139,6 +138,7 @@ def test_the_proposed_limit_can_be_used_up(client: Client) -> None:
     )
 
 
+@pytest.mark.rule("2.3")
 def test_the_highest_id_is_a_channel_like_any_other(client: Client) -> None:
     channel = client.channel(65535)
     channel.queue("q")

@@ -624,9 +624,10 @@ def test_without_a_limit_of_the_server_0_means_no_limit() -> None:
     assert b"\x03\xff\xff\x00\x10\x00\x00" in client.raw[before:]
 
 
-# open: rule 1.30 is not claimed before vhosts and users have limits, and users permissions
+# open; what users and vhosts add to it stands in test_permissions
 
 
+@pytest.mark.rule("1.30")
 def test_open_ok_has_one_empty_shortstr(world: World) -> None:
     client = opening_client(world)
     before = len(client.raw)
@@ -634,7 +635,7 @@ def test_open_ok_has_one_empty_shortstr(world: World) -> None:
     assert client.raw[before:] == b"\x01\x00\x00\x00\x00\x00\x05\x00\x0a\x00\x29\x00\xce"
 
 
-@pytest.mark.rule("1.32")
+@pytest.mark.rule("1.30", "1.32")
 @pytest.mark.parametrize("vhost", ["", "nowhere", "%2F", "%2f", "//", "/ ", "nö"])
 def test_a_vhost_that_is_not_there(world: World, vhost: str) -> None:
     client = opening_client(world)
@@ -653,6 +654,7 @@ def test_vhost_names_are_case_sensitive(world: World) -> None:
     other.expect_close(530, "NOT_ALLOWED - vhost orders not found")
 
 
+@pytest.mark.rule("1.30")
 def test_the_limit_of_the_node_comes_before_the_vhost() -> None:
     world = World(Config(max_connections=2))
     first, _second = world.client(), world.client()

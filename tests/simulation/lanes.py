@@ -24,6 +24,7 @@ from amqp_codec import (
     ConnectionBlocked,
     ConnectionUnblocked,
     Method,
+    parse_content_header,
 )
 from tests.simulation.ledger import Content, number_of
 from tests.support.client import ChannelClient, Client
@@ -39,6 +40,10 @@ class Delivered:
     number: int
     redelivered: bool
     content: Content
+
+    @property
+    def expires(self) -> bool:
+        return parse_content_header(self.content.header).expiration is not None
 
 
 @attrs.frozen

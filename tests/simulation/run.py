@@ -203,7 +203,7 @@ class Run(Observer):
     def _left(self, delivered: Delivered) -> None:
         """A client has taken a message for good."""
         counter = self.expected.get(delivered.queue_id)
-        if counter is not None and counter[delivered.number]:
+        if counter is not None and counter[delivered.number] and not delivered.expires:
             counter[delivered.number] -= 1
 
     # The broker's life
@@ -336,7 +336,8 @@ class Run(Observer):
             if key[0] in deleted or key in keys:
                 continue
             ancestors = ledger.ancestors(key)
-            if key in ledger.base or (not ancestors and stored.content.number in self.confirmed):
+            is_as_published = not ancestors and not stored.content.deaths
+            if key in ledger.base or (is_as_published and stored.content.number in self.confirmed):
                 raise AssertionError(f"lost: message {stored.content.number} at {key}")
             promised = [
                 each for each in ancestors if each in ledger.base or ledger.ever[each].content.number in self.confirmed
@@ -703,7 +704,7 @@ class Run(Observer):
         if lane is None or queue is None or not self._may_use(lane, queue):
             return
         lanes = [lane for lanes in self.clients.values() for lane in lanes.values()]
-        out = [each.number for lane in lanes for each in lane.held if each.queue_id == queue.id]
+        out = [each.number for lane in lanes for each in lane.held if each.queue_id == queue.id and not each.expires]
         lane.ask(QueuePurge(queue=queue.name), QueuePurgeOk)
         before = self.expected.get(queue.id, Counter())
         self.expected[queue.id] = Counter(out) & before
