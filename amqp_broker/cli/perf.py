@@ -24,6 +24,7 @@ EXIT_FAILED: Final = 1
 
 DEFAULT_URI: Final = "amqp://guest:guest@127.0.0.1:5672/%2F"
 PROGRESS_S: Final = 1.0
+STOP_DEADLINE_S: Final = 5.0
 SHARES: Final = {"p50": 0.5, "p95": 0.95, "p99": 0.99, "p99.9": 0.999}
 
 
@@ -45,13 +46,16 @@ def main(arguments: Sequence[str]) -> int:
     try:
         with Run(address, workload) as run:
             result, problem = _watch(run, options.seconds)
+            print(json.dumps(result, indent=1) if options.json else _table(result), flush=True)
+            if not problem:
+                run.stop_publishing(STOP_DEADLINE_S)
+            # Whatever comes from here on, the result is out.
     except (PerfError, WireError) as error:
         return _failed(f"{address}: {error}")
     except OSError as error:
         return _failed(f"can't reach a broker at {address}: {error.strerror or error}")
     except KeyboardInterrupt:
-        return EXIT_OK  # before anything was published
-    print(json.dumps(result, indent=1) if options.json else _table(result), flush=True)
+        return EXIT_OK  # before anything was published, or once more while we clean up
     return _failed(f"{address}: {problem}") if problem else EXIT_OK
 
 
@@ -80,11 +84,7 @@ def _watch(run: Run, seconds: float) -> tuple[dict[str, Any], str]:
             problem = str(error)
     last = run.sample()
     progress.end()
-    result = _result(run, last)
-    with contextlib.suppress(PerfError, KeyboardInterrupt):
-        if not problem:
-            run.stop_publishing()
-    return result, problem
+    return _result(run, last), problem
 
 
 def _is_over(run: Run) -> bool:
@@ -165,8 +165,6 @@ def _duration(ns: float) -> str:
 
 
 def _workload(options: argparse.Namespace) -> Workload:
-    if not options.publishers and options.count:
-        raise ValueError("--count is of messages to publish: there are no publishers")
     return Workload(
         publishers=options.publishers,
         consumers=options.consumers,

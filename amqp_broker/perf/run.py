@@ -91,7 +91,7 @@ class Run:
         """Let it go on for so long, or until all is published."""
         ends_at = time.monotonic() + seconds
         stalled_at, consumed = time.monotonic() + STALL_S, -1
-        while (left := ends_at - time.monotonic()) > 0 and not (self.workload.publishers and self.board.done_at):
+        while (left := ends_at - time.monotonic()) > 0 and not self.board.done_at:
             self._check(min(left, LOOK_S))
             if self.board.consumed != consumed or not self._leads():
                 stalled_at, consumed = time.monotonic() + STALL_S, self.board.consumed
@@ -109,7 +109,7 @@ class Run:
         """Returns when the broker has taken, and confirmed, all that was sent."""
         self.board.publish_until = self.board.publish_until or time.perf_counter_ns()
         ends_at = time.monotonic() + deadline_s
-        while self.workload.publishers and not self.board.done_at:
+        while not self.board.done_at:
             self._check(0.005)
             if time.monotonic() > ends_at:
                 raise PerfError(f"the broker did not take what was sent within {deadline_s:g} s")
@@ -120,7 +120,7 @@ class Run:
         Raises:
             PerfError: some of it does not come, or more does.
         """
-        due = self.board.published * self.workload.copies
+        due = (self.board.published - self.board.refused) * self.workload.copies if self.workload.consumers else 0
         stalled_at, consumed = time.monotonic() + STALL_S, -1
         while self.board.consumed < due:
             self._check(0.005)

@@ -77,8 +77,8 @@ class Workload:
 
     def __attrs_post_init__(self) -> None:
         """Raises ValueError for what cannot be run."""
-        if self.publishers + self.consumers < 1:
-            raise ValueError("no publishers and no consumers: nothing to do")
+        if self.publishers < 1:
+            raise ValueError("at least one publisher is needed")
         if self.queues < 1:
             raise ValueError("at least one queue is needed")
         if 0 < self.prefetch_count < self.ack_every:
@@ -91,7 +91,7 @@ class Workload:
             raise ValueError(f"{self.key_count} routing keys need at least as many bindings, not {self.binding_count}")
         if self.exchange_type and self.queues > self.binding_count:
             raise ValueError(f"{self.queues} queues need at least as many bindings, not {self.binding_count}")
-        if self.publishers and self.batch * self.body_octets > MAX_PREPARED_OCTETS:
+        if self.batch * self.body_octets > MAX_PREPARED_OCTETS:
             raise ValueError(f"{self.batch} messages of {self.body_octets} octets are too many to prepare")
 
     @property
@@ -130,7 +130,7 @@ class Workload:
     @property
     def batch(self) -> int:
         """Messages that a publisher prepares: a whole number of times through its addresses."""
-        addresses = self.key_count if self.exchange_type else -(-self.queues // max(1, self.publishers))
+        addresses = self.key_count if self.exchange_type else -(-self.queues // self.publishers)
         return -(-self.send_at_most // addresses) * addresses
 
     @property

@@ -23,6 +23,8 @@ cdef class FifoReadyList:
     @cython.locals(head=QueueEntry)
     cpdef QueueEntry pop(self)
 
+    cpdef bint _take(self, QueueEntry head) except -1
+
 
 @cython.final
 cdef class PriorityReadyList:

@@ -121,23 +121,15 @@ class FifoReadyList:
 
     def pop(self) -> QueueEntry | None:
         while (head := self.peek()) is not None:
-            if head.message is None:
-                self._load(head)
-            if self._returned and self._returned[0][1] is head:
-                heapq.heappop(self._returned)
-            else:
-                self._fresh.popleft()
-                if self._pager is not None and head.message is not None:
-                    self._resident -= head.octets + ENTRY_OCTETS
-            if head.message is not None:
+            if self._take(head):
                 return head
         return None
 
     def pop_expired(self, now: float) -> QueueEntry | None:
-        head = self.peek()
-        if head is None or head.expires_at == NEVER or head.expires_at > now:
-            return None
-        return self.pop()
+        while (head := self.peek()) is not None and NEVER != head.expires_at <= now:
+            if self._take(head):
+                return head
+        return None
 
     def next_expiry(self) -> float:
         head = self.peek()
@@ -154,6 +146,18 @@ class FifoReadyList:
     def restore(self, pages: Sequence[Page]) -> None:
         self._pages.extend(pages)
         self._paged = sum(map(len, pages))
+
+    def _take(self, head: QueueEntry) -> bool:
+        """Take the head off; False when its message can't be read any more."""
+        if head.message is None:
+            self._load(head)
+        if self._returned and self._returned[0][1] is head:
+            heapq.heappop(self._returned)
+        else:
+            self._fresh.popleft()
+            if self._pager is not None and head.message is not None:
+                self._resident -= head.octets + ENTRY_OCTETS
+        return head.message is not None
 
     def _page_out(self, pager: Pager) -> None:
         """Leave what lies behind the head's window to storage, oldest first, until half the room is free."""
