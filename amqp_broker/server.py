@@ -126,6 +126,7 @@ def _disk_alarm(broker: Broker, error: OSError | None) -> None:
 
 async def run_timers(timers: Timers) -> None:
     """Sleep until the schedule's next deadline, run it, and so on until cancelled."""
+    timers.on_error = _timer_failed
     while True:
         earlier = trio.Event()
         timers.on_earlier = earlier.set
@@ -134,6 +135,10 @@ async def run_timers(timers: Timers) -> None:
         with trio.move_on_after(delay_s):
             await earlier.wait()
         timers.run()
+
+
+def _timer_failed(error: Exception) -> None:
+    log.error("internal error in something that was planned", exc_info=error)
 
 
 async def _watch_memory(broker: Broker) -> None:

@@ -33,6 +33,7 @@ class Timers:
     Attributes:
         now: the clock; seconds since 1970, never going back while the process lives.
         on_earlier: called when the next deadline has come nearer, so that a sleeper can be woken.
+        on_error: called with what a callback raised, so that the others have their turn; None lets it through.
     """
 
     _CLUTTER = 64
@@ -40,6 +41,7 @@ class Timers:
     def __init__(self, now: Callable[[], float]) -> None:
         self.now = now
         self.on_earlier: Callable[[], None] = _nobody_waits
+        self.on_error: Callable[[Exception], None] | None = None
         self._heap: list[tuple[float, int, Timer]] = []
         self._count = 0
         self._cancelled = 0
@@ -73,8 +75,14 @@ class Timers:
             due.append(timer)
         for timer in due:
             callback, timer.callback = timer.callback, None
-            if callback is not None:
+            if callback is None:
+                continue
+            try:
                 callback()
+            except Exception as error:
+                if self.on_error is None:
+                    raise
+                self.on_error(error)
 
     def forget_one(self) -> None:
         """A timer was cancelled; its place is taken back when such places are the majority."""

@@ -20,7 +20,6 @@ from amqp_codec import (
     ConnectionCloseOk,
     ConnectionStart,
     ConnectionStartOk,
-    ConnectionTune,
     ConnectionUnblocked,
     QueueDeclare,
     encode_frame,
@@ -89,7 +88,6 @@ async def test_half_a_handshake_is_dropped_after_ten_seconds(
 ) -> None:
     started = trio.current_time()
     client = house.visitor()
-    said: list[bytes] = []
     if stage == "half a header":
         await client.send_octets(PROTOCOL_HEADER[:5])
     elif stage == "header":
@@ -97,8 +95,7 @@ async def test_half_a_handshake_is_dropped_after_ten_seconds(
         await client.expect(0, ConnectionStart)
     elif stage == "logged in":
         await client.login()
-    said.append(await client.rest())
-    assert said == [b""]
+    assert await client.rest() == b""
     assert trio.current_time() - started == pytest.approx(10)
     assert not house.broker.clients
 
@@ -400,7 +397,6 @@ async def test_broken_clients_leave_a_working_one_alone(autojump_clock: MockCloc
 async def test_a_client_may_pipeline_its_whole_life(autojump_clock: MockClock, house: House) -> None:
     client = house.visitor()
     await client.login()
-    assert isinstance(ConnectionTune(), ConnectionTune)
     octets = b"".join(
         (
             b"\x01\x00\x00\x00\x00\x00\x0c\x00\x0a\x00\x1f\x07\xff\x00\x02\x00\x00\x00\x00\xce",

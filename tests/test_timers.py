@@ -1,0 +1,92 @@
+"""The schedule: order, cancelling, and what a fault in one callback does to the others."""
+
+from __future__ import annotations
+
+import pytest
+
+from amqp_broker.timers import Timers
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 100.0
+        self.timers = Timers(lambda: self.now)
+
+    def run_at(self, now: float) -> None:
+        self.now = now
+        self.timers.run()
+
+
+def test_what_is_due_runs_in_the_order_of_its_time() -> None:
+    clock = Clock()
+    calls: list[str] = []
+    for when, name in ((103.0, "c"), (101.0, "a"), (102.0, "b"), (101.0, "a2"), (110.0, "later")):
+        clock.timers.at(when, lambda name=name: calls.append(name))  # type: ignore[misc]
+    clock.run_at(105.0)
+    assert calls == ["a", "a2", "b", "c"]
+    assert clock.timers.next_deadline() == 110.0
+
+
+def test_what_is_planned_while_running_waits_for_the_next_run() -> None:
+    clock = Clock()
+    calls: list[int] = []
+
+    def again() -> None:
+        calls.append(1)
+        clock.timers.at(clock.now, again)
+
+    clock.timers.after(0.0, again)
+    clock.run_at(100.0)
+    assert calls == [1]
+    clock.run_at(100.0)
+    assert calls == [1, 1]
+
+
+def test_a_cancelled_timer_does_not_run_even_when_it_is_due_already() -> None:
+    clock = Clock()
+    calls: list[str] = []
+    second = clock.timers.at(102.0, lambda: calls.append("second"))
+    clock.timers.at(101.0, second.cancel)
+    clock.run_at(103.0)
+    second.cancel()
+    assert calls == []
+    assert clock.timers.next_deadline() is None
+
+
+def test_cancelled_timers_give_their_place_back() -> None:
+    clock = Clock()
+    timers = [clock.timers.after(1000.0, lambda: None) for _ in range(10_000)]
+    for timer in timers[1:]:
+        timer.cancel()
+    assert len(clock.timers._heap) < 200
+    assert clock.timers.next_deadline() == 1100.0
+
+
+def test_a_nearer_deadline_is_told_at_once() -> None:
+    clock = Clock()
+    told: list[float | None] = []
+    clock.timers.on_earlier = lambda: told.append(clock.timers.next_deadline())
+    for delay in (5.0, 7.0, 3.0):
+        clock.timers.after(delay, lambda: None)
+    assert told == [105.0, 103.0]
+
+
+@pytest.mark.parametrize("handled", [True, False])
+def test_a_fault_in_a_callback_concerns_nobody_else(handled: bool) -> None:
+    clock = Clock()
+    calls: list[str] = []
+    faults: list[Exception] = []
+
+    def fail() -> None:
+        raise ValueError("ours")
+
+    clock.timers.at(101.0, fail)
+    clock.timers.at(102.0, lambda: calls.append("second"))
+    if handled:
+        clock.timers.on_error = faults.append
+        clock.run_at(103.0)
+        assert calls == ["second"]
+        assert [str(fault) for fault in faults] == ["ours"]
+    else:
+        with pytest.raises(ValueError, match="ours"):
+            clock.run_at(103.0)
