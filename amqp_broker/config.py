@@ -53,7 +53,7 @@ class Config:
     """Content of one connection, over all its channels, that has not arrived in full."""
     max_cached_routes: int = 65_536
     """Addresses of one vhost whose routing is remembered."""
-    queue_window_octets: int = 16 * MIB
+    queue_window_octets: int = 64 * MIB
     """What one queue holds in memory of its ready messages, and again of unacked ones; the rest is on disk."""
 
     read_octets: int = 256 * KIB

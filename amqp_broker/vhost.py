@@ -6,6 +6,7 @@ through here, and so does every message, published or dead-lettered. Source: cha
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final, Protocol, cast
@@ -48,6 +49,8 @@ from amqp_broker.storage.definitions import Change, ChangeKind, text_of
 from amqp_broker.storage.interface import Storage
 from amqp_broker.timers import Timers
 from amqp_codec import ByteArray, Int64, Table, decode_address, encode_address, field_type_name
+
+log = logging.getLogger(__name__)
 
 PREDECLARED: Final = {
     "amq.direct": "direct",
@@ -160,9 +163,13 @@ class Vhost:
                 options=parse_arguments(arguments, text_of(table, "name"), self.name),
             )
         else:
-            there = self.queues if table["to_queue"] is True else self.exchanges
-            source, destination = self.exchanges[text_of(table, "source")], there[text_of(table, "destination")]
-            self._bind(source, destination, text_of(table, "routing_key"), arguments)
+            source = self.exchanges.get(text_of(table, "source"))
+            name = text_of(table, "destination")
+            destination = self.queues.get(name) if table["to_queue"] is True else self.exchanges.get(name)
+            if source is None or destination is None:  # its declaration is lost, which only damage does
+                log.error("a binding is lost, for one of its ends is: %r", table)
+            else:
+                self._bind(source, destination, text_of(table, "routing_key"), arguments)
         return None
 
     # Messages

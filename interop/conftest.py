@@ -8,6 +8,9 @@ import pytest
 
 from interop.own_broker import running_own_broker
 from interop.rabbitmq import RabbitMQUnavailableError, running_rabbitmq
+from tests.support.leftovers import forget_open_sockets_of_clients
+
+__all__ = ["forget_open_sockets_of_clients"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

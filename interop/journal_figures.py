@@ -29,11 +29,13 @@ from typing import NamedTuple
 
 import psutil
 
-from interop.load import ConfirmCount, PerfError, first_delivery_octets
+from amqp_broker.perf.consumer import delivery_shape
+from amqp_broker.perf.publisher import ConfirmCount
+from amqp_broker.perf.run import PerfError
+from amqp_broker.perf.wire import Client, WireError, ack_frame, publish_frames
 from interop.machine import current_load, describe_machine
 from interop.own_broker import OwnBroker, started_broker
 from interop.processes import ProcessError
-from interop.wire import Client, WireError, ack_frame, publish_frames
 
 BODY_OCTETS = 1024
 BATCH = 250
@@ -121,10 +123,11 @@ class NumberedConsumer:
             raise PerfError("the broker closed the consumer's socket")
         self._data += data
         if not self._delivery_octets:
-            octets = self._delivery_octets = first_delivery_octets(self._data)
-            self._number = struct.Struct(f">{octets - 1 - BODY_OCTETS}xQ{BODY_OCTETS + 1 - 8}x")
-            if not octets:
+            shape = delivery_shape(self._data)
+            if shape is None:
                 return
+            self._delivery_octets = shape.octets
+            self._number = struct.Struct(f">{shape.body_at}xQ{shape.octets - shape.body_at - 8}x")
         whole = len(self._data) // self._delivery_octets * self._delivery_octets
         numbers = [number for (number,) in self._number.iter_unpack(self._data[:whole])]
         self._data = self._data[whole:]

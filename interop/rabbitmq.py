@@ -19,8 +19,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from amqp_broker.perf.wire import Client
 from interop.processes import LineProcess
-from interop.wire import Client
 
 SERVER = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 """Not the one on the PATH: that one changes to the user `rabbitmq` and to its home directory."""

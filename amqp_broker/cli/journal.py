@@ -9,6 +9,7 @@ from pathlib import Path
 from amqp_broker.cli.parser import EXIT_DAMAGED, EXIT_OK, OneLineParser, UsageError
 from amqp_broker.storage.check import check, dump
 from amqp_broker.storage.errors import UnknownFormat
+from amqp_broker.storage.store import read_topology
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -29,7 +30,7 @@ def main(arguments: Sequence[str]) -> int:
             for line in dump(str(directory)):
                 print(line)
             return EXIT_OK
-        report = check(str(directory))
+        report = check(str(directory), read_definitions=lambda recovery: read_topology(recovery)[0])
     except UnknownFormat as error:
         raise UsageError(f"{error}; use the newer version") from None
     except BrokenPipeError:

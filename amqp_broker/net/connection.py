@@ -7,14 +7,20 @@ Reading stops while the connection wants no more, so that TCP slows the client d
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from typing import Final
 
 import trio
 
 from amqp_broker.auth.users import Peer
 from amqp_broker.broker import Broker
+from amqp_broker.outbox import Buffer
 from amqp_broker.session.connection import Connection
 
 log = logging.getLogger(__name__)
+
+SEND_OCTETS: Final = 256 * 1024
+"""What is sent at once; below it a system call and a turn of the loop cost more than the copy."""
 
 
 class _Edge:
@@ -72,14 +78,31 @@ async def _read(connection: Connection, edge: _Edge, stream: trio.abc.HalfClosea
         connection.receive(data)
 
 
+def _gathered(chunks: list[Buffer]) -> Iterator[Buffer]:
+    """Join neighbours up to SEND_OCTETS: a large body is a frame's head, a piece of it, an end octet, and so on."""
+    if len(chunks) == 1:
+        yield chunks[0]
+        return
+    together: list[Buffer] = []
+    octets = 0
+    for chunk in chunks:
+        together.append(chunk)
+        octets += len(chunk)
+        if octets >= SEND_OCTETS:
+            yield b"".join(together)
+            together, octets = [], 0
+    if together:
+        yield b"".join(together)
+
+
 async def _write(connection: Connection, edge: _Edge, stream: trio.abc.HalfCloseableStream) -> None:
     outbox = connection.outbox
     while True:
         chunks = outbox.take()
         if chunks:
-            for chunk in chunks:
-                await stream.send_all(chunk)
-                outbox.sent(len(chunk))
+            for octets in _gathered(chunks):
+                await stream.send_all(octets)
+                outbox.sent(len(octets))
             if not edge.reading.is_set() and connection.may_read:
                 edge.reading.set()
         elif edge.is_finishing:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from amqp_broker.storage.batch import SEGMENTS
 from amqp_broker.storage.checkpoint import CHECKPOINT_NAME, read_checkpoint
+from amqp_broker.storage.definitions import Definitions, adopted_name
 from amqp_broker.storage.disk import Disk, OsDisk
 from amqp_broker.storage.records import (
     HEAD,
@@ -26,7 +28,7 @@ from amqp_broker.storage.records import (
     decode_references,
     decode_synced,
 )
-from amqp_broker.storage.recovery import Damage, TornTail, inspect
+from amqp_broker.storage.recovery import Damage, Recovery, TornTail, inspect
 from amqp_broker.storage.scan import read_segment, scan
 from amqp_broker.storage.segment import HEADER_OCTETS, Part, SegmentHeader, parse_segment_name, seed_of
 
@@ -43,6 +45,8 @@ class CheckReport(NamedTuple):
     topology: int
     torn: list[TornTail]
     damage: list[Damage]
+    lost_queues: dict[int, int]
+    """Queue id → messages, where the queue's declaration is lost."""
 
     @property
     def is_good(self) -> bool:
@@ -57,33 +61,42 @@ class CheckReport(NamedTuple):
         ]
         lines += [f"torn tail: {torn}" for torn in self.torn]
         lines += [f"DAMAGED: {damage}" for damage in self.damage]
+        lines += [
+            f"DAMAGED: the declaration of a queue is lost: its messages, {count}, will be in {adopted_name(queue_id)!r}"
+            for queue_id, count in self.lost_queues.items()
+        ]
         return "\n".join(lines)
 
 
-def check(directory: str, disk: Disk | None = None) -> CheckReport:
+def check(
+    directory: str, disk: Disk | None = None, read_definitions: Callable[[Recovery], Definitions] | None = None
+) -> CheckReport:
     """Do what recovery would do, and change nothing.
+
+    Args:
+        directory: the data directory.
+        disk: where it is.
+        read_definitions: makes sense of the topology, for what damage has done to it; None leaves that out.
 
     Raises:
         UnknownFormat: a later version of the broker wrote it.
         OSError: it can't be read.
     """
     recovery = inspect(disk or OsDisk(), directory)
-    queues = set()
-    messages = 0
-    for reference in recovery.messages():
-        queues.add(reference.queue_id)
-        messages += 1
+    counts: Counter[int] = Counter(reference.queue_id for reference in recovery.messages())
+    lost = read_definitions(recovery).lost_queues(counts) if recovery.damage and read_definitions else []
     segments = recovery.journal_state.segments.values()
     return CheckReport(
         directory,
         recovery.was_clean,
         len(segments),
         sum(segment.end for segment in segments),
-        messages,
-        len(queues),
+        counts.total(),
+        len(counts),
         len(recovery.topology),
         recovery.torn,
         recovery.damage,
+        {queue_id: counts[queue_id] for queue_id in lost},
     )
 
 

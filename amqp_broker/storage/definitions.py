@@ -14,7 +14,7 @@ from typing import Final
 
 import attrs
 
-from amqp_codec import Table, decode_table, encode_table
+from amqp_codec import Int64, Table, decode_table, encode_table
 
 _CHANGE_HEAD: Final = Struct(">BI")  # kind, octets of the table
 _SNAPSHOT_HEAD: Final = Struct(">QQ")  # next queue id, first segment of the last start after a crash
@@ -54,16 +54,32 @@ def text_of(table: Table, key: str) -> str:
     return value if isinstance(value, str) else value.decode("utf-8", "surrogateescape")
 
 
+def queue_id_of(table: Table) -> int:
+    """The id that a queue's declaration names, 0 if it names none."""
+    queue_id = table.get("id", 0)
+    assert isinstance(queue_id, int)
+    return int(queue_id)
+
+
+def adopted_name(queue_id: int) -> str:
+    """What a queue is called whose declaration is lost."""
+    return f"amq.recovered-{queue_id}"
+
+
 class Definitions:
     """The durable topology that a sequence of changes leads to.
 
     Auto-delete plays no part: what went because of it was recorded as deleted.
+
+    Attributes:
+        deleted: ids of queues that were declared and deleted again.
     """
 
     def __init__(self) -> None:
         self.exchanges: dict[tuple[str, str], Change] = {}
         self.queues: dict[tuple[str, str], Change] = {}
         self.bindings: dict[bytes, Change] = {}
+        self.deleted: set[int] = set()
 
     def __iter__(self) -> Iterator[Change]:
         """Changes that lead here from nothing, in an order in which they can be carried out."""
@@ -88,8 +104,31 @@ class Definitions:
                 self.exchanges.pop(key, None)
                 self._unbind(key, is_queue=False)
             else:
-                self.queues.pop(key, None)
+                queue = self.queues.pop(key, None)
+                if queue is not None:
+                    self.deleted.add(queue_id_of(queue.table))
                 self._unbind(key, is_queue=True)
+
+    def lost_queues(self, ids: Iterable[int]) -> list[int]:
+        """Those of some queue ids, of queues that have messages, of which nobody knows what became of the queue."""
+        known = {queue_id_of(change.table) for change in self.queues.values()} | self.deleted
+        return sorted(set(ids) - known)
+
+    def adopt(self, queue_id: int) -> str:
+        """Declare a queue in the place of one whose declaration is lost, so that its messages are not; gives its name.
+
+        Nobody can have a queue of this name already, as its prefix is reserved.
+        """
+        name = adopted_name(queue_id)
+        table: Table = {
+            "vhost": "/",
+            "name": name,
+            "id": Int64(queue_id),
+            "auto_delete": False,
+            "arguments": {},
+        }
+        self.apply(Change(ChangeKind.QUEUE_DECLARED, table))
+        return name
 
     def _unbind(self, key: tuple[str, str], *, is_queue: bool) -> None:
         vhost, name = key

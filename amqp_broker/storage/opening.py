@@ -63,6 +63,12 @@ def open_journal(
         log.error("damaged, what can be read is recovered: %s", damage)
     definitions, next_queue_id, crashed_before = read_topology(recovery)
     queues = read_queues(recovery, crashed_before if recovery.was_clean else ALL_SEGMENTS)
+    if recovery.damage:
+        for queue_id in definitions.lost_queues(queues):
+            count = sum(map(len, queues[queue_id]))
+            name = definitions.adopt(queue_id)
+            next_queue_id = max(next_queue_id, queue_id + 1)
+            log.error("the declaration of a queue is lost: its messages, %d, are in queue %r of vhost '/'", count, name)
     state = recovery.journal_state
     if not recovery.was_clean:
         crashed_before = state.next_segment

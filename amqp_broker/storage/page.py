@@ -17,6 +17,7 @@ _CELLS: Final = 6
 _SEGMENT: Final = 1
 _LENGTH: Final = 4
 _OCTETS: Final = 5
+_FULL: Final = PAGE_ROWS * _CELLS
 
 
 class Row(NamedTuple):
@@ -57,14 +58,16 @@ class Page:
     def append(
         self,
         position: int,
-        location: Location,
+        segment: int,
+        ordinal: int,
+        offset: int,
+        length: int,
         octets: int,
         expires_at: float,
         redelivered: bool,
         delivery_count: int = 0,
     ) -> None:
-        """Add a row behind the last one; see `Row`."""
-        segment, ordinal, offset, length = location
+        """Add a row behind the last one; see `Row` and `Location`."""
         self._cells.extend((position - self.first, segment, ordinal, offset, length << 1 | redelivered, octets))
         self.last = position
         if expires_at or self._expires_at is not None:
@@ -146,33 +149,30 @@ class Pages:
     So each row goes to the first of a few rising runs whose end it can follow; the runs are merged in the end.
     """
 
-    __slots__ = ("_runs",)
+    __slots__ = ("_page", "_runs")
 
     def __init__(self) -> None:
         self._runs: list[list[Page]] = []
+        self._page: Page | None = None
+        """The end of the first run, where nearly all rows belong."""
 
     def append(
         self,
         position: int,
-        location: Location,
+        segment: int,
+        ordinal: int,
+        offset: int,
+        length: int,
         octets: int,
         expires_at: float,
         redelivered: bool,
         delivery_count: int = 0,
     ) -> None:
-        """Take a row; see `Row`. Each position comes once."""
-        for run in self._runs:
-            page = run[-1]
-            if page.last < position:
-                break
-        else:
-            page = Page(position)
-            run = [page]
-            self._runs.append(run)
-        if len(page) >= PAGE_ROWS or position - page.first > _FURTHEST:
-            page = Page(position)
-            run.append(page)
-        page.append(position, location, octets, expires_at, redelivered, delivery_count)
+        """Take a row; see `Row` and `Location`. Each position comes once."""
+        page = self._page
+        if page is None or position <= page.last or len(page._cells) >= _FULL or position - page.first > _FURTHEST:
+            page = self._page_for(position)
+        page.append(position, segment, ordinal, offset, length, octets, expires_at, redelivered, delivery_count)
 
     def finish(self) -> list[Page]:
         """Give the pages in order; nothing may be appended afterwards."""
@@ -191,6 +191,17 @@ class Pages:
         merged += _merge(overlapping)
         return merged
 
+    def _page_for(self, position: int) -> Page:
+        """Find the run that a row can follow, or begin one, and the page there, or begin one."""
+        run = next((run for run in self._runs if run[-1].last < position), None)
+        if run is None:
+            run = []
+            self._runs.append(run)
+        if not run or len(run[-1]._cells) >= _FULL or position - run[-1].first > _FURTHEST:
+            run.append(Page(position))
+        self._page = self._runs[0][-1]
+        return run[-1]
+
 
 _FURTHEST: Final = (1 << 32) - 1
 """Positions in one page differ by no more."""
@@ -202,5 +213,5 @@ def _merge(pages: list[Page]) -> Iterable[Page]:
         return pages
     merged = Pages()
     for row in heapq.merge(*pages):
-        merged.append(*row)
+        merged.append(row.position, *row.location, row.octets, row.expires_at, row.redelivered, row.delivery_count)
     return merged.finish()

@@ -121,6 +121,11 @@ class RecoveredReference(NamedTuple):
     content: StoredMessage | None
 
 
+RecoveredRow = tuple[int, int, int, int, int, int, int, int, int]
+"""Of a RecoveredReference: queue_id, position, expires_at_ms, flags, delivery_count, body_octets; of its location:
+ordinal, offset, length."""
+
+
 class Recovery:
     """What was found in a data directory.
 
@@ -167,22 +172,34 @@ class Recovery:
         Args:
             with_content: whether to give the messages as well.
         """
+        for number, data, rows in self.rows():
+            for queue_id, position, expires_at_ms, flags, deliveries, body_octets, ordinal, offset, octets in rows:
+                yield RecoveredReference(
+                    queue_id,
+                    position,
+                    expires_at_ms,
+                    flags,
+                    deliveries,
+                    body_octets,
+                    Location(number, ordinal, offset, octets),
+                    decode_message(data, offset) if with_content else None,
+                )
+
+    def rows(self) -> Iterator[tuple[int, bytes, Iterator[RecoveredRow]]]:
+        """Yield what `messages` does for those in a hurry: number, octets and rows of each segment, all to be read."""
         for segment in self._segments.values():
             segment.live = segment.live_octets = segment.all_octets = 0
         for number, found in self._scans.items():
             segment = self._segments[number]
             if segment.has_live:
                 data = read_segment(self._disk, segment.parts)
-                yield from self._messages_of(segment, found, data, with_content=with_content)
+                yield number, data, self._rows_of(segment, found, data)
         self._is_read = True
 
-    def _messages_of(
-        self, segment: Segment, found: Scan, data: bytes, *, with_content: bool
-    ) -> Iterator[RecoveredReference]:
+    def _rows_of(self, segment: Segment, found: Scan, data: bytes) -> Iterator[RecoveredRow]:
         number, gone, marks = segment.number, segment.gone, segment.marks
         superseded = self._superseded if number in self._origins else None
         unpack, unpack_reference = PUBLISH_TO_ONE.unpack_from, REFERENCE.unpack_from
-        make = tuple.__new__  # a third of the time of the classes' own, and this is all that start-up does
         live = live_octets = all_octets = 0
         for offset in found.publishes:
             (
@@ -192,7 +209,6 @@ class Recovery:
             octets = HEAD_OCTETS + length
             all_octets += octets * count
             body_octets = length - 20 - REFERENCE_OCTETS * count - address_octets - header_octets
-            content = None
             last = ordinal + count - 1
             next_reference = offset + PUBLISH_HEAD_OCTETS
             while True:
@@ -207,13 +223,7 @@ class Recovery:
                         deliveries = 0
                         if ordinal in marks:
                             deliveries, flags = marks[ordinal]
-                        if with_content and content is None:
-                            content = decode_message(data, offset)
-                        location = make(Location, (number, ordinal, offset, octets))
-                        yield make(
-                            RecoveredReference,
-                            (queue_id, position, expires_at_ms, flags, deliveries, body_octets, location, content),
-                        )
+                        yield queue_id, position, expires_at_ms, flags, deliveries, body_octets, ordinal, offset, octets
                 if ordinal == last:
                     break
                 ordinal += 1

@@ -7,12 +7,13 @@ a deleted queue leaves behind can be given up. Leaves threads to the committer a
 from __future__ import annotations
 
 import logging
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from amqp_broker.deaths import deaths_of
 from amqp_broker.message import Message
-from amqp_broker.storage.definitions import Change, Definitions, decode_snapshot, encode_snapshot
+from amqp_broker.storage.definitions import Change, Definitions, decode_snapshot, encode_snapshot, queue_id_of
 from amqp_broker.storage.errors import DamagedRecord
 from amqp_broker.storage.journal import Journal
 from amqp_broker.storage.page import Page, Pages
@@ -148,7 +149,7 @@ class JournalStorage:
             if entry.redelivered:
                 self._mark_redelivered(location, entry.delivery_count)
             page.append(
-                entry.position, location, entry.octets, entry.expires_at, entry.redelivered, entry.delivery_count
+                entry.position, *location, entry.octets, entry.expires_at, entry.redelivered, entry.delivery_count
             )
             del shelf.entries[entry.position]
         shelf.pages[page] = None
@@ -163,7 +164,8 @@ class JournalStorage:
             entry.expires_at = row.expires_at
             entry.redelivered = row.redelivered
             entry.delivery_count = row.delivery_count
-            entry.acquired_count = max(row.delivery_count, row.redelivered)  # at least; returns without failure are forgotten
+            # At least so often: returns without failure are forgotten.
+            entry.acquired_count = max(row.delivery_count, row.redelivered)
             entries.append(entry)
         shelf = self._shelf(entries[0].queue.id)
         del shelf.pages[page]
@@ -281,21 +283,20 @@ def read_topology(recovery: Recovery) -> tuple[Definitions, int, int]:
     changes += (Change.decode(kind, payload) for kind, payload in recovery.topology)
     for change in changes:
         definitions.apply(change)
-        queue_id = change.table.get("id", 0)
-        assert isinstance(queue_id, int)
-        next_queue_id = max(next_queue_id, queue_id + 1)
+        next_queue_id = max(next_queue_id, queue_id_of(change.table) + 1)
     return definitions, next_queue_id, crashed_before
 
 
 def read_queues(recovery: Recovery, crashed_before: int) -> dict[int, list[Page]]:
     """Sort what recovery found of messages by queue and position."""
-    pages_of: dict[int, Pages] = {}
-    for queue_id, position, expires_at_ms, flags, delivery_count, body_octets, location, _ in recovery.messages():
-        pages = pages_of.get(queue_id)
-        if pages is None:
-            pages = pages_of[queue_id] = Pages()
-        redelivered = bool(flags & REDELIVERED) or location.segment < crashed_before
-        pages.append(position, location, body_octets, expires_at_ms / 1000, redelivered, delivery_count)
+    pages_of: defaultdict[int, Pages] = defaultdict(Pages)
+    for segment, _, rows in recovery.rows():
+        marks = REDELIVERED if segment < crashed_before else 0
+        for queue_id, position, expires_at_ms, flags, delivery_count, octets, ordinal, offset, length in rows:
+            redelivered = (flags | marks) & REDELIVERED != 0
+            pages_of[queue_id].append(
+                position, segment, ordinal, offset, length, octets, expires_at_ms / 1000, redelivered, delivery_count
+            )
     return {queue_id: pages.finish() for queue_id, pages in pages_of.items()}
 
 

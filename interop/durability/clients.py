@@ -14,7 +14,7 @@ from pika.adapters.select_connection import IOLoop
 
 from interop.durability.ledger import Ledger, Name, make_body
 
-DEADLINE_S = 20.0
+DEADLINE_S = 60.0
 
 
 class LoadError(Exception):
@@ -154,9 +154,12 @@ class Publisher(Client):
         """Unconfirmed, by delivery tag, lowest first."""
         self._tag = 0
 
-    def _ready(self, channel: Any) -> None:
+    def connect(self, url: str) -> None:
         self._open.clear()
         self._tag = self.confirmed = 0
+        super().connect(url)
+
+    def _ready(self, channel: Any) -> None:
         channel.confirm_delivery(self._answered, callback=lambda _: self._publish())
 
     def _unblocked(self) -> None:
@@ -209,6 +212,8 @@ class Consumer(Client):
 
     def connect(self, url: str) -> None:
         self._is_draining = self._is_asking = self.is_drained = False
+        self._unacked.clear()
+        self.delivered = 0
         super().connect(url)
 
     def drain(self) -> None:
@@ -218,8 +223,6 @@ class Consumer(Client):
             self._settle()
 
     def _ready(self, channel: Any) -> None:
-        self._unacked.clear()
-        self.delivered = 0
         self._ack_every = self._random.choice((1, 10, 50))
         channel.basic_qos(prefetch_count=self._random.choice((100, 500)))
         channel.basic_consume(self._queue, self._received)

@@ -20,9 +20,8 @@ QUORUM = "durability-quorum"
 FANNED = ("durability-fanned-1", "durability-fanned-2")
 QUEUES = (*CLASSIC, QUORUM, *FANNED)
 FANOUT = "durability-fanout"
-TARGETS: dict[tuple[str, str], tuple[str, ...]] = {("", queue): (queue,) for queue in (*CLASSIC, QUORUM)} | {
-    (FANOUT, ""): FANNED
-}
+TARGETS: dict[tuple[str, str], tuple[str, ...]] = {("", queue): (queue,) for queue in (*CLASSIC, QUORUM)}
+TARGETS[FANOUT, ""] = FANNED
 PUBLISHERS = 3
 MAX_LIFE_S = 1.2
 """From the first confirms to the SIGKILL; a broker starts in less, so that most of the time there is load."""
@@ -52,8 +51,12 @@ def run_kills(directory: Path, rounds: int, seed: int, tell: Callable[[str], Non
         LoadError, ProcessError, AssertionError: a broker did not start or stop as it should, or a client was
             refused something.
     """
-    random = Random(seed)
-    loop, ledger = Loop(), Ledger()
+    with Loop() as loop:
+        return _run_kills(loop, directory, rounds, Random(seed), tell)
+
+
+def _run_kills(loop: Loop, directory: Path, rounds: int, random: Random, tell: Callable[[str], None]) -> Kills:
+    ledger = Ledger()
     publishers = [
         Publisher(loop, ledger, f"p{n}", TARGETS, random, window=random.choice((1, 20, 200))) for n in range(PUBLISHERS)
     ]

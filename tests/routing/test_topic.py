@@ -138,9 +138,7 @@ def test_any_number_of_hashes_routes_in_time(pattern: str, key: str) -> None:
 
 @pytest.mark.rule("3.25")
 @pytest.mark.parametrize("key", HOSTILE_KEYS, ids=lambda key: key[-6:])
-@pytest.mark.parametrize(
-    ("head", "words"), [("", ["#.a", "#.b"]), ("#.", ["a", "*"]), ("#.", ["a", "*", "b.#", "#"])]
-)
+@pytest.mark.parametrize(("head", "words"), [("", ["#.a", "#.b"]), ("#.", ["a", "*"]), ("#.", ["a", "*", "b.#", "#"])])
 def test_hundreds_of_hostile_patterns_route_in_time(head: str, words: list[str], key: str) -> None:
     pick = random.Random(0)
     exchange = Exchange("x", "topic")

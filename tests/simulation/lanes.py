@@ -22,8 +22,10 @@ from amqp_codec import (
     ChannelCloseOk,
     Command,
     ConnectionBlocked,
+    ConnectionClose,
     ConnectionUnblocked,
     Method,
+    ReplyCode,
     parse_content_header,
 )
 from tests.simulation.ledger import Content, number_of
@@ -126,6 +128,9 @@ class Lane:
         elif isinstance(method, ChannelClose):
             assert "partial tx completion" in method.reply_text, method
             self.is_closed = True
+            self.out.clear()
+            self.settled.clear()
+            self.subscriptions.clear()
             self._waiting = None
             self.channel.send(ChannelCloseOk())
         else:
@@ -165,7 +170,10 @@ def take_all(client: Client, lanes: dict[int, Lane], observer: Observer) -> None
     while client.inbox:
         command = client.inbox.popleft()
         if command.channel_id == 0:
-            assert isinstance(command.method, ConnectionBlocked | ConnectionUnblocked), command.method
+            if isinstance(command.method, ConnectionClose):
+                assert command.method.reply_code == ReplyCode.CONNECTION_FORCED, command.method
+            else:
+                assert isinstance(command.method, ConnectionBlocked | ConnectionUnblocked), command.method
         else:
             lanes[command.channel_id].take(command, observer)
 
