@@ -89,7 +89,7 @@ class Queue:
         self.is_deleted = False
         self._unacked_octets = 0
         self._hooks = hooks
-        self._next_position = 0
+        self._next_position = storage.first_position
         self._expiring = False
         """Some message here has had an expiry instant; until then nobody looks at the clock."""
         self._has_limit = options.max_length is not None or options.max_length_octets is not None
@@ -266,7 +266,6 @@ class Queue:
 
     def restore(self, pages: Sequence[Page]) -> None:
         """Take over what a restart has left of its messages (rules 7.2 and 7.7)."""
-        self._next_position = pages[-1].last + 1
         self.ready_octets = sum(page.octets for page in pages)
         self._expiring = any(page.may_expire for page in pages)
         self._storage.restore(self.id, pages)

@@ -27,6 +27,10 @@ PAGE_ENTRIES: Final = 512
 """Entries that go into a page at once, and come out of it."""
 
 
+PAGE_SPAN: Final = 1 << 32
+"""Positions in one page differ by less; between those of two starts of the broker there may be more."""
+
+
 class ReadyList(Protocol):
     """What a queue asks of its ready messages."""
 
@@ -165,7 +169,10 @@ class FifoReadyList:
             self._split_off_tail(pager.window_octets // 4)
         tail = self._tail
         while tail and self._resident > pager.window_octets // 2:
-            entries = [tail.popleft() for _ in range(min(PAGE_ENTRIES, len(tail)))]
+            entries = [tail.popleft()]
+            last_position = entries[0].position + PAGE_SPAN
+            while tail and len(entries) < PAGE_ENTRIES and tail[0].position < last_position:
+                entries.append(tail.popleft())
             self._resident -= sum(entry.octets + ENTRY_OCTETS for entry in entries if entry.message is not None)
             self._pages.append(pager.page_out(entries))
             self._paged += len(entries)

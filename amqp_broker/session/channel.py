@@ -127,8 +127,7 @@ class Channel:
     def _stored(self, method: Method) -> None:
         held, self.held = self.held, None
         self.send(method)
-        if held:
-            self.connection.resume(held)
+        self.connection.resume(held or ())
 
     def fail(self, error: AMQPError, class_id: int, method_id: int) -> None:
         """Close because of an error; consumers and unacked messages are released now (rule 2.5)."""

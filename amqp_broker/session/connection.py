@@ -138,6 +138,8 @@ class Connection:
         self.is_blocked = False
         self.held_octets = 0
         self._waits_for_storage = False
+        self._is_leaving = False
+        """The client has closed, and what it sent before that is still held."""
         self._has_published = False
         self._vhost: Vhost | None = None
         self._channel_max = 0
@@ -243,6 +245,8 @@ class Connection:
             self.held_octets -= _octets_of(command)
             self._handle(command)
         self._settle_confirms()
+        if self._is_leaving and self.state is not _ENDED:
+            self._on_close()
         self.edge.reading_changed()
 
     def client_can(self, capability: str) -> bool:
@@ -395,7 +399,7 @@ class Connection:
         """Handle a method on channel 0."""
         state = self.state
         if isinstance(method, ConnectionClose):
-            self._on_close(method)
+            self._on_close()
         elif isinstance(method, ConnectionCloseOk) and state is State.CLOSING:
             self._end()
         elif state is State.CLOSING:
@@ -526,11 +530,15 @@ class Connection:
         self.state = State.CLOSING
         self._end_after(self._close_timeout_s(), keep_state=True)
 
-    def _on_close(self, _method: ConnectionClose) -> None:
+    def _on_close(self) -> None:
         """The client closes: when it has `close-ok`, all that was its own is gone (rule 1.38).
 
-        Where its close crosses the broker's, the broker goes on waiting for its own `close-ok` (rule 1.40).
+        What it sent before comes first, so this waits while some of that is held. Where its close crosses the
+        broker's, the broker goes on waiting for its own `close-ok` (rule 1.40).
         """
+        self._is_leaving = any(channel.held is not None for channel in self.channels.values())
+        if self._is_leaving:
+            return
         if self.state is not State.CLOSING:
             self._settle_confirms()
             self._release()

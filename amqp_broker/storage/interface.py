@@ -22,12 +22,14 @@ class Storage(Protocol):
 
     Attributes:
         can_page: messages may be left to storage alone while nobody needs them, see `page_out`.
+        first_position: where queues begin to number messages: higher than any number an earlier start gave.
         has_unsaved_changes: a change of topology is not safe yet.
         is_behind: more waits to be written than should; publishers had better pause.
         stored_count: grows with every entry stored; whoever compares it knows whether something was.
     """
 
     can_page: bool
+    first_position: int
     stored_count: int
 
     @property
@@ -92,6 +94,7 @@ class MemoryStorage:
     """Keeps nothing: what the process holds is all there is."""
 
     can_page = False
+    first_position = 0
     has_unsaved_changes = False
     is_behind = False
     stored_count = 0

@@ -74,7 +74,9 @@ def open_journal(
         crashed_before = state.next_segment
     opened: list[JournalStorage] = []
     journal = Journal(disk, directory, state, lambda: opened[0].snapshot(), settings, clock)
-    opened.append(JournalStorage(journal, next_queue_id=next_queue_id, crashed_before=crashed_before))
+    opened.append(
+        JournalStorage(journal, next_queue_id=next_queue_id, crashed_before=crashed_before, start=state.next_segment)
+    )
     if not recovery.is_new:
         if recovery.was_clean:
             _spoil(journal, opened[0], definitions)

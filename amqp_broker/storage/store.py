@@ -27,6 +27,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+POSITIONS_PER_SEGMENT: Final = 1 << 32
+"""No segment can hold so many messages, so a number times this is above all positions of the segments before it.
+
+A position that was used again could be taken for the message that had it before a crash and was moved."""
+
 READ_OCTETS: Final = 512 * 1024
 """The most that is read from disk at once for one queue: a few milliseconds when nothing is cached."""
 
@@ -51,8 +56,9 @@ class JournalStorage:
 
     can_page = True
 
-    def __init__(self, journal: Journal, *, next_queue_id: int = 1, crashed_before: int = 0) -> None:
+    def __init__(self, journal: Journal, *, next_queue_id: int = 1, crashed_before: int = 0, start: int = 0) -> None:
         self.journal = journal
+        self.first_position = start * POSITIONS_PER_SEGMENT
         self.definitions: Callable[[], Iterable[Change]] = tuple
         self.stored_count = 0
         self._unsaved_changes = 0

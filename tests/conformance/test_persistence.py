@@ -12,6 +12,8 @@ from amqp_codec import (
     BasicNack,
     BasicReject,
     BasicReturn,
+    ConnectionClose,
+    ConnectionCloseOk,
     ExchangeBind,
     ExchangeBindOk,
     ExchangeDeclare,
@@ -220,6 +222,38 @@ def test_answer_to_a_second_declare_waits_for_the_first() -> None:
     machine.writer.run()
     first.expect(QueueDeclareOk)
     second.expect(QueueDeclareOk)
+
+
+@pytest.mark.rule("7.5", "1.38")
+def test_what_was_sent_before_a_close_is_done_before_it() -> None:
+    machine = Machine(is_eager=False)
+    channel = machine.channel()
+    channel.send(QueueDeclare(queue="q", durable=True))
+    keep(channel, "q", b"1")
+    channel.send(QueueDeclare(queue="p", durable=True))
+    keep(channel, "p", b"2")
+    channel.client.send(0, ConnectionClose(reply_code=200))
+    channel.expect_nothing()
+    machine.writer.run()
+    channel.expect(QueueDeclareOk)
+    channel.expect(QueueDeclareOk)
+    channel.client.expect(0, ConnectionCloseOk)
+    machine.writer.run()
+    channel = machine.crashed().channel()
+    assert channel.drain("q") == [b"1"]
+    assert channel.drain("p") == [b"2"]
+
+
+@pytest.mark.rule("7.5")
+def test_client_that_is_lost_while_it_closes_leaves_nothing_behind() -> None:
+    machine = Machine(is_eager=False)
+    channel = machine.channel()
+    channel.send(QueueDeclare(queue="q", durable=True))
+    channel.client.send(0, ConnectionClose(reply_code=200))
+    channel.client.drop()
+    machine.writer.run()
+    assert not machine.broker.clients
+    assert machine.channel().counts("q") == (0, 0)
 
 
 @pytest.mark.rule("7.12")

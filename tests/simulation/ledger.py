@@ -137,6 +137,7 @@ class RecordedStorage:
         self._inner = inner
         self._ledger = ledger
         self.stored_count = 0
+        self.first_position = inner.first_position
         self.new_queue_id = inner.new_queue_id
         self.begin = inner.begin
         self.end = inner.end

@@ -14,6 +14,7 @@ from random import Random
 
 import attrs
 
+import amqp_broker
 from amqp_broker.config import Config
 from amqp_broker.message import Message
 from amqp_broker.queues.arguments import QueueType
@@ -226,6 +227,8 @@ class Run(Observer):
     def _boot_for_good(self) -> None:
         self.disk.crash_at = -1
         self.machine = self._machine(self.disk)
+        if amqp_broker.COMPILED:
+            return
         vhost = self.machine.broker.vhosts["/"]
         publish = vhost.publish
 
@@ -396,7 +399,7 @@ class Run(Observer):
 
     def _check_books(self) -> None:
         """What clients have done to plain queues is what storage was told."""
-        if not self.is_exact:
+        if not self.is_exact or amqp_broker.COMPILED:  # nobody can look over the shoulder of what is compiled
             return
         told: dict[int, Counter[int]] = {}
         for (queue_id, _), stored in self.ledger.live.items():
