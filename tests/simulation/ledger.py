@@ -8,7 +8,7 @@ import attrs
 
 from amqp_broker.deaths import Death
 from amqp_broker.message import Message
-from amqp_broker.queues.entry import NEVER, QueueEntry
+from amqp_broker.queues.entry import QueueEntry
 from amqp_broker.storage.definitions import Change, Definitions
 from amqp_broker.storage.interface import Storage
 from amqp_broker.storage.page import Page
@@ -43,7 +43,7 @@ class Content:
 
 @attrs.frozen
 class Stored:
-    """A message in a durable queue. `expires_at` is in seconds, or NEVER."""
+    """A message in a durable queue. `expires_at` is in seconds, 0 for never."""
 
     content: Content
     expires_at: float
@@ -188,7 +188,3 @@ def survey(queue_of: dict[int, list[QueueEntry]]) -> dict[Key, Stored]:
             assert (queue_id, entry.position) not in found, "a place is taken twice"
             found[queue_id, entry.position] = Stored(Content.of(entry.message), entry.expires_at)
     return found
-
-
-def is_never(instant: float) -> bool:
-    return instant == NEVER

@@ -277,6 +277,7 @@ class Run(Observer):
     def _take_all(self) -> None:
         for client, lanes in list(self.clients.items()):
             take_all(client, lanes, self)
+            assert not any(lane.asked for lane in lanes.values()), "a mandatory message did not come back"
 
     def end(self) -> None:
         """End this life one way or the other, and check what is left."""
@@ -540,7 +541,7 @@ class Run(Observer):
         self._change(lane, method, QueueDeclareOk, ("queue", name), becomes=kind.durable if is_lasting else None)
 
     def delete_queue(self) -> None:
-        lane, queue = self._lane(), self._queue(usable_by=None)
+        lane, queue = self._lane(), self._queue()
         if lane is None or queue is None:
             return
         self.expected.pop(queue.id, None)
@@ -613,7 +614,11 @@ class Run(Observer):
             lane.unconfirmed[lane.published] = number
         elif lane.mode == "tx":
             lane.uncommitted.append(number)
-        method = BasicPublish(exchange=exchange, routing_key=routing_key)
+        is_simple = exchange == "" and lane.mode != "tx" and lane.is_idle and len(headers) == 1
+        mandatory = is_simple and random.random() < 0.3
+        if mandatory and routing_key not in vhost.queues:
+            lane.asked.add(number)
+        method = BasicPublish(exchange=exchange, routing_key=routing_key, mandatory=mandatory)
         return lane.channel.publish_octets(method, body, properties)
 
     def commit(self) -> None:
@@ -767,7 +772,7 @@ class Run(Observer):
 
     # Helpers
 
-    def _queue(self, usable_by: object | None = None) -> Queue | None:
+    def _queue(self) -> Queue | None:
         queues = [queue for queue in self.machine.broker.vhosts["/"].queues.values() if queue.exclusive_owner is None]
         return self.random.choice(queues) if queues else None
 
