@@ -126,7 +126,7 @@ def test_a_taken_port_is_one_line_and_status_2() -> None:
     )
 
 
-@pytest.mark.rule("7.1", "7.2", "7.3")
+@pytest.mark.rule("7.2", "7.3")
 def test_what_is_durable_is_there_after_a_restart(tmp_path: Path) -> None:
     for is_first in (True, False):
         process, url = start_ready("--data-dir", str(tmp_path))

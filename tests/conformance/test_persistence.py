@@ -86,7 +86,6 @@ def all_of(channel: ChannelClient, queue: str) -> list[Delivery]:
 # Topology
 
 
-@pytest.mark.rule("7.1")
 @after_any_end
 def test_durable_topology_is_there_again(restart: Restart) -> None:
     machine = Machine()
@@ -124,7 +123,6 @@ def test_durable_topology_is_there_again(restart: Restart) -> None:
     assert channel.drain("quorum") == [b"1"]
 
 
-@pytest.mark.rule("7.1")
 @after_any_end
 def test_what_was_deleted_stays_deleted(restart: Restart) -> None:
     machine = Machine()
@@ -629,7 +627,6 @@ def commit_something(machine: Machine) -> None:
     commit(channel)
 
 
-@pytest.mark.rule("7.1")
 @after_any_end
 def test_unroutable_after_a_restart_is_returned(restart: Restart) -> None:
     machine = Machine()
