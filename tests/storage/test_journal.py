@@ -128,7 +128,6 @@ def test_clean_stop_keeps_removals_and_marks(harness: Harness, disk: SimulatedDi
     ]
 
 
-@pytest.mark.rule("7.1")
 @pytest.mark.rule("7.5")
 def test_topology_is_there_after_a_crash_and_after_a_checkpoint(harness: Harness, disk: SimulatedDisk) -> None:
     calls: list[int] = []
