@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
+from amqp_broker.auth.backends.chain import Chain, Link
+from amqp_broker.auth.backends.internal import InternalBackend
 from amqp_broker.auth.permissions import ALL
 from amqp_broker.auth.users import User, Users
 from amqp_broker.config import Config
@@ -51,6 +53,7 @@ class Broker:
     """Everything one process serves.
 
     Attributes:
+        auth: finds out who a client is.
         clients: who is connected, from the first octet on.
         alarms: what runs short, in words that clients are told: "memory", "disk".
     """
@@ -67,6 +70,8 @@ class Broker:
         self.storage = storage or MemoryStorage()
         self.users = Users(self.config.loopback_users)
         self.users.add(User(name="guest", password=b"guest", permissions={"/": ALL}))
+        internal = InternalBackend(self.users)
+        self.auth = Chain([Link(internal, internal)])
         self.vhosts = {"/": Vhost("/", self.config, self.timers, self.storage)}
         self.clients: dict[Client, None] = {}
         self.alarms: dict[str, None] = {}
@@ -97,18 +102,19 @@ class Broker:
         """Connections that have been let in (rule 1.30)."""
         return (client for client in self.clients if client.is_open)
 
-    def check_limits(self, user: User, vhost: Vhost) -> None:
+    def check_limits(self, user_name: str, vhost: Vhost) -> None:
         """Let a further connection in, if there may be one. Raises AMQPError 530 (rule 1.30)."""
         clients = list(self.open_clients())
         if vhost.max_connections is not None and vhost.max_connections >= 0:
             there = sum(client.vhost_name == vhost.name for client in clients)
             if there >= vhost.max_connections:
                 raise not_allowed(
-                    f"access to vhost '{vhost.name}' refused for user '{user.name}': "
+                    f"access to vhost '{vhost.name}' refused for user '{user_name}': "
                     f"connection limit ({vhost.max_connections}) is reached"
                 )
-        if user.max_connections is not None and user.max_connections >= 0:
-            theirs = sum(client.user == user.name for client in clients)
+        user = self.users.get(user_name)
+        if user is not None and user.max_connections is not None and user.max_connections >= 0:
+            theirs = sum(client.user == user_name for client in clients)
             if theirs >= user.max_connections:
                 raise not_allowed(
                     f"connection refused for user '{user.name}': "

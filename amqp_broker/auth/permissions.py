@@ -36,3 +36,10 @@ ALL = Permissions(".*", ".*", ".*")
 def refusal(access: Access, kind: str, name: str, vhost: str, user: str) -> AMQPError:
     """The error of rule 8.11."""
     return access_refused(f"{access} access to {entity(kind, name, vhost)} refused for user '{user}'")
+
+
+def topic_refusal(access: Access, routing_key: str, exchange: str, vhost: str, user: str) -> AMQPError:
+    """The error of rule 8.14."""
+    return access_refused(
+        f"{access} access to topic '{routing_key}' in {entity('exchange', exchange, vhost)} refused for user '{user}'"
+    )

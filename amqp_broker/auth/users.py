@@ -17,10 +17,14 @@ class Peer:
     Attributes:
         address: the IP address as text, empty where there is none (a Unix socket, a test).
         port: its port, 0 where there is none.
+        is_encrypted: it speaks TLS.
+        certificate_name: the user that its verified certificate names (rule 1.9); empty without one.
     """
 
     address: str = ""
     port: int = 0
+    is_encrypted: bool = False
+    certificate_name: str = ""
 
     @property
     def is_loopback(self) -> bool:

@@ -19,6 +19,7 @@ from amqp_broker.queues.arguments import QueueType, consumer_priority
 from amqp_broker.queues.consumer import Consumer
 from amqp_broker.queues.queue import Queue
 from amqp_broker.queues.reply import REPLY_TO, ReplyConsumer
+from amqp_broker.routing.exchange import Exchange
 from amqp_broker.session.channel import Channel
 from amqp_broker.session.settle import ACK, Outcome, ack_one, settle
 from amqp_broker.session.topology import generated_name, readable_queue
@@ -51,7 +52,7 @@ from amqp_codec.properties import FLAG_EXPIRATION, FLAG_HEADERS, FLAG_REPLY_TO, 
 MANDATORY: Final = 1
 IMMEDIATE: Final = 2
 
-INSPECTED: Final = FLAG_HEADERS | FLAG_EXPIRATION | FLAG_REPLY_TO | FLAG_USER_ID
+INSPECTED: Final = FLAG_HEADERS | FLAG_EXPIRATION | FLAG_REPLY_TO
 """Properties that change what happens to a message; without them nobody looks at the header."""
 
 LONGEST_EXPIRATION_MS: Final = 315_360_000_000
@@ -72,10 +73,15 @@ def on_basic_publish(channel: Channel, command: PublishCommand) -> None:
         route = vhost.find_route(command.address)
     elif route.exchange is not channel.writable:
         channel.authorize(Access.WRITE, "exchange", route.exchange.name)
-        channel.writable = route.exchange
+        if route.exchange.type != "topic" or not channel.rights.has_topics:
+            channel.writable = route.exchange
     message = Message(command.address, header, body)
     if header.flags & INSPECTED:
         _inspect(channel, message)
+    if route.exchange is not channel.writable:
+        _authorize_topic(channel, route.exchange, message)
+    if header.flags & FLAG_USER_ID:
+        _check_user_id(channel, header)
     if not route.cacheable or message.extra_keys:
         queues = vhost.route(route.exchange, message.routing_keys, header.properties.headers).queues
     else:
@@ -279,16 +285,26 @@ def _inspect(channel: Channel, message: Message) -> None:
         message.extra_keys = _carbon_copies(headers)
         if "BCC" in headers:
             message.header = _without_bcc(message.header)
+
+
+def _authorize_topic(channel: Channel, exchange: Exchange, message: Message) -> None:
+    """Let the user publish with these routing keys, if keys are looked at (rule 8.14)."""
+    if exchange.type == "topic" and channel.rights.has_topics:
+        for routing_key in message.routing_keys:
+            channel.rights.demand_key(Access.WRITE, exchange.name, routing_key)
+
+
+def _check_user_id(channel: Channel, header: ContentHeader) -> None:
     user = channel.connection.user
-    if header.flags & FLAG_USER_ID and header.properties.user_id != user and not _may_impersonate(channel):
+    if header.properties.user_id != user and not _may_impersonate(channel):
         raise precondition_failed(
             f"user_id property set to '{header.properties.user_id}' but authenticated user was '{user}'"
         )
 
 
 def _may_impersonate(channel: Channel) -> bool:
-    user = channel.connection.broker.users.get(channel.connection.user)
-    return user is not None and "impersonator" in user.tags
+    identity = channel.connection.identity
+    return identity is not None and "impersonator" in identity.tags
 
 
 def _check_expiration(octets: bytes) -> None:

@@ -15,3 +15,4 @@ cdef class Channel:
     cdef public Unacked unacked
     cdef public Confirms confirms
     cdef public object transaction
+    cdef public object writable

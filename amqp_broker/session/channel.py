@@ -11,11 +11,13 @@ from collections.abc import Collection
 from enum import Enum, auto
 from functools import partial
 
-from amqp_broker.auth.permissions import Access, refusal
+from amqp_broker.auth.backend import Resource
+from amqp_broker.auth.permissions import Access
 from amqp_broker.errors import AMQPError, cut_reply_text
 from amqp_broker.queues.consumer import Consumer
 from amqp_broker.queues.unacked import Unacked
 from amqp_broker.session.confirms import Confirms
+from amqp_broker.session.rights import Rights
 from amqp_broker.session.settle import Taken, by_queue
 from amqp_codec import BasicCancel, ChannelClose, Command, Method, PublishCommand
 
@@ -26,13 +28,6 @@ if TYPE_CHECKING:
     from amqp_broker.session.connection import Connection
     from amqp_broker.session.tx import Transaction
     from amqp_broker.vhost import Vhost
-
-
-DEFAULT_EXCHANGE_NAME = "amq.default"
-"""What permissions call the exchange without a name (rule 8.10)."""
-
-MAX_ALLOWED = 1024
-"""Checks a channel remembers."""
 
 
 class ChannelState(Enum):
@@ -55,9 +50,11 @@ class Channel:
         confirms: set once confirms are selected.
         transaction: set once transactions are selected.
         prefetch_count: the limit that consumers started from now on get (rule 5.33).
-        held: commands that came while an answer waits for the disk, so that replies keep their order; None
-            while none does.
+        held: commands that came while an answer waits for the disk, or a command for leave, so that replies
+            keep their order; None while none does.
         writable: the exchange last published to, which the user may write to.
+        generated_queue: a name made up for a declare that is held; empty while none is.
+        rights: what its user may do.
         last_queue: the queue that an empty name means (rule 2.12); None before the first declare.
     """
 
@@ -75,7 +72,8 @@ class Channel:
         self.held: deque[Command | PublishCommand] | None = None
         self.last_queue: str | None = None
         self.writable: Exchange | None = None
-        self._allowed: set[tuple[Access, str, str]] = set()
+        self.generated_queue = ""
+        self.rights = Rights(connection, vhost.name)
 
     def send(self, method: Method) -> None:
         """Send a method, unless the channel has failed: then nothing follows its close (rule 2.6)."""
@@ -83,24 +81,8 @@ class Channel:
             self.connection.send(self.id, method)
 
     def authorize(self, access: Access, kind: str, name: str) -> None:
-        """Let the user do something to an exchange or a queue, whether or not it exists (rule 8.12).
-
-        What was allowed once is allowed as long as the channel lives (rule 8.13).
-
-        Raises:
-            AMQPError: 403.
-        """
-        key = (access, kind, name)
-        if key in self._allowed:
-            return
-        shown = name or DEFAULT_EXCHANGE_NAME
-        user = self.connection.broker.users.get(self.connection.user)
-        permissions = None if user is None else user.permissions.get(self.vhost.name)
-        if permissions is None or not permissions.allow(access, shown):
-            raise refusal(access, kind, shown, self.vhost.name, self.connection.user)
-        if len(self._allowed) >= MAX_ALLOWED:
-            self._allowed.clear()
-        self._allowed.add(key)
+        """Let the user do something to an exchange or a queue. Raises what `Rights.demand` does."""
+        self.rights.demand(access, kind, name)
 
     def authorize_any(self, kind: str, name: str) -> None:
         """Let the user see that something is there, which any of the three rights allows (rule 8.11)."""
@@ -128,6 +110,28 @@ class Channel:
         held, self.held = self.held, None
         self.send(method)
         self.connection.resume(held or ())
+
+    def leave_decided(self) -> None:
+        """Do again what has waited for leave, and what came after it."""
+        held, self.held = self.held, None
+        self.connection.resume(held or ())
+        if self.held is None:
+            self.rights.forget_late()
+
+    def rights_changed(self) -> None:
+        """Ask again what the user may do; subscriptions to what it may no longer read end (rule 1.37)."""
+        self.rights.forget()
+        self.writable = None
+        identity = self.connection.identity
+        assert identity is not None
+        for consumer in list(self.consumers.values()):
+            resource = Resource(self.vhost.name, "queue", consumer.queue.name, Access.READ)
+            identity.authorizer.may_access(identity, resource, partial(self._may_still_read, consumer))
+
+    def _may_still_read(self, consumer: Consumer, allowed: bool) -> None:
+        if not allowed and self.consumers.get(consumer.tag) is consumer:
+            consumer.queue.remove_consumer(consumer)
+            self.consumer_cancelled(consumer)
 
     def fail(self, error: AMQPError, class_id: int, method_id: int) -> None:
         """Close because of an error; consumers and unacked messages are released now (rule 2.5)."""

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from enum import Enum, auto
-from typing import Final, Protocol
+from functools import partial
+from typing import Final, Protocol, TypeVar
 from weakref import WeakSet
 
+from amqp_broker.auth.backend import Identity, Undecided
 from amqp_broker.auth.users import Peer
 from amqp_broker.broker import Broker
 from amqp_broker.errors import AMQPError, channel_error, command_invalid, cut_reply_text, not_allowed
@@ -24,6 +26,7 @@ from amqp_broker.session.basic import acked, on_basic_publish
 from amqp_broker.session.channel import Channel, ChannelState, release
 from amqp_broker.session.dispatch import HANDLERS
 from amqp_broker.session.heartbeat import Heartbeat
+from amqp_broker.timers import Timer
 from amqp_broker.vhost import Vhost
 from amqp_codec import (
     HEARTBEAT_FRAME,
@@ -57,6 +60,8 @@ from amqp_codec import (
 )
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 LOST_SYNC_LINGER_S = 3.0
 """How long a client has to read the close after a frame error, before TCP is dropped (rule 1.44)."""
@@ -116,6 +121,7 @@ class Connection:
 
     Attributes:
         user: who is logged in; empty before that.
+        identity: the same with tags and rights; None before that.
         client_properties: as the client sent them.
         channels: by id; open ones, and failed ones that wait for `close-ok`.
         exclusive_queues: the queues that end with it (rule 1.38).
@@ -132,12 +138,15 @@ class Connection:
         self.outbox = Outbox(self.config.outbox_high_octets, edge.output_waiting)
         self.outbox.on_drained = self._output_drained
         self.user = ""
+        self.identity: Identity | None = None
         self.client_properties: Table = {}
         self.channels: dict[int, Channel] = {}
         self.exclusive_queues: WeakSet[Queue] = WeakSet()
         self.is_blocked = False
         self.held_octets = 0
         self._waits_for_storage = False
+        self._waits_for_answer = False
+        """A backend is finding out who the client is, or whether it may open the vhost."""
         self._is_leaving = False
         """The client has closed, and what it sent before that is still held."""
         self._has_published = False
@@ -152,6 +161,7 @@ class Connection:
         )
         self._reader.one_at_a_time = True
         self._heartbeat = Heartbeat(0, broker.timers, self.outbox, self._send_heartbeat, self._peer_is_dead)
+        self._expiry: Timer | None = None
         self._deadline = broker.timers.after(self.config.handshake_timeout_s, self._handshake_too_slow)
         broker.clients[self] = None
 
@@ -181,6 +191,7 @@ class Connection:
         return (
             not self.is_blocked
             and not self._waits_for_storage
+            and not self._waits_for_answer
             and self.outbox.size < self.config.outbox_limit_octets
             and self.held_octets < self.config.max_partial_octets
         )
@@ -198,7 +209,7 @@ class Connection:
             commands = reader.receive(data)
             for command in commands:
                 self._handle(command)
-            if not one_at_a_time or not commands:
+            if not one_at_a_time or not commands or self._waits_for_answer:
                 break
             data = b""
         if self.broker.alarms and self.is_open and reader.is_inside_content:
@@ -216,6 +227,8 @@ class Connection:
         self._release()
         self._deadline.cancel()
         self.state = State.ENDED
+        if self._expiry is not None:
+            self._expiry.cancel()
         self.broker.clients.pop(self, None)
 
     # What the broker calls
@@ -287,6 +300,8 @@ class Connection:
                 self._on_channel_command(command)
         except AMQPError as error:
             self._on_error(error, command)
+        except Undecided as undecided:
+            self._wait_for_leave(command, undecided)
         except Exception:
             log.exception("connection %s: internal error while handling %r", self, command)
             self._on_error(AMQPError(ReplyCode.INTERNAL_ERROR, "internal error"), command)
@@ -411,7 +426,7 @@ class Connection:
         elif isinstance(method, ConnectionOpen) and state is State.OPEN:
             self._on_open(method)
         elif isinstance(method, ConnectionUpdateSecret) and state is State.RUNNING:
-            self.send(0, ConnectionUpdateSecretOk())
+            self._on_update_secret(method)
         else:
             raise channel_error(f"unexpected method in connection state {_ERLANG_STATE[state]}")
 
@@ -429,22 +444,67 @@ class Connection:
             self._end()
             return b""
         self.state = State.START
-        self.send(0, login.start(self.config))
+        self.send(0, login.start(self.config, self.peer))
         return data[missing:]
 
     def _on_start_ok(self, method: ConnectionStartOk) -> None:
         self.client_properties = method.client_properties
         try:
-            self.user = login.authenticate(self.broker, method.mechanism, method.response, self.peer)
+            credentials = login.credentials(self.config, method.mechanism, method.response, self.peer)
         except login.LoginRefusedError as refusal:
-            self._warn(str(refusal))
-            if refusal.answer is not None and self.client_can("authentication_failure_close"):
-                self._close(refusal.answer, 0, 0)
-            else:
-                self._end_later()
+            self._refuse_login(refusal)
             return
+        self._await_answer(partial(self.broker.auth.authenticate, credentials), partial(self._identified, method))
+
+    def _identified(self, method: ConnectionStartOk, identity: Identity | None) -> None:
+        if identity is None:
+            self._refuse_login(login.refused(method.mechanism))
+            return
+        self._become(identity)
         self.state = State.TUNE
         self.send(0, login.proposal(self.config))
+
+    def _refuse_login(self, refusal: login.LoginRefusedError) -> None:
+        self._warn(str(refusal))
+        if refusal.answer is not None and self.client_can("authentication_failure_close"):
+            self._close(refusal.answer, 0, 0)
+        else:
+            self._end_later()
+
+    def _become(self, identity: Identity) -> None:
+        """Be that user from now on, until the login expires."""
+        self.identity = identity
+        self.user = identity.name
+        if self._expiry is not None:
+            self._expiry.cancel()
+            self._expiry = None
+        if identity.expires_at is not None:
+            self._expiry = self.broker.timers.at(identity.expires_at, self._login_expired)
+
+    def _login_expired(self) -> None:
+        self._warn(f"the credentials of user '{self.user}' have expired")
+        self.force_close("credential expired")
+
+    def _await_answer(self, ask: Callable[[Callable[[T], None]], None], then: Callable[[T], None]) -> None:
+        """Ask a backend during the handshake, and go on with the answer; until it comes nothing is read.
+
+        Args:
+            ask: starts asking; its argument takes the answer, at once or later.
+            then: what is done with the answer, unless the client is gone by then.
+        """
+        is_late = False
+
+        def answered(answer: T) -> None:
+            self._waits_for_answer = False
+            if self.state is not _ENDED:
+                then(answer)
+                if is_late:
+                    self.receive(b"")
+            self.edge.reading_changed()
+
+        self._waits_for_answer = True
+        ask(answered)
+        is_late = True
 
     def _on_tune_ok(self, method: ConnectionTuneOk) -> None:
         try:
@@ -465,20 +525,55 @@ class Connection:
         limit = self.config.max_connections
         if limit is not None and len(list(self.broker.open_clients())) >= limit:
             raise not_allowed(f"connection refused: node connection limit ({limit}) is reached")
-        user = self.broker.users.get(self.user)
         vhost = self.broker.vhosts.get(method.virtual_host)
         if vhost is None:
             raise not_allowed(f"vhost {method.virtual_host} not found")
-        if user is not None:
-            self.broker.check_limits(user, vhost)
-        if user is None or vhost.name not in user.permissions:
-            raise not_allowed(f"access to vhost '{vhost.name}' refused for user '{self.user}'")
+        self.broker.check_limits(self.user, vhost)
+        assert self.identity is not None
+        may_open = partial(self.identity.authorizer.may_open, self.identity, vhost.name, self.peer)
+        self._await_answer(may_open, partial(self._opened, vhost))
+
+    def _opened(self, vhost: Vhost, may_open: bool) -> None:
+        if not may_open:
+            text = f"access to vhost '{vhost.name}' refused for user '{self.user}'"
+            self._fail(not_allowed(text), ConnectionOpen.class_id, ConnectionOpen.method_id)
+            return
         self._vhost = vhost
         self.state = State.RUNNING
         self._deadline.cancel()
         self._reader.one_at_a_time = False
         self.send(0, ConnectionOpenOk())
         log.info("connection %s: user %r opened vhost %r", self, self.user, vhost.name)
+
+    def _on_update_secret(self, method: ConnectionUpdateSecret) -> None:
+        """Take a new secret, and look again at what the user may do (rule 1.37)."""
+        identity, vhost = self.identity, self._vhost
+        assert identity is not None
+        assert vhost is not None
+
+        def renewed(renewal: Identity | None) -> None:
+            if self.state is not _RUNNING:
+                return
+            if renewal is None:
+                self._refuse_secret("New secret was refused by one of the backends")
+                return
+            self._become(renewal)
+            renewal.authorizer.may_open(renewal, vhost.name, self.peer, decided)
+
+        def decided(may_open: bool) -> None:
+            if self.state is not _RUNNING:
+                return
+            if not may_open:
+                self._refuse_secret(f"access to vhost '{vhost.name}' refused for user '{self.user}'")
+                return
+            for channel in self.channels.values():
+                channel.rights_changed()
+            self.send(0, ConnectionUpdateSecretOk())
+
+        identity.authorizer.renew(identity, method.new_secret, renewed)
+
+    def _refuse_secret(self, text: str) -> None:
+        self._fail(not_allowed(text), ConnectionUpdateSecret.class_id, ConnectionUpdateSecret.method_id)
 
     # Errors and ends
 
@@ -578,6 +673,14 @@ class Connection:
                 self._vhost.delete_queue(queue)
 
     # Flow
+
+    def _wait_for_leave(self, command: Received, undecided: Undecided) -> None:
+        """Hold a command, and what comes after it on its channel, until it is known whether it is allowed."""
+        assert isinstance(command, Command | PublishCommand)
+        channel = self.channels[command.channel_id]
+        channel.held = deque()
+        self._hold(channel.held, command)
+        undecided.then(channel.leave_decided)
 
     def _hold(self, held: deque[Command | PublishCommand], command: Command | PublishCommand) -> None:
         held.append(command)

@@ -10,9 +10,9 @@ import platform
 import attrs
 
 from amqp_broker import __version__
+from amqp_broker.auth.backend import Credentials
 from amqp_broker.auth.sasl import MECHANISMS, SaslSyntaxError
 from amqp_broker.auth.users import Peer
-from amqp_broker.broker import Broker
 from amqp_broker.config import Config
 from amqp_broker.errors import AMQPError, not_allowed
 from amqp_codec import FRAME_MIN_SIZE, ConnectionStart, ConnectionTune, ConnectionTuneOk, ReplyCode, Table
@@ -55,9 +55,18 @@ class Tuning:
     heartbeat_s: int
 
 
-def start(config: Config) -> ConnectionStart:
+def offered(config: Config, peer: Peer) -> list[str]:
+    """The mechanisms a client may choose from (rule 1.5)."""
+    left_out = set()
+    if config.anonymous_user is None:
+        left_out.add("ANONYMOUS")
+    if not peer.is_encrypted:
+        left_out.add("EXTERNAL")
+    return [name for name in MECHANISMS if name not in left_out]
+
+
+def start(config: Config, peer: Peer) -> ConnectionStart:
     """Make the server's first method (rules 1.4, 1.5 and 1.16)."""
-    mechanisms = [name for name in MECHANISMS if name != "ANONYMOUS" or config.anonymous_user is not None]
     return ConnectionStart(
         version_major=0,
         version_minor=9,
@@ -70,34 +79,37 @@ def start(config: Config) -> ConnectionStart:
             "product": config.product.encode(),
             "version": config.version.encode(),
         },
-        mechanisms=" ".join(mechanisms).encode(),
+        mechanisms=" ".join(offered(config, peer)).encode(),
         locales=LOCALE,
     )
 
 
-def authenticate(broker: Broker, mechanism: str, response: bytes, peer: Peer) -> str:
-    """Find out who a client is.
+def credentials(config: Config, mechanism: str, response: bytes, peer: Peer) -> Credentials:
+    """Read what a client says about itself.
 
     Raises:
         LoginRefusedError: whatever was wrong; a client can't tell which (rule 1.11).
     """
-    check = MECHANISMS.get(mechanism)
-    anonymous_user = broker.config.anonymous_user
-    if check is None or (mechanism == "ANONYMOUS" and anonymous_user is None):
+    if mechanism not in offered(config, peer):
         raise LoginRefusedError(f"unknown SASL mechanism {mechanism!r}")
     try:
-        user = check(response, broker.users, peer, anonymous_user)
+        read = MECHANISMS[mechanism](response, peer, config.anonymous_user)
     except SaslSyntaxError as error:
         raise LoginRefusedError(str(error)) from None
-    if user is None:
-        raise LoginRefusedError(
-            f"{mechanism} login refused",
-            AMQPError(
-                ReplyCode.ACCESS_REFUSED,
-                f"Login was refused using authentication mechanism {mechanism}. For details see the broker logfile.",
-            ),
-        )
-    return user
+    if read is None:
+        raise refused(mechanism)
+    return read
+
+
+def refused(mechanism: str) -> LoginRefusedError:
+    """What a client is told whom nobody knows by these credentials."""
+    return LoginRefusedError(
+        f"{mechanism} login refused",
+        AMQPError(
+            ReplyCode.ACCESS_REFUSED,
+            f"Login was refused using authentication mechanism {mechanism}. For details see the broker logfile.",
+        ),
+    )
 
 
 def proposal(config: Config) -> ConnectionTune:

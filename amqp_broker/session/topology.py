@@ -69,7 +69,7 @@ def on_exchange_delete(channel: Channel, method: ExchangeDelete) -> None:
 def on_exchange_bind(channel: Channel, method: ExchangeBind) -> None:
     vhost = channel.vhost
     source, destination = _clean(method.source), _clean(method.destination)
-    _authorize_binding(channel, "exchange", destination, source)
+    _authorize_binding(channel, "exchange", destination, source, method.routing_key)
     vhost.bind(vhost.exchange(source), vhost.exchange(destination), method.routing_key, method.arguments)
     if not method.no_wait:
         channel.send_stored(ExchangeBindOk())
@@ -79,7 +79,7 @@ def on_exchange_unbind(channel: Channel, method: ExchangeUnbind) -> None:
     """Unbind; whatever is missing, that is what was asked for (rule 3.18)."""
     vhost = channel.vhost
     source_name, destination_name = _clean(method.source), _clean(method.destination)
-    _authorize_binding(channel, "exchange", destination_name, source_name)
+    _authorize_binding(channel, "exchange", destination_name, source_name, method.routing_key)
     source, destination = vhost.exchanges.get(source_name), vhost.exchanges.get(destination_name)
     if source is not None and destination is not None:
         vhost.unbind(source, destination, method.routing_key, method.arguments)
@@ -108,6 +108,7 @@ def on_queue_declare(channel: Channel, method: QueueDeclare) -> None:
             connection=connection,
             authorize=channel.authorize,
         )
+        channel.generated_queue = ""
         if method.exclusive:
             connection.exclusive_queues.add(queue)
     channel.last_queue = queue.name
@@ -121,7 +122,7 @@ def on_queue_bind(channel: Channel, method: QueueBind) -> None:
     vhost = channel.vhost
     name, routing_key = _names_to_bind(channel, method)
     exchange_name = _clean(method.exchange)
-    _authorize_binding(channel, "queue", name, exchange_name)
+    _authorize_binding(channel, "queue", name, exchange_name, routing_key)
     exchange = vhost.exchange(exchange_name)
     queue = vhost.queue(name)
     exchange.check_binding(routing_key, method.arguments)
@@ -136,7 +137,7 @@ def on_queue_unbind(channel: Channel, method: QueueUnbind) -> None:
     vhost = channel.vhost
     name, routing_key = _names_to_bind(channel, method)
     exchange_name = _clean(method.exchange)
-    _authorize_binding(channel, "queue", name, exchange_name)
+    _authorize_binding(channel, "queue", name, exchange_name, routing_key)
     exchange, queue = vhost.exchanges.get(exchange_name), vhost.queues.get(name)
     if exchange is not None and queue is not None:
         if exchange.find_binding(queue, routing_key, method.arguments) is not None:
@@ -197,7 +198,8 @@ def _declared_name(channel: Channel, name: str, method: QueueDeclare) -> str:
     queue_type = queue_type_of(method.arguments, name, channel.vhost.name)
     if queue_type is not QueueType.CLASSIC:
         raise precondition_failed(f"Cannot declare a server-named queue for type {queue_type}")
-    return generated_name("amq.gen")
+    channel.generated_queue = channel.generated_queue or generated_name("amq.gen")
+    return channel.generated_queue
 
 
 def _names_to_bind(channel: Channel, method: QueueBind | QueueUnbind) -> tuple[str, str]:
@@ -211,13 +213,16 @@ def _names_to_bind(channel: Channel, method: QueueBind | QueueUnbind) -> tuple[s
     return last, method.routing_key or last
 
 
-def _authorize_binding(channel: Channel, kind: str, destination: str, source: str) -> None:
-    """Let the user bind or unbind: write on the destination, read on the source (rule 3.19)."""
+def _authorize_binding(channel: Channel, kind: str, destination: str, source: str, routing_key: str) -> None:
+    """Let the user bind or unbind: write on the destination, read on the source and the key (rule 3.19)."""
     if kind == "exchange":
         channel.vhost.refuse_default_exchange(destination)
     channel.authorize(Access.WRITE, kind, destination)
     channel.vhost.refuse_default_exchange(source)
     channel.authorize(Access.READ, "exchange", source)
+    exchange = channel.vhost.exchanges.get(source)
+    if exchange is not None and exchange.type == "topic" and channel.rights.has_topics:
+        channel.rights.demand_key(Access.READ, source, routing_key)
 
 
 def _last_queue(channel: Channel) -> str:
