@@ -12,8 +12,10 @@ from amqp_broker.auth.backends.chain import Chain, Link
 from amqp_broker.auth.backends.internal import InternalBackend
 from amqp_broker.auth.permissions import ALL
 from amqp_broker.auth.users import User, Users
+from amqp_broker.chronicle import definitions, restore
 from amqp_broker.config import Config
 from amqp_broker.errors import not_allowed
+from amqp_broker.events import EventKind, Events
 from amqp_broker.storage.definitions import Change, text_of
 from amqp_broker.storage.interface import MemoryStorage, Storage
 from amqp_broker.storage.page import Page
@@ -55,6 +57,7 @@ class Broker:
     Attributes:
         auth: finds out who a client is.
         clients: who is connected, from the first octet on.
+        events: where everything that observers may want to know is told.
         alarms: what runs short, in words that clients are told: "memory", "disk".
     """
 
@@ -68,30 +71,31 @@ class Broker:
         self.config = config or Config()
         self.timers = Timers(now or steady_wall_clock())
         self.storage = storage or MemoryStorage()
+        self.events = Events()
         self.users = Users(self.config.loopback_users)
         self.users.add(User(name="guest", password=b"guest", permissions={"/": ALL}))
         internal = InternalBackend(self.users)
         self.auth = Chain([Link(internal, internal)])
-        self.vhosts = {"/": Vhost("/", self.config, self.timers, self.storage)}
+        self.vhosts = {"/": Vhost("/", self.config, self.timers, self.storage, self.events)}
         self.clients: dict[Client, None] = {}
         self.alarms: dict[str, None] = {}
 
     def definitions(self) -> Iterator[Change]:
         """The durable topology of all vhosts."""
         for vhost in self.vhosts.values():
-            yield from vhost.definitions()
+            yield from definitions(vhost)
 
-    def restore(self, definitions: Iterable[Change], pages_of: dict[int, list[Page]]) -> set[int]:
+    def restore(self, changes: Iterable[Change], pages_of: dict[int, list[Page]]) -> set[int]:
         """Make what a restart has left: first all topology, then the messages (chapter 7).
 
         Args:
-            definitions: as `definitions` gave them.
+            changes: as `definitions` gave them.
             pages_of: messages by queue id, in pages in the order of positions.
 
         Returns:
             The ids of the queues that are there.
         """
-        restored = [self.vhosts[text_of(change.table, "vhost")].restore(change) for change in definitions]
+        restored = [restore(self.vhosts[text_of(change.table, "vhost")], change) for change in changes]
         queues = [queue for queue in restored if queue is not None]
         for queue in queues:
             if queue.id in pages_of:
@@ -129,6 +133,7 @@ class Broker:
             self.alarms[resource] = None
         else:
             del self.alarms[resource]
+        self.events.emit(EventKind.ALARM_SET if is_short else EventKind.ALARM_CLEARED, source=resource)
         for client in list(self.clients):
             client.alarms_changed()
 

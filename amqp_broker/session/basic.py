@@ -20,6 +20,7 @@ from amqp_broker.queues.consumer import Consumer
 from amqp_broker.queues.queue import Queue
 from amqp_broker.queues.reply import REPLY_TO, ReplyConsumer
 from amqp_broker.routing.exchange import Exchange
+from amqp_broker.session import news
 from amqp_broker.session.channel import Channel
 from amqp_broker.session.settle import ACK, Outcome, ack_one, settle
 from amqp_broker.session.topology import generated_name, readable_queue
@@ -134,6 +135,7 @@ def on_basic_consume(channel: Channel, method: BasicConsume) -> None:
     if not method.no_wait:
         channel.send(BasicConsumeOk(consumer_tag=tag))
     queue.add_consumer(consumer)
+    news.consumer_created(channel, consumer)
     queue.dispatch()
 
 
@@ -141,6 +143,7 @@ def on_basic_cancel(channel: Channel, method: BasicCancel) -> None:
     """End a subscription; what it has unacked stays with the channel (rules 5.27 and 5.28)."""
     consumer = channel.consumers.pop(method.consumer_tag, None)
     if consumer is not None:
+        news.consumer_deleted(channel, consumer)
         consumer.queue.remove_consumer(consumer)
     elif channel.requester is not None and channel.requester.tag == method.consumer_tag:
         channel.drop_requester()

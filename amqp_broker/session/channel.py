@@ -16,6 +16,7 @@ from amqp_broker.auth.permissions import Access
 from amqp_broker.errors import AMQPError, cut_reply_text
 from amqp_broker.queues.consumer import Consumer
 from amqp_broker.queues.unacked import Unacked
+from amqp_broker.session import news
 from amqp_broker.session.confirms import Confirms
 from amqp_broker.session.rights import Rights
 from amqp_broker.session.settle import Taken, by_queue
@@ -145,10 +146,13 @@ class Channel:
             )
         )
         self.state = ChannelState.CLOSING
+        news.channel_closed(self)
 
     def end(self) -> None:
         """Give back everything, and send nothing more: not what storage finishes later either."""
         release((self,))
+        if self.state is ChannelState.OPEN:
+            news.channel_closed(self)
         self.state = ChannelState.ENDED
 
     def drop_requester(self) -> None:
@@ -167,6 +171,7 @@ class Channel:
     def consumer_cancelled(self, consumer: Consumer) -> None:
         """A queue ended one of the subscriptions; tell the client if it wants to know (rule 5.45)."""
         self.consumers.pop(consumer.tag, None)
+        news.consumer_deleted(self, consumer)
         if self.connection.client_can("consumer_cancel_notify"):
             self.send(BasicCancel(consumer_tag=consumer.tag, no_wait=True))
 
@@ -182,6 +187,8 @@ def release(channels: Collection[Channel]) -> None:
     for consumer in consumers:
         consumer.queue.consumers.remove(consumer)
     for channel in channels:
+        for consumer in channel.consumers.values():
+            news.consumer_deleted(channel, consumer)
         channel.consumers.clear()
         channel.drop_requester()
     left = dict.fromkeys(consumer.queue for consumer in consumers)

@@ -18,10 +18,11 @@ from amqp_broker.auth.backend import Identity, Undecided
 from amqp_broker.auth.users import Peer
 from amqp_broker.broker import Broker
 from amqp_broker.errors import AMQPError, channel_error, command_invalid, cut_reply_text, not_allowed
+from amqp_broker.events import EventKind
 from amqp_broker.message import Message
 from amqp_broker.outbox import Outbox
 from amqp_broker.queues.queue import Queue
-from amqp_broker.session import login
+from amqp_broker.session import login, news
 from amqp_broker.session.basic import acked, on_basic_publish
 from amqp_broker.session.channel import Channel, ChannelState, release
 from amqp_broker.session.dispatch import HANDLERS
@@ -226,6 +227,8 @@ class Connection:
         self.outbox.close()
         self._release()
         self._deadline.cancel()
+        if self._vhost is not None:
+            news.connection_closed(self)
         self.state = State.ENDED
         if self._expiry is not None:
             self._expiry.cancel()
@@ -370,7 +373,8 @@ class Connection:
                 )
             assert self._vhost is not None
             self._check_users_channels()
-            self.channels[channel_id] = Channel(channel_id, self, self._vhost)
+            channel = self.channels[channel_id] = Channel(channel_id, self, self._vhost)
+            news.channel_created(channel)
             self.send(channel_id, ChannelOpenOk())
         elif self._open_channel(channel_id) is not None:
             raise channel_error("second 'channel.open' seen")
@@ -461,11 +465,18 @@ class Connection:
             self._refuse_login(login.refused(method.mechanism))
             return
         self._become(identity)
+        self.broker.events.emit(
+            EventKind.USER_AUTHENTICATION_SUCCESS,
+            name=self.user,
+            connection_name=str(self.peer),
+            auth_mechanism=method.mechanism,
+        )
         self.state = State.TUNE
         self.send(0, login.proposal(self.config))
 
     def _refuse_login(self, refusal: login.LoginRefusedError) -> None:
         self._warn(str(refusal))
+        self.broker.events.emit(EventKind.USER_AUTHENTICATION_FAILURE, connection_name=str(self.peer))
         if refusal.answer is not None and self.client_can("authentication_failure_close"):
             self._close(refusal.answer, 0, 0)
         else:
@@ -543,6 +554,7 @@ class Connection:
         self._deadline.cancel()
         self._reader.one_at_a_time = False
         self.send(0, ConnectionOpenOk())
+        news.connection_created(self)
         log.info("connection %s: user %r opened vhost %r", self, self.user, vhost.name)
 
     def _on_update_secret(self, method: ConnectionUpdateSecret) -> None:
@@ -670,7 +682,7 @@ class Connection:
             channel.end()
         for queue in list(self.exclusive_queues):
             if not queue.is_deleted and self._vhost is not None:
-                self._vhost.delete_queue(queue)
+                self._vhost.delete_queue(queue, user=self.user)
 
     # Flow
 

@@ -52,6 +52,7 @@ def on_exchange_declare(channel: Channel, method: ExchangeDeclare) -> None:
             internal=method.internal,
             arguments=method.arguments,
             authorize=channel.authorize,
+            user=channel.connection.user,
         )
     if not method.no_wait:
         channel.send_stored(ExchangeDeclareOk())
@@ -61,7 +62,7 @@ def on_exchange_delete(channel: Channel, method: ExchangeDelete) -> None:
     name = _clean(method.exchange)
     channel.vhost.refuse_default_exchange(name)
     channel.authorize(Access.CONFIGURE, "exchange", name)
-    channel.vhost.delete_exchange(name, if_unused=method.if_unused)
+    channel.vhost.delete_exchange(name, if_unused=method.if_unused, user=channel.connection.user)
     if not method.no_wait:
         channel.send_stored(ExchangeDeleteOk())
 
@@ -70,7 +71,13 @@ def on_exchange_bind(channel: Channel, method: ExchangeBind) -> None:
     vhost = channel.vhost
     source, destination = _clean(method.source), _clean(method.destination)
     _authorize_binding(channel, "exchange", destination, source, method.routing_key)
-    vhost.bind(vhost.exchange(source), vhost.exchange(destination), method.routing_key, method.arguments)
+    vhost.bind(
+        vhost.exchange(source),
+        vhost.exchange(destination),
+        method.routing_key,
+        method.arguments,
+        user=channel.connection.user,
+    )
     if not method.no_wait:
         channel.send_stored(ExchangeBindOk())
 
@@ -82,7 +89,7 @@ def on_exchange_unbind(channel: Channel, method: ExchangeUnbind) -> None:
     _authorize_binding(channel, "exchange", destination_name, source_name, method.routing_key)
     source, destination = vhost.exchanges.get(source_name), vhost.exchanges.get(destination_name)
     if source is not None and destination is not None:
-        vhost.unbind(source, destination, method.routing_key, method.arguments)
+        vhost.unbind(source, destination, method.routing_key, method.arguments, user=channel.connection.user)
     if not method.no_wait:
         channel.send_stored(ExchangeUnbindOk())
 
@@ -107,6 +114,7 @@ def on_queue_declare(channel: Channel, method: QueueDeclare) -> None:
             arguments=method.arguments,
             connection=connection,
             authorize=channel.authorize,
+            user=channel.connection.user,
         )
         channel.generated_queue = ""
         if method.exclusive:
@@ -127,7 +135,7 @@ def on_queue_bind(channel: Channel, method: QueueBind) -> None:
     queue = vhost.queue(name)
     exchange.check_binding(routing_key, method.arguments)
     queue = vhost.usable_queue(name, channel.connection)
-    vhost.bind(exchange, queue, routing_key, method.arguments)
+    vhost.bind(exchange, queue, routing_key, method.arguments, user=channel.connection.user)
     if not method.no_wait:
         channel.send_stored(QueueBindOk())
 
@@ -142,7 +150,7 @@ def on_queue_unbind(channel: Channel, method: QueueUnbind) -> None:
     if exchange is not None and queue is not None:
         if exchange.find_binding(queue, routing_key, method.arguments) is not None:
             vhost.usable_queue(name, channel.connection)
-        vhost.unbind(exchange, queue, routing_key, method.arguments)
+        vhost.unbind(exchange, queue, routing_key, method.arguments, user=channel.connection.user)
     channel.send_stored(QueueUnbindOk())
 
 
@@ -160,7 +168,9 @@ def on_queue_delete(channel: Channel, method: QueueDelete) -> None:
     count = 0
     if name in vhost.queues:
         queue = vhost.usable_queue(name, channel.connection)
-        count = vhost.delete_queue(queue, if_unused=method.if_unused, if_empty=method.if_empty)
+        count = vhost.delete_queue(
+            queue, if_unused=method.if_unused, if_empty=method.if_empty, user=channel.connection.user
+        )
     if not method.no_wait:
         channel.send_stored(QueueDeleteOk(message_count=count))
 

@@ -303,7 +303,7 @@ def test_each_limit_has_its_text_and_its_place(world: World) -> None:
 @pytest.mark.rule("1.30")
 def test_limits_count_what_is_open_there(world: World) -> None:
     broker = world.broker
-    other = broker.vhosts["other"] = Vhost("other", broker.config, broker.timers, broker.storage)
+    other = broker.vhosts["other"] = Vhost("other", broker.config, broker.timers, broker.storage, broker.events)
     user = add_bob(world, max_connections=2)
     user.permissions["other"] = ALL
     other.max_connections = 1

@@ -1,0 +1,214 @@
+"""Changes of topology, told to storage and to observers, and made again after a restart.
+
+What is durable goes to storage as a change (rule 7.1); everything is an event. Decides nothing: the
+vhost says what happened.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+
+from amqp_broker.events import EventKind, Events
+from amqp_broker.queues.arguments import parse_arguments
+from amqp_broker.queues.queue import Queue
+from amqp_broker.routing.binding import Binding, Destination
+from amqp_broker.routing.exchange import Exchange
+from amqp_broker.storage.definitions import Change, ChangeKind, text_of
+from amqp_broker.storage.interface import Storage
+from amqp_codec import Int64
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from amqp_broker.vhost import Vhost
+
+log = logging.getLogger(__name__)
+
+
+class Chronicle:
+    """Where one vhost's changes of topology are told."""
+
+    def __init__(self, vhost: str, storage: Storage, events: Events) -> None:
+        self._vhost = vhost
+        self._storage = storage
+        self._events = events
+
+    def exchange_declared(self, exchange: Exchange, user: str) -> None:
+        if exchange.durable:
+            self._storage.changed(_exchange_declared(self._vhost, exchange))
+        self._events.emit(
+            EventKind.EXCHANGE_CREATED,
+            name=exchange.name,
+            vhost=self._vhost,
+            type=exchange.type,
+            durable=exchange.durable,
+            auto_delete=exchange.auto_delete,
+            internal=exchange.internal,
+            arguments=exchange.arguments,
+            user_who_performed_action=user,
+        )
+
+    def exchange_deleted(self, exchange: Exchange, user: str) -> None:
+        if exchange.durable:
+            self._deleted(ChangeKind.EXCHANGE_DELETED, exchange.name)
+        self._events.emit(
+            EventKind.EXCHANGE_DELETED, name=exchange.name, vhost=self._vhost, user_who_performed_action=user
+        )
+
+    def queue_declared(self, queue: Queue, user: str) -> None:
+        if queue.durable:
+            self._storage.changed(_queue_declared(self._vhost, queue))
+        self._events.emit(
+            EventKind.QUEUE_CREATED,
+            name=queue.name,
+            vhost=self._vhost,
+            durable=queue.durable,
+            auto_delete=queue.auto_delete,
+            exclusive=queue.exclusive_owner is not None,
+            type=queue.options.type,
+            arguments=queue.arguments,
+            user_who_performed_action=user,
+        )
+
+    def queue_deleted(self, queue: Queue, user: str) -> None:
+        if queue.durable:
+            self._deleted(ChangeKind.QUEUE_DELETED, queue.name)
+        self._events.emit(
+            EventKind.QUEUE_DELETED,
+            name=queue.name,
+            vhost=self._vhost,
+            type=queue.options.type,
+            user_who_performed_action=user,
+        )
+
+    def bound(self, binding: Binding, user: str) -> None:
+        if _is_durable(binding):
+            self._storage.changed(_binding_change(ChangeKind.BOUND, self._vhost, binding))
+        self._emit_binding(EventKind.BINDING_CREATED, binding, user)
+
+    def unbound(self, binding: Binding, user: str) -> None:
+        if _is_durable(binding):
+            self._storage.changed(_binding_change(ChangeKind.UNBOUND, self._vhost, binding))
+        self._emit_binding(EventKind.BINDING_DELETED, binding, user)
+
+    def cut_off(self, binding: Binding, user: str) -> None:
+        """A binding has gone with one of its ends: storage knows, for it was told of that."""
+        self._emit_binding(EventKind.BINDING_DELETED, binding, user)
+
+    def _deleted(self, kind: ChangeKind, name: str) -> None:
+        self._storage.changed(Change(kind, {"vhost": self._vhost, "name": name}))
+
+    def _emit_binding(self, kind: EventKind, binding: Binding, user: str) -> None:
+        self._events.emit(
+            kind,
+            vhost=self._vhost,
+            source_name=binding.source.name,
+            source_kind="exchange",
+            destination_name=binding.destination.name,
+            destination_kind=binding.key.kind,
+            routing_key=binding.routing_key,
+            arguments=binding.arguments,
+            user_who_performed_action=user,
+        )
+
+
+def definitions(vhost: Vhost) -> Iterator[Change]:
+    """The durable topology of a vhost, as changes that lead to it (rule 7.1)."""
+    durable = [exchange for exchange in vhost.exchanges.values() if exchange.durable]
+    yield from (
+        _exchange_declared(vhost.name, exchange) for exchange in durable if not vhost.is_predeclared(exchange.name)
+    )
+    yield from (_queue_declared(vhost.name, queue) for queue in vhost.queues.values() if queue.durable)
+    for exchange in durable:
+        for binding in exchange.bindings.values():
+            if _is_durable(binding):
+                yield _binding_change(ChangeKind.BOUND, vhost.name, binding)
+
+
+def restore(vhost: Vhost, change: Change) -> Queue | None:
+    """Carry out what `definitions` gave; gives the queue if it was one."""
+    table = change.table
+    arguments = table["arguments"]
+    assert isinstance(arguments, dict)
+    if change.kind is ChangeKind.EXCHANGE_DECLARED:
+        vhost.add_exchange(
+            Exchange(
+                text_of(table, "name"),
+                text_of(table, "type"),
+                durable=True,
+                auto_delete=table["auto_delete"] is True,
+                internal=table["internal"] is True,
+                arguments=arguments,
+            )
+        )
+    elif change.kind is ChangeKind.QUEUE_DECLARED:
+        queue_id = table["id"]
+        assert isinstance(queue_id, int)
+        return vhost.add_queue(
+            text_of(table, "name"),
+            queue_id=int(queue_id),
+            durable=True,
+            exclusive_owner=None,
+            auto_delete=table["auto_delete"] is True,
+            arguments=arguments,
+            options=parse_arguments(arguments, text_of(table, "name"), vhost.name),
+        )
+    else:
+        source = vhost.exchanges.get(text_of(table, "source"))
+        name = text_of(table, "destination")
+        destination = vhost.queues.get(name) if table["to_queue"] is True else vhost.exchanges.get(name)
+        if source is None or destination is None:  # its declaration is lost, which only damage does
+            log.error("a binding is lost, for one of its ends is: %r", table)
+        else:
+            vhost.add_binding(source, destination, text_of(table, "routing_key"), arguments)
+    return None
+
+
+def _exchange_declared(vhost: str, exchange: Exchange) -> Change:
+    return Change(
+        ChangeKind.EXCHANGE_DECLARED,
+        {
+            "vhost": vhost,
+            "name": exchange.name,
+            "type": exchange.type,
+            "auto_delete": exchange.auto_delete,
+            "internal": exchange.internal,
+            "arguments": exchange.arguments,
+        },
+    )
+
+
+def _queue_declared(vhost: str, queue: Queue) -> Change:
+    return Change(
+        ChangeKind.QUEUE_DECLARED,
+        {
+            "vhost": vhost,
+            "name": queue.name,
+            "id": Int64(queue.id),
+            "auto_delete": queue.auto_delete,
+            "arguments": queue.arguments,
+        },
+    )
+
+
+def _binding_change(kind: ChangeKind, vhost: str, binding: Binding) -> Change:
+    return Change(
+        kind,
+        {
+            "vhost": vhost,
+            "source": binding.source.name,
+            "to_queue": isinstance(binding.destination, Queue),
+            "destination": binding.destination.name,
+            "routing_key": binding.routing_key,
+            "arguments": binding.arguments,
+        },
+    )
+
+
+def _is_durable(binding: Binding) -> bool:
+    """A binding is durable when both its ends are (rule 7.1)."""
+    return binding.source.durable and _has_durable_end(binding.destination)
+
+
+def _has_durable_end(destination: Exchange | Destination) -> bool:
+    return isinstance(destination, Exchange | Queue) and destination.durable

@@ -1,0 +1,100 @@
+"""What observers are told of connections, channels and consumers."""
+
+from __future__ import annotations
+
+from amqp_broker.events import EventKind
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from amqp_broker.queues.consumer import Consumer
+    from amqp_broker.session.channel import Channel
+    from amqp_broker.session.connection import Connection
+    from amqp_codec import Table
+
+
+def connection_created(connection: Connection) -> None:
+    """A client has opened a vhost."""
+    events = connection.broker.events
+    if not events.is_watched:
+        return
+    details = _identity_of(connection)
+    given_name = connection.client_properties.get("connection_name")
+    if given_name is not None:
+        details["user_provided_name"] = given_name
+    events.emit(
+        EventKind.CONNECTION_CREATED,
+        **details,
+        vhost=connection.vhost_name,
+        protocol="{0,9,1}",
+        ssl=False,
+        client_properties=connection.client_properties,
+    )
+
+
+def connection_closed(connection: Connection) -> None:
+    """A connection that was created has gone."""
+    connection.broker.events.emit(EventKind.CONNECTION_CLOSED, **_identity_of(connection), vhost=connection.vhost_name)
+
+
+def channel_created(channel: Channel) -> None:
+    _emit_channel(EventKind.CHANNEL_CREATED, channel)
+
+
+def channel_closed(channel: Channel) -> None:
+    _emit_channel(EventKind.CHANNEL_CLOSED, channel)
+
+
+def consumer_created(channel: Channel, consumer: Consumer) -> None:
+    events = channel.connection.broker.events
+    if not events.is_watched:
+        return
+    events.emit(
+        EventKind.CONSUMER_CREATED,
+        consumer_tag=consumer.tag,
+        exclusive=consumer.exclusive,
+        ack_required=not consumer.no_ack,
+        channel=_name_of(channel),
+        queue=consumer.queue.name,
+        vhost=channel.vhost.name,
+        prefetch_count=consumer.prefetch_count,
+        arguments=consumer.arguments,
+        user_who_performed_action=channel.connection.user,
+    )
+
+
+def consumer_deleted(channel: Channel, consumer: Consumer) -> None:
+    events = channel.connection.broker.events
+    if not events.is_watched:
+        return
+    events.emit(
+        EventKind.CONSUMER_DELETED,
+        consumer_tag=consumer.tag,
+        channel=_name_of(channel),
+        queue=consumer.queue.name,
+        vhost=channel.vhost.name,
+        user_who_performed_action=channel.connection.user,
+    )
+
+
+def _emit_channel(kind: EventKind, channel: Channel) -> None:
+    events = channel.connection.broker.events
+    if not events.is_watched:
+        return
+    events.emit(
+        kind,
+        name=_name_of(channel),
+        connection=str(channel.connection.peer),
+        number=channel.id,
+        user=channel.connection.user,
+        vhost=channel.vhost.name,
+        user_who_performed_action=channel.connection.user,
+    )
+
+
+def _identity_of(connection: Connection) -> Table:
+    return {"name": str(connection.peer), "type": "network", "user": connection.user}
+
+
+def _name_of(channel: Channel) -> str:
+    """A channel as RabbitMQ shows it."""
+    return f"{channel.connection.peer} ({channel.id})"
