@@ -2,6 +2,7 @@
 
 cimport cython
 
+from amqp_broker.counters cimport ExchangeCounters
 from amqp_broker.message cimport Message
 from amqp_broker.queues.queue cimport Queue
 
@@ -9,6 +10,7 @@ from amqp_broker.queues.queue cimport Queue
 @cython.final
 cdef class Route:
     cdef public bint cacheable
+    cdef public ExchangeCounters counters
     cdef public object exchange
     cdef public tuple queues
 

@@ -12,6 +12,7 @@ from typing import Final, Protocol, cast
 from amqp_broker.auth.permissions import Access
 from amqp_broker.chronicle import Chronicle
 from amqp_broker.config import Config
+from amqp_broker.counters import MessageCounters
 from amqp_broker.deaths import DeathReason
 from amqp_broker.errors import (
     access_refused,
@@ -76,10 +77,11 @@ class Target(Protocol):
 class Route:
     """Where messages with one address go: the queues, and the exchange they come through."""
 
-    __slots__ = ("cacheable", "exchange", "queues")
+    __slots__ = ("cacheable", "counters", "exchange", "queues")
 
     def __init__(self, exchange: Exchange, queues: tuple[Target, ...], cacheable: bool) -> None:
         self.exchange = exchange
+        self.counters = exchange.counters
         self.queues = queues
         self.cacheable = cacheable
 
@@ -92,6 +94,7 @@ class Vhost:
         requesters: who waits for direct replies, by the name that leads there.
         routes: for addresses published to before, where they lead; forgotten with every change of
             topology, so that a publish to a known address costs one look-up.
+        past: what channels that have ended have done with messages.
     """
 
     def __init__(self, name: str, config: Config, timers: Timers, storage: Storage, events: Events) -> None:
@@ -102,6 +105,7 @@ class Vhost:
         self.queues: dict[str, Queue] = {}
         self.requesters: dict[str, ReplyConsumer] = {}
         self.routes: dict[bytes, Route] = {}
+        self.past = MessageCounters()
         self._max_routes = config.max_cached_routes
         self._window_octets = config.queue_window_octets
         self._timers = timers

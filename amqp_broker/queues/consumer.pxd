@@ -23,6 +23,8 @@ cdef class Consumer:
     cdef public str tag
     cdef public Unacked unacked
     cdef public long long unacked_count
+    cdef public long long delivered
+    cdef public long long redelivered
 
     @cython.locals(unacked=Unacked)
     cpdef bint can_take(self) except -1

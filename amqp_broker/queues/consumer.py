@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from amqp_broker.counters import MessageCounters
 from amqp_broker.queues.entry import QueueEntry
 from amqp_broker.queues.unacked import Unacked
 from amqp_codec import Table
@@ -24,18 +25,22 @@ class Consumer:
         unacked: the delivering half of its channel.
         prefetch_count: its own limit, 0 for none; fixed when it began (rule 5.33).
         unacked_count: its deliveries that are out.
+        delivered: all it has got since it began.
+        redelivered: those of them that had been delivered before.
         on_cancelled: called when the queue ends the subscription, not the client (rule 5.45).
     """
 
     __slots__ = (
         "_tag_octets",
         "arguments",
+        "delivered",
         "exclusive",
         "no_ack",
         "on_cancelled",
         "prefetch_count",
         "priority",
         "queue",
+        "redelivered",
         "tag",
         "unacked",
         "unacked_count",
@@ -64,6 +69,8 @@ class Consumer:
         self.arguments = arguments
         self.on_cancelled = on_cancelled
         self.unacked_count = 0
+        self.delivered = 0
+        self.redelivered = 0
         octets = tag.encode("utf-8", "surrogateescape")
         self._tag_octets = bytes((len(octets),)) + octets
 
@@ -83,9 +90,26 @@ class Consumer:
     def deliver(self, entry: QueueEntry, message: Message) -> None:
         """Write the message to the client and, if it is to be acked, note that it is out."""
         unacked = self.unacked
+        self.delivered += 1
+        if entry.redelivered:
+            self.redelivered += 1
         if self.no_ack:
             tag = unacked.take_tag()
         else:
             entry.consumer = self
             tag = unacked.add(entry)
         unacked.outbox.push_delivery(unacked.channel_id, self._tag_octets, tag, entry.redelivered, message)
+
+    def count_into(self, counters: MessageCounters) -> None:
+        """Add what this consumer has got to what its queue or its channel has counted."""
+        if self.no_ack:
+            counters.deliver_no_ack += self.delivered
+        else:
+            counters.deliver += self.delivered
+        counters.redeliver += self.redelivered
+
+    def retire(self, of_queue: MessageCounters) -> None:
+        """It has left its queue: what it has got stays counted, there and for its channel."""
+        self.count_into(of_queue)
+        self.count_into(self.unacked.counters)
+        self.delivered = self.redelivered = 0

@@ -2,6 +2,7 @@
 
 cimport cython
 
+from amqp_broker.counters cimport MessageCounters
 from amqp_broker.queues.consumer cimport Consumer
 
 
@@ -12,6 +13,7 @@ cdef class Consumers:
     cdef public Consumer active
     cdef public Consumer exclusive
     cdef public bint is_changing
+    cdef public MessageCounters past
     cdef public bint single_active
 
     @cython.locals(consumer=Consumer)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 
+from amqp_broker.counters import MessageCounters
 from amqp_broker.queues.consumer import Consumer
 
 
@@ -20,16 +21,18 @@ class Consumers:
     Attributes:
         exclusive: the consumer that holds the queue for itself.
         active: the single active consumer; None where all are.
+        past: what those who have left have got.
         is_changing: the active one gets nothing more, and another follows when nothing of it is out.
     """
 
-    __slots__ = ("_all", "_lanes", "active", "exclusive", "is_changing", "single_active")
+    __slots__ = ("_all", "_lanes", "active", "exclusive", "is_changing", "past", "single_active")
 
     def __init__(self, single_active: bool) -> None:
         self.single_active = single_active
         self.exclusive: Consumer | None = None
         self.active: Consumer | None = None
         self.is_changing = False
+        self.past = MessageCounters()
         self._all: dict[Consumer, None] = {}
         self._lanes: list[tuple[int, deque[Consumer]]] = []
 
@@ -51,6 +54,7 @@ class Consumers:
     def remove(self, consumer: Consumer) -> None:
         """Take a consumer out; the next in line becomes active if it was the single active one."""
         del self._all[consumer]
+        consumer.retire(self.past)
         consumer.unacked.blocked.pop(consumer, None)
         self._leave_rotation(consumer)
         if consumer is self.exclusive:

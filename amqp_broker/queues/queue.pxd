@@ -2,6 +2,7 @@
 
 cimport cython
 
+from amqp_broker.counters cimport MessageCounters
 from amqp_broker.message cimport Message
 from amqp_broker.queues.consumer cimport Consumer
 from amqp_broker.queues.consumers cimport Consumers
@@ -21,11 +22,12 @@ cdef class Queue:
     cdef public object ready
     cdef public Py_ssize_t ready_octets
     cdef public Py_ssize_t unacked_count
+    cdef public MessageCounters counters
     cdef public bint is_deleted
     cdef object _timers
     cdef object _storage
     cdef object _pager
-    cdef Py_ssize_t _unacked_octets
+    cdef public Py_ssize_t unacked_octets
     cdef object _hooks
     cdef long long _next_position
     cdef bint _expiring

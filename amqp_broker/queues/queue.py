@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import attrs
 
+from amqp_broker.counters import MessageCounters
 from amqp_broker.deaths import DeathReason
 from amqp_broker.message import Message
 from amqp_broker.queues.arguments import Overflow, QueueOptions
@@ -54,6 +55,8 @@ class Queue:
         ready: the messages nobody has.
         ready_octets: the sum of their bodies.
         unacked_count: the messages that are out.
+        unacked_octets: the sum of their bodies.
+        counters: what has happened here, but for deliveries to consumers; `statistics` has it all.
         is_deleted: it is gone; settling its messages does nothing any more (rule 4.21).
     """
 
@@ -86,8 +89,9 @@ class Queue:
         self.ready = self._make_ready_list()
         self.ready_octets = 0
         self.unacked_count = 0
+        self.counters = MessageCounters()
         self.is_deleted = False
-        self._unacked_octets = 0
+        self.unacked_octets = 0
         self._hooks = hooks
         self._next_position = storage.first_position
         self._expiring = False
@@ -103,6 +107,15 @@ class Queue:
         """Ready messages (rule 4.4)."""
         return len(self.ready)
 
+    def statistics(self) -> MessageCounters:
+        """All that has happened here."""
+        counters = MessageCounters()
+        counters.add(self.counters)
+        counters.add(self.consumers.past)
+        for consumer in self.consumers:
+            consumer.count_into(counters)
+        return counters
+
     # Messages in
 
     def enqueue(self, message: Message) -> bool:
@@ -113,6 +126,7 @@ class Queue:
         """
         if self._has_limit and self._refuses(message):
             return False
+        self.counters.publish += 1
         entry = QueueEntry(message, self, self._next_position)
         self._next_position += 1
         if self.options.message_ttl_s is not None or message.header.flags & FLAG_EXPIRATION:
@@ -183,7 +197,7 @@ class Queue:
             return None
         self.ready_octets -= entry.octets
         self.unacked_count += 1
-        self._unacked_octets += entry.octets
+        self.unacked_octets += entry.octets
         if self._expiring:
             self._plan_expiry()
         return entry
@@ -194,7 +208,12 @@ class Queue:
         return entry.message
 
     def ack(self, entry: QueueEntry) -> None:
-        """A delivery is settled and gone."""
+        """A delivery is acknowledged and gone."""
+        self.counters.ack += 1
+        self.let_go(entry)
+
+    def let_go(self, entry: QueueEntry) -> None:
+        """A delivery is gone for good."""
         if not self.is_deleted:
             self._is_back(entry)
             self._storage.forget(entry)
@@ -295,14 +314,14 @@ class Queue:
         consumer.deliver(entry, self.outgoing(entry))
         if not consumer.no_ack:
             self.unacked_count += 1
-            self._unacked_octets += entry.octets
-            if self._pager is not None and self._unacked_octets > self._pager.window_octets:
+            self.unacked_octets += entry.octets
+            if self._pager is not None and self.unacked_octets > self._pager.window_octets:
                 self._storage.unload(entry)
 
     def _is_back(self, entry: QueueEntry) -> None:
         """A delivery is no longer out."""
         self.unacked_count -= 1
-        self._unacked_octets -= entry.octets
+        self.unacked_octets -= entry.octets
 
     def _die(self, entry: QueueEntry, reason: DeathReason) -> None:
         if entry.message is None:

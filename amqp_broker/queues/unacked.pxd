@@ -4,6 +4,7 @@ cimport cython
 
 cdef class Unacked
 
+from amqp_broker.counters cimport MessageCounters
 from amqp_broker.outbox cimport Outbox
 from amqp_broker.queues.consumer cimport Consumer
 from amqp_broker.queues.entry cimport QueueEntry
@@ -15,6 +16,7 @@ cdef class Unacked:
     cdef unsigned long long _lowest
     cdef public dict blocked
     cdef public int channel_id
+    cdef public MessageCounters counters
     cdef public long long delivered_count
     cdef public unsigned long long next_tag
     cdef public Outbox outbox

@@ -6,6 +6,7 @@ kin take them out. Plain classes, for every delivery passes through and the mess
 
 from __future__ import annotations
 
+from amqp_broker.counters import MessageCounters
 from amqp_broker.outbox import Outbox
 from amqp_broker.queues.entry import QueueEntry
 
@@ -21,6 +22,7 @@ class Unacked:
     Attributes:
         prefetch_count: limit shared by all consumers of the channel, 0 for none (rule 5.34).
         delivered_count: unacked deliveries to consumers; gets don't count (rule 5.17).
+        counters: what the channel has done with messages, but for deliveries to the consumers it has.
         blocked: consumers of the channel that their queue found unable to take a message.
     """
 
@@ -29,6 +31,7 @@ class Unacked:
         "_lowest",
         "blocked",
         "channel_id",
+        "counters",
         "delivered_count",
         "next_tag",
         "outbox",
@@ -41,6 +44,7 @@ class Unacked:
         self.prefetch_count = 0
         self.delivered_count = 0
         self.next_tag = 1
+        self.counters = MessageCounters()
         self.blocked: dict[Consumer, None] = {}
         self._entries: dict[int, QueueEntry] = {}
         self._lowest = 1

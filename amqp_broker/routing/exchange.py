@@ -10,6 +10,7 @@ from typing import Final
 
 import attrs
 
+from amqp_broker.counters import ExchangeCounters
 from amqp_broker.routing.binding import Binding, BindingKey, Destination, Kind, Matcher
 from amqp_broker.routing.direct import DefaultMatcher
 from amqp_broker.routing.types import EXCHANGE_TYPES
@@ -55,6 +56,7 @@ class Exchange:
         default=attrs.Factory(_new_matcher, takes_self=True), kw_only=True, repr=False
     )
     bindings: Final[dict[BindingKey, Binding]] = attrs.field(factory=dict, init=False, repr=False)
+    counters: Final[ExchangeCounters] = attrs.field(factory=ExchangeCounters, init=False, repr=False)
     _by_destination: Final[dict[tuple[Kind, str], dict[BindingKey, Binding]]] = attrs.field(
         factory=dict, init=False, repr=False
     )

@@ -2,6 +2,7 @@
 
 cimport cython
 
+from amqp_broker.counters cimport MessageCounters
 from amqp_broker.message cimport Message
 from amqp_broker.session.channel cimport Channel
 from amqp_broker.session.confirms cimport Confirms
@@ -13,7 +14,8 @@ from amqp_codec.properties cimport ContentHeader as _ContentHeader
 
 
 @cython.locals(
-    body=bytes, header=_ContentHeader, vhost=Vhost, route=Route, message=Message, queues=tuple, confirms=Confirms
+    body=bytes, header=_ContentHeader, vhost=Vhost, route=Route, message=Message, queues=tuple, confirms=Confirms,
+    counters=MessageCounters
 )
 cpdef on_basic_publish(Channel channel, _PublishCommand command)
 

@@ -87,6 +87,10 @@ def on_basic_publish(channel: Channel, command: PublishCommand) -> None:
         queues = vhost.route(route.exchange, message.routing_keys, header.properties.headers).queues
     else:
         queues = route.queues
+    counters = channel.unacked.counters
+    counters.publish += 1
+    route.counters.publish_in += 1
+    route.counters.publish_out += len(queues)
     confirms = channel.confirms
     if confirms is not None:
         confirms.published += 1
@@ -96,7 +100,10 @@ def on_basic_publish(channel: Channel, command: PublishCommand) -> None:
         return
     if not queues:
         if command.bits & MANDATORY:
+            counters.return_unroutable += 1
             channel.connection.send_return(channel, message)
+        else:
+            counters.drop_unroutable += 1
         return
     storage = vhost.storage
     stored_before = storage.stored_count
@@ -160,16 +167,23 @@ def on_basic_get(channel: Channel, method: BasicGet) -> None:
     if queue.options.type is QueueType.QUORUM and queue.options.single_active_consumer:
         raise _no_get_with_single_active(channel, queue)
     entry = queue.get()
+    counted = (queue.counters, channel.unacked.counters)
     if entry is None:
+        for counters in counted:
+            counters.get_empty += 1
         channel.send(BasicGetEmpty())
         return
     message = queue.outgoing(entry)
     redelivered = entry.redelivered
     if method.no_ack:
         tag = channel.unacked.take_tag()
-        queue.ack(entry)
+        queue.let_go(entry)
     else:
         tag = channel.unacked.add(entry)
+    for counters in counted:
+        counters.get += not method.no_ack
+        counters.get_no_ack += method.no_ack
+        counters.redeliver += redelivered
     payload = b"".join(
         (
             b"\x00\x3c\x00\x47",

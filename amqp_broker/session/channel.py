@@ -13,6 +13,7 @@ from functools import partial
 
 from amqp_broker.auth.backend import Resource
 from amqp_broker.auth.permissions import Access
+from amqp_broker.counters import MessageCounters
 from amqp_broker.errors import AMQPError, cut_reply_text
 from amqp_broker.queues.consumer import Consumer
 from amqp_broker.queues.unacked import Unacked
@@ -75,6 +76,24 @@ class Channel:
         self.writable: Exchange | None = None
         self.generated_queue = ""
         self.rights = Rights(connection, vhost.name)
+        self._confirms_counted = 0
+
+    def statistics(self) -> MessageCounters:
+        """What the channel has done with messages."""
+        counters = MessageCounters()
+        counters.add(self.unacked.counters)
+        for consumer in self.consumers.values():
+            consumer.count_into(counters)
+        if self.confirms is not None:
+            counters.confirm = self.confirms.confirmed - self._confirms_counted
+        return counters
+
+    def count_for_vhost(self) -> None:
+        """Hand what was counted to the vhost, which keeps it when the channel has gone."""
+        self.vhost.past.add(self.statistics())
+        self.unacked.counters = MessageCounters()
+        if self.confirms is not None:
+            self._confirms_counted = self.confirms.confirmed
 
     def send(self, method: Method) -> None:
         """Send a method, unless the channel has failed: then nothing follows its close (rule 2.6)."""
@@ -191,6 +210,7 @@ def release(channels: Collection[Channel]) -> None:
             news.consumer_deleted(channel, consumer)
         channel.consumers.clear()
         channel.drop_requester()
+        channel.count_for_vhost()
     left = dict.fromkeys(consumer.queue for consumer in consumers)
     for queue in left:
         queue.consumers_removed()

@@ -6,6 +6,7 @@ cimport cython
 @cython.final
 cdef class Confirms:
     cdef public unsigned long long published
+    cdef public unsigned long long confirmed
     cdef unsigned long long _answered
     cdef list _refused
     cdef object _send

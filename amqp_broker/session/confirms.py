@@ -18,13 +18,15 @@ class Confirms:
 
     Attributes:
         published: number of the last publish.
+        confirmed: number of the last one that was answered.
         must_wait: something of what is not answered yet was stored, so the answer waits for the disk.
     """
 
-    __slots__ = ("_answered", "_refused", "_send", "_storage", "_waiting", "must_wait", "published")
+    __slots__ = ("_answered", "_refused", "_send", "_storage", "_waiting", "confirmed", "must_wait", "published")
 
     def __init__(self, storage: Storage, send: Callable[[Method], None]) -> None:
         self.published = 0
+        self.confirmed = 0
         self.must_wait = False
         self._answered = 0
         self._waiting = 0
@@ -52,6 +54,7 @@ class Confirms:
 
     def _answer(self, first: int, last: int, refused: list[int]) -> None:
         self._waiting -= 1
+        self.confirmed = last
         for number in refused:
             self._ack(first, number - 1)
             self._send(BasicNack(delivery_tag=number))

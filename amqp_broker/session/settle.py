@@ -36,6 +36,7 @@ def settle(unacked: Unacked, outcome: Outcome, taken: Taken) -> None:
     """
     free_again = unacked.unblock(unacked.release(taken))
     if outcome is ACK:
+        unacked.counters.ack += len(taken)
         for _, entry in taken:
             entry.queue.ack(entry)
     elif outcome is Outcome.DISCARD:
@@ -52,6 +53,7 @@ def ack_one(unacked: Unacked, entry: QueueEntry) -> None:
     """Settle a single acked delivery that `take_one` gave: what most acks are, so without a list."""
     consumer = entry.consumer
     entry.consumer = None
+    unacked.counters.ack += 1
     entry.queue.ack(entry)
     if consumer is not None and unacked.blocked:
         for queue in unacked.unblock([consumer]):
