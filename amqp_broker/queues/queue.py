@@ -199,7 +199,7 @@ class Queue:
         self.unacked_count += 1
         self.unacked_octets += entry.octets
         if self._expiring:
-            self._plan_expiry()
+            self._expire_due()  # what is due behind it is not left over either
         return entry
 
     def outgoing(self, entry: QueueEntry) -> Message:

@@ -1,0 +1,109 @@
+"""What is different because RabbitMQ changed after 3.10, each with the rule of docs/conformance.md that says so.
+
+Two kinds: what leaves both brokers in the same state is taken out of both sides before they are compared; what
+does not ends the sequence where it happens.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from interop.differential.observation import Observation, Part
+from interop.differential.operations import Operation
+
+NEWER_HEADERS: Final[Mapping[str, str]] = {
+    "x-last-death-reason": "4.39",
+    "x-last-death-queue": "4.39",
+    "x-last-death-exchange": "4.39",
+    "x-acquired-count": "4.47",
+    "x-delivery-count": "4.47",
+}
+"""Headers that a newer RabbitMQ sends, or counts otherwise."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A step that our broker and RabbitMQ did not answer alike.
+
+    Attributes:
+        operations: the sequence up to that step, this one included.
+        ours: what was seen here in that step.
+        theirs: what was seen there.
+    """
+
+    operations: tuple[Operation, ...]
+    ours: Observation
+    theirs: Observation
+
+    def lines(self) -> list[str]:
+        """Show what differs, part by part."""
+        ours, theirs = comparable(self.ours), comparable(self.theirs)
+        shown = []
+        for where in sorted(ours.keys() | theirs.keys()):
+            ours_here, theirs_here = ours.get(where, {}), theirs.get(where, {})
+            for kind in sorted(ours_here.keys() | theirs_here.keys()):
+                if ours_here.get(kind) != theirs_here.get(kind):
+                    shown += [f"{where}, {kind}:", f"  ours   {ours_here.get(kind)}"]
+                    shown.append(f"  theirs {theirs_here.get(kind)}")
+        return shown
+
+    def texts(self) -> str:
+        return "\n".join(self.lines())
+
+
+@dataclass(frozen=True)
+class Expected:
+    """A difference that is meant.
+
+    Attributes:
+        rule: of docs/conformance.md.
+        what: RabbitMQ 3.10's way and ours.
+        applies: whether a difference is this one.
+    """
+
+    rule: str
+    what: str
+    applies: Callable[[Difference], bool]
+
+
+def _says(where: str) -> Callable[[Difference], bool]:
+    """Something in a difference is like this, lines and all."""
+    pattern = re.compile(where)
+    return lambda difference: pattern.search(difference.texts()) is not None
+
+
+EXPECTED: Final = (
+    Expected(
+        "4.11",
+        "an absent x-queue-type is compared as 'classic' since 4.0, and as none before",
+        _says(r"ours .*received 'classic' but current is 'quorum'.*\n.*received none but current is"),
+    ),
+)
+
+
+def expected_as(difference: Difference) -> Expected | None:
+    """The entry of the table that a difference falls under, None when it is a finding."""
+    return next((each for each in EXPECTED if each.applies(difference)), None)
+
+
+def same(ours: Observation, theirs: Observation) -> bool:
+    return comparable(ours) == comparable(theirs)
+
+
+def comparable(seen: Observation) -> dict[str, Part]:
+    """An observation without what is known to be different and to have no consequences."""
+    return {where: {kind: _without_newer(what) for kind, what in part.items()} for where, part in seen.parts.items()}
+
+
+def _without_newer(what: Any) -> Any:
+    if isinstance(what, dict):
+        kept = {key: _without_newer(value) for key, value in what.items() if key not in NEWER_HEADERS}
+        if kept.get("headers") == {}:
+            del kept["headers"]
+        return kept
+    if isinstance(what, list):
+        return [_without_newer(each) for each in what]
+    return what
