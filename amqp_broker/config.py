@@ -53,6 +53,8 @@ class Config:
     """Content of one connection, over all its channels, that has not arrived in full."""
     max_cached_routes: int = 65_536
     """Addresses of one vhost whose routing is remembered."""
+    default_queue_type: Literal["classic", "quorum", "stream"] = "classic"
+    """Of queues that ask for none, in vhosts that don't say otherwise (rule 4.16)."""
     queue_window_octets: int = 64 * MIB
     """What one queue holds in memory of its ready messages, and again of unacked ones; the rest is on disk."""
 

@@ -30,6 +30,7 @@ from amqp_broker.queues.arguments import (
     check_equivalent_arguments,
     check_flags,
     parse_arguments,
+    with_default_type,
 )
 from amqp_broker.queues.dead_letter import DeadLetters, dead_lettered, is_cycle
 from amqp_broker.queues.queue import Queue, QueueHooks
@@ -91,6 +92,8 @@ class Vhost:
 
     Attributes:
         max_connections: None or a negative number for no limit (rule 8.8).
+        max_queues: the same (rule 4.18).
+        default_queue_type: of queues that ask for none (rule 4.16).
         requesters: who waits for direct replies, by the name that leads there.
         routes: for addresses published to before, where they lead; forgotten with every change of
             topology, so that a publish to a known address costs one look-up.
@@ -101,6 +104,8 @@ class Vhost:
         self.name = name
         self.storage = storage
         self.max_connections: int | None = None
+        self.max_queues: int | None = None
+        self.default_queue_type = QueueType(config.default_queue_type)
         self.exchanges: dict[str, Exchange] = {}
         self.queues: dict[str, Queue] = {}
         self.requesters: dict[str, ReplyConsumer] = {}
@@ -266,6 +271,13 @@ class Vhost:
             user: whose doing it is, for events.
         """
         durable = durable and exclusive_owner is None
+        arguments = with_default_type(
+            arguments,
+            self.default_queue_type,
+            durable=durable,
+            exclusive=exclusive_owner is not None,
+            auto_delete=auto_delete,
+        )
         authorize(Access.CONFIGURE, "queue", name)
         queue = self.queues.get(name)
         if queue is not None:
@@ -273,6 +285,7 @@ class Vhost:
             self._check_same_queue(queue, durable, exclusive_owner, auto_delete, arguments)
             queue.redeclared()
             return queue
+        self._check_queue_limit(name)
         options = parse_arguments(arguments, name, self.name)
         check_flags(
             options.type,
@@ -412,6 +425,14 @@ class Vhost:
         if queue is None and is_reply_name(name):
             return self.requesters.get(name) or NoRequester()
         return queue
+
+    def _check_queue_limit(self, name: str) -> None:
+        """Let there be a further queue. Raises AMQPError 406 (rule 4.18)."""
+        limit = self.max_queues
+        if limit is not None and 0 <= limit <= len(self.queues):
+            raise precondition_failed(
+                f"cannot declare queue '{name}': queue limit in vhost '{self.name}' ({limit}) is reached"
+            )
 
     def _check_same_queue(
         self, queue: Queue, durable: bool, exclusive_owner: object | None, auto_delete: bool, arguments: Table

@@ -131,38 +131,45 @@ _LARGEST_SEGMENT = 3_000_000_000
 _COUNT = _integer(0, None)
 _TIME = _integer(0, LONGEST_TIME_MS)
 
-_CLASSIC_AND_QUORUM: Mapping[str, Check] = {
-    "x-expires": _integer(1, LONGEST_TIME_MS),
-    "x-message-ttl": _TIME,
-    "x-max-length": _COUNT,
-    "x-max-length-bytes": _COUNT,
-    "x-overflow": _one_of(_OVERFLOWS, "invalid_overflow"),
+_DEAD_LETTERING: Mapping[str, Check] = {
     "x-dead-letter-exchange": _longstr,
     "x-dead-letter-routing-key": _longstr,
-    "x-single-active-consumer": _boolean,
 }
-_ALL_TYPES: Mapping[str, Check] = {
-    "x-queue-type": _anything,
-    "x-queue-leader-locator": _one_of(_LOCATORS, "invalid_queue_locator_arg"),
-}
+_OVERFLOW = _one_of(_OVERFLOWS, "invalid_overflow")
+_EXPIRES = _integer(1, LONGEST_TIME_MS)
+_LOCATOR: Mapping[str, Check] = {"x-queue-leader-locator": _one_of(_LOCATORS, "invalid_queue_locator_arg")}
 
 KNOWN: Final[Mapping[QueueType, Mapping[str, Check]]] = {
     QueueType.CLASSIC: {
-        **_ALL_TYPES,
-        **_CLASSIC_AND_QUORUM,
+        "x-expires": _EXPIRES,
+        "x-message-ttl": _TIME,
+        **_DEAD_LETTERING,
+        "x-max-length": _COUNT,
+        "x-max-length-bytes": _COUNT,
         "x-max-priority": _integer(0, 255, "max_value_exceeded"),
+        "x-overflow": _OVERFLOW,
         "x-queue-mode": _anything,
         "x-queue-version": _queue_version,
+        "x-single-active-consumer": _boolean,
+        "x-queue-type": _anything,
         "x-queue-master-locator": _anything,
+        **_LOCATOR,
     },
     QueueType.QUORUM: {
-        **_ALL_TYPES,
-        **_CLASSIC_AND_QUORUM,
+        **_DEAD_LETTERING,
         "x-dead-letter-strategy": _one_of(_STRATEGIES, "invalid_dlx_strategy"),
-        "x-delivery-limit": _anything,
-        "x-quorum-initial-group-size": _integer(1, None),
+        "x-expires": _EXPIRES,
+        "x-max-length": _COUNT,
+        "x-max-length-bytes": _COUNT,
         "x-max-in-memory-length": _COUNT,
         "x-max-in-memory-bytes": _COUNT,
+        "x-overflow": _OVERFLOW,
+        "x-single-active-consumer": _boolean,
+        "x-queue-type": _anything,
+        "x-quorum-initial-group-size": _integer(1, None),
+        "x-delivery-limit": _anything,
+        "x-message-ttl": _TIME,
+        **_LOCATOR,
         "x-consumer-timeout": _COUNT,
         "x-consumer-disconnected-timeout": _COUNT,
         "x-delayed-retry-type": _one_of(_RETRY_TYPES, "invalid_delayed_retry_type"),
@@ -171,15 +178,16 @@ KNOWN: Final[Mapping[QueueType, Mapping[str, Check]]] = {
         "x-member-placement-tag": _nonempty_longstr,
     },
     QueueType.STREAM: {
-        **_ALL_TYPES,
         "x-max-length-bytes": _COUNT,
+        "x-queue-type": _anything,
         "x-max-age": _max_age,
         "x-stream-max-segment-size-bytes": _COUNT,
         "x-stream-filter-size-bytes": _integer(0, None),
         "x-initial-cluster-size": _integer(1, None),
+        **_LOCATOR,
     },
 }
-"""The arguments each type knows; any other is accepted, stored and ignored (rule 4.15)."""
+"""The arguments each type knows, in the order in which RabbitMQ compares them; any other is accepted, stored and ignored (rule 4.15)."""
 
 _EVERY_KNOWN = frozenset(key for known in KNOWN.values() for key in known)
 
@@ -204,6 +212,15 @@ def queue_type_of(arguments: Table, name: str, vhost: str) -> QueueType:
         return QueueType(as_text(value))
     except ValueError:
         raise _invalid("x-queue-type", name, vhost, f"\"unsupported queue type '{as_text(value)}'\"") from None
+
+
+def with_default_type(
+    arguments: Table, default: QueueType, *, durable: bool, exclusive: bool, auto_delete: bool
+) -> Table:
+    """Give a queue that asks for no type the vhost's default one, if its flags allow that (rule 4.16)."""
+    if default is QueueType.CLASSIC or "x-queue-type" in arguments or exclusive or auto_delete or not durable:
+        return arguments
+    return {**arguments, "x-queue-type": default.encode()}
 
 
 def parse_arguments(arguments: Table, name: str, vhost: str) -> QueueOptions:

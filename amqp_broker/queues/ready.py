@@ -315,13 +315,12 @@ class ReturnsReadyList:
         return self._fresh.pop()
 
     def pop_expired(self, now: float) -> QueueEntry | None:
-        if self._returns and NEVER != self._returns[0].expires_at <= now:
-            return self.pop()
-        return self._fresh.pop_expired(now)
+        if not self._returns:
+            return self._fresh.pop_expired(now)
+        return self.pop() if NEVER != self._returns[0].expires_at <= now else None
 
     def next_expiry(self) -> float:
-        dues = (self._returns[0].expires_at if self._returns else NEVER, self._fresh.next_expiry())
-        return min((due for due in dues if due != NEVER), default=NEVER)
+        return self._returns[0].expires_at if self._returns else self._fresh.next_expiry()
 
     def drain(self) -> Iterator[QueueEntry]:
         yield from self._returns

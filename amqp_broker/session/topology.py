@@ -7,11 +7,12 @@ from base64 import urlsafe_b64encode
 
 from amqp_broker.auth.permissions import Access
 from amqp_broker.errors import AMQPError, access_refused, not_found, precondition_failed
-from amqp_broker.queues.arguments import QueueType, queue_type_of
+from amqp_broker.queues.arguments import QueueType, queue_type_of, with_default_type
 from amqp_broker.queues.queue import Queue
 from amqp_broker.queues.reply import REPLY_TO, is_reply_name
 from amqp_broker.session.channel import Channel
 from amqp_codec import (
+    ByteArray,
     ExchangeBind,
     ExchangeBindOk,
     ExchangeDeclare,
@@ -31,9 +32,16 @@ from amqp_codec import (
     QueueUnbind,
     QueueUnbindOk,
     ReplyCode,
+    Value,
+    field_type_name,
 )
 
 RESERVED_PREFIX = "amq."
+
+NAME_PREFIX = "x-name-prefix"
+"""The one argument of a queue that says how it is to be named, and is not kept (rule 4.2)."""
+
+LONGEST_NAME_PREFIX_OCTETS = 64
 
 
 def on_exchange_declare(channel: Channel, method: ExchangeDeclare) -> None:
@@ -111,7 +119,7 @@ def on_queue_declare(channel: Channel, method: QueueDeclare) -> None:
             durable=method.durable,
             exclusive_owner=connection if method.exclusive else None,
             auto_delete=method.auto_delete,
-            arguments=method.arguments,
+            arguments={key: value for key, value in method.arguments.items() if key != NAME_PREFIX},
             connection=connection,
             authorize=channel.authorize,
             user=channel.connection.user,
@@ -200,16 +208,36 @@ def _declare_requester(channel: Channel, name: str, method: QueueDeclare) -> Non
 
 
 def _declared_name(channel: Channel, name: str, method: QueueDeclare) -> str:
-    """The name of a queue to be declared: given and not reserved, or made up (rules 4.1 and 4.3)."""
+    """The name of a queue to be declared: given and not reserved, or made up (rules 4.1 to 4.3)."""
     if name.startswith(RESERVED_PREFIX):
         raise access_refused(f"queue name '{name}' contains reserved prefix 'amq.*'")
     if name:
         return name
-    queue_type = queue_type_of(method.arguments, name, channel.vhost.name)
+    vhost = channel.vhost
+    arguments = with_default_type(
+        method.arguments,
+        vhost.default_queue_type,
+        durable=method.durable,
+        exclusive=method.exclusive,
+        auto_delete=method.auto_delete,
+    )
+    queue_type = queue_type_of(arguments, name, vhost.name)
     if queue_type is not QueueType.CLASSIC:
         raise precondition_failed(f"Cannot declare a server-named queue for type {queue_type}")
-    channel.generated_queue = channel.generated_queue or generated_name("amq.gen")
+    channel.generated_queue = channel.generated_queue or generated_name(_name_prefix(method.arguments.get(NAME_PREFIX)))
     return channel.generated_queue
+
+
+def _name_prefix(value: Value) -> str:
+    """What generated names begin with: the argument `x-name-prefix` if it is there (rule 4.2)."""
+    if value is None:
+        return "amq.gen"
+    if not isinstance(value, bytes) or isinstance(value, ByteArray):
+        raise precondition_failed(f"invalid arg '{NAME_PREFIX}': {{unacceptable_type,{field_type_name(value)}}}")
+    prefix = value.decode("utf-8", "replace")
+    if len(value) > LONGEST_NAME_PREFIX_OCTETS:
+        raise precondition_failed(f"Queue name prefix '{prefix}' exceeds the 64-byte limit")
+    return prefix
 
 
 def _names_to_bind(channel: Channel, method: QueueBind | QueueUnbind) -> tuple[str, str]:

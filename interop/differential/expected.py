@@ -77,6 +77,11 @@ def _says(where: str) -> Callable[[Difference], bool]:
 
 EXPECTED: Final = (
     Expected(
+        "4.20",
+        "if-unused and if-empty are refused for quorum queues by RabbitMQ, and heeded here",
+        _says(r"theirs .*NOT_IMPLEMENTED - cannot delete queue .* not supported by quorum queues"),
+    ),
+    Expected(
         "4.11",
         "an absent x-queue-type is compared as 'classic' since 4.0, and as none before",
         _says(r"ours .*received 'classic' but current is 'quorum'.*\n.*received none but current is"),

@@ -7,7 +7,7 @@ when it can't be told afterwards: each such place names its rule.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from random import Random
 from typing import Any, Final
 
@@ -380,7 +380,9 @@ class Generator:
         elif choice == 1:
             self._do(place, "queue_declare", queue=queue, passive=True)
         elif choice == 2:
-            self._do(place, "exchange_declare", exchange=f"{self._prefix}.missing", exchange_type="direct", passive=True)
+            self._do(
+                place, "exchange_declare", exchange=f"{self._prefix}.missing", exchange_type="direct", passive=True
+            )
         elif choice == 3:
             self._do(place, "queue_declare", queue="amq.forbidden", durable=True)
         elif choice == 4:
@@ -412,7 +414,7 @@ class Generator:
             self._operations.append(Operation(*place, "basic_publish", message, {"user_id": "somebody"}, b"bad"))
 
 
-def needs_pause(operations: list[Operation]) -> bool:
+def needs_pause(operations: Sequence[Operation]) -> bool:
     """Whether there is a TTL in a sequence that is to pass between its steps."""
     return any(
         operation.arguments.get("arguments", {}).get("x-message-ttl") == SHORT_TTL_MS

@@ -353,6 +353,8 @@ class Player:
             if not self._gets_no_ack:
                 channel.out.append(Out(GOT, received.body, method.delivery_tag))
         else:
+            if isinstance(method, spec.Queue.DeclareOk) and method.queue in self._quorum:
+                del method.consumer_count
             self._seen.add(where, "answers", reply_of(method))
 
     def _confirmed(self, where: str, channel: Channel, method: Any) -> None:

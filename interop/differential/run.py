@@ -119,7 +119,9 @@ def _pause(operations: Sequence[Operation]) -> float:
     return PAUSE_S if needs_pause(operations) else 0.0
 
 
-def run(our_url: str, their_url: str, numbers: range, seed: int, report: Callable[[Run, Finding | None], None]) -> Outcome:
+def run(
+    our_url: str, their_url: str, numbers: range, seed: int, report: Callable[[Run, Finding | None], None]
+) -> Outcome:
     """Play these sequences of a seed; `report` is called after each."""
     runner = Run(our_url, their_url)
     try:

@@ -8,6 +8,7 @@ from amqp_codec import (
     BasicCancelOk,
     BasicGet,
     BasicGetEmpty,
+    BasicGetOk,
     BasicNack,
     BasicQos,
     BasicQosOk,
@@ -210,6 +211,14 @@ def test_expired_message_behind_another_stays_until_it_is_the_head(channel: Chan
     channel.world.advance(15)
     assert channel.drain("dead") == [b"longest"]
     assert channel.counts("q") == (0, 0)
+
+
+@pytest.mark.rule("4.26", "5.16")
+def test_get_counts_nothing_that_is_due_behind_what_it_took(channel: ChannelClient) -> None:
+    channel.queue("q")
+    channel.publish("q", b"long")
+    publish_for(channel, "q", b"due", "0")
+    assert channel.call(BasicGet(queue="q"), BasicGetOk).message_count == 0
 
 
 @pytest.mark.rule("4.25")

@@ -9,6 +9,7 @@ from amqp_codec import (
     BasicGet,
     BasicQos,
     BasicQosOk,
+    ChannelClose,
     ChannelCloseOk,
     Float32,
     Int8,
@@ -479,3 +480,23 @@ def test_refused_declare_makes_no_queue(world: World) -> None:
     channel.send(QueueDeclare(queue="q", no_wait=True, arguments=bad))
     channel.expect_close(406, text)
     channel.send(ChannelCloseOk())
+
+
+@pytest.mark.rule("4.11")
+@pytest.mark.parametrize(
+    ("queue_type", "first", "second"),
+    [
+        (b"classic", "x-max-priority", "x-single-active-consumer"),
+        (b"classic", "x-dead-letter-exchange", "x-queue-mode"),
+        (b"quorum", "x-single-active-consumer", "x-message-ttl"),
+    ],
+)
+def test_of_two_differences_the_first_in_rabbitmqs_order_is_told(
+    channel: ChannelClient, queue_type: bytes, first: str, second: str
+) -> None:
+    values: Table = {"x-max-priority": 1, "x-single-active-consumer": True, "x-message-ttl": 1}
+    both: Table = {key: values.get(key, b"some") for key in (second, first)}
+    queue_with(channel, "q", {"x-queue-type": queue_type}, durable=True)
+    channel.send(QueueDeclare(queue="q", durable=True, arguments={"x-queue-type": queue_type, **both}))
+    close = channel.expect(ChannelClose)
+    assert close.reply_text.startswith(f"PRECONDITION_FAILED - inequivalent arg '{first}' for queue 'q'")

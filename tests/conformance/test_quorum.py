@@ -254,3 +254,15 @@ def test_exclusive_consumers_share_a_quorum_queue(channel: ChannelClient, other:
         channel.consume(name, f"{name}-a", exclusive=True)
         other.call(BasicConsume(queue=name, consumer_tag=f"{name}-b", exclusive=True), BasicConsumeOk)
         assert channel.counts(name) == (0, 2)
+
+
+@pytest.mark.rule("4.25", "4.48")
+def test_message_behind_returned_ones_does_not_expire_before_them(channel: ChannelClient) -> None:
+    quorum_queue(channel, "q")
+    channel.publish("q", b"returned")
+    first = got(channel, "q")
+    requeue(channel, first)
+    channel.publish("q", b"due", properties=Properties(expiration="0"))
+    assert channel.counts("q") == (2, 0)
+    assert channel.drain("q") == [b"returned"]
+    assert channel.counts("q") == (0, 0)

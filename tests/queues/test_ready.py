@@ -94,11 +94,16 @@ class NaiveList:
     def head(self) -> QueueEntry | None:
         return self.heads[0] if self.heads else None
 
+    @property
+    def watched(self) -> list[QueueEntry]:
+        """The heads that expire: where there are returned messages, theirs is the only one."""
+        return self.heads[:1] if self.returned_to is not None and self.lines.get(self.returned_to) else self.heads
+
     def expired(self, now: float) -> QueueEntry | None:
-        return next((head for head in self.heads if head.expires_at != NEVER and head.expires_at <= now), None)
+        return next((head for head in self.watched if head.expires_at != NEVER and head.expires_at <= now), None)
 
     def next_expiry(self) -> float:
-        return min((head.expires_at for head in self.heads if head.expires_at != NEVER), default=NEVER)
+        return min((head.expires_at for head in self.watched if head.expires_at != NEVER), default=NEVER)
 
 
 def level(highest: int, default: int) -> Callable[[QueueEntry], int]:
