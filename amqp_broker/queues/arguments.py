@@ -187,7 +187,10 @@ KNOWN: Final[Mapping[QueueType, Mapping[str, Check]]] = {
         **_LOCATOR,
     },
 }
-"""The arguments each type knows, in the order in which RabbitMQ compares them; any other is accepted, stored and ignored (rule 4.15)."""
+"""The arguments each type knows, in the order in which RabbitMQ compares them.
+
+Any other is accepted, stored and ignored (rule 4.15).
+"""
 
 _EVERY_KNOWN = frozenset(key for known in KNOWN.values() for key in known)
 
