@@ -57,6 +57,7 @@ class Broker:
     Attributes:
         auth: finds out who a client is.
         clients: who is connected, from the first octet on.
+        newcomers: who of them has not logged in yet, and what has not come as far as AMQP.
         events: where everything that observers may want to know is told.
         alarms: what runs short, in words that clients are told: "memory", "disk".
     """
@@ -78,6 +79,7 @@ class Broker:
         self.auth = Chain([Link(internal, internal)])
         self.vhosts = {"/": Vhost("/", self.config, self.timers, self.storage, self.events)}
         self.clients: dict[Client, None] = {}
+        self.newcomers: dict[object, None] = {}
         self.alarms: dict[str, None] = {}
 
     def definitions(self) -> Iterator[Change]:

@@ -13,11 +13,87 @@ MIB = 1024 * KIB
 
 
 @attrs.frozen(kw_only=True)
+class Certificate:
+    """A certificate chain and its key, in PEM files.
+
+    Attributes:
+        chain: the certificate, then those that lead to the CA.
+        key: None when it stands in `chain` too.
+        key_password: None for a key that is not encrypted.
+        host: the server name clients ask for (SNI); empty for those that ask for another or for none.
+    """
+
+    chain: Path
+    key: Path | None = None
+    key_password: str | None = attrs.field(default=None, repr=False)
+    host: str = ""
+
+
+@attrs.frozen(kw_only=True)
+class TlsOptions:
+    """How TLS is spoken, on all TLS listeners (RabbitMQ's `ssl_options`).
+
+    Attributes:
+        certificates: the first is for clients that name no host, or none that is here.
+        ca: certificates of those who sign the clients' certificates; None for the system's.
+        verify_peer: ask clients for a certificate and look at it (`verify_peer`).
+        fail_if_no_peer_cert: refuse clients that have none; goes with `verify_peer`.
+        min_version: the lowest version spoken.
+        max_version: the highest one.
+        ciphers: in OpenSSL's words, for TLS 1.2; None for OpenSSL's choice.
+        login_from: where in a client's certificate SASL EXTERNAL finds the user (`ssl_cert_login_from`).
+        login_san_type: which kind of alternative name, if it is one of these (`ssl_cert_login_san_type`).
+        login_san_index: which of them, from 0 (`ssl_cert_login_san_index`).
+    """
+
+    certificates: tuple[Certificate, ...] = attrs.field(validator=attrs.validators.min_len(1))
+    ca: Path | None = None
+    verify_peer: bool = False
+    fail_if_no_peer_cert: bool = False
+    min_version: Literal["1.2", "1.3"] = "1.2"
+    max_version: Literal["1.2", "1.3"] = "1.3"
+    ciphers: str | None = None
+    login_from: Literal["distinguished_name", "common_name", "subject_alternative_name"] = "distinguished_name"
+    login_san_type: Literal["dns", "ip", "email", "uri"] = "dns"
+    login_san_index: int = 0
+
+
+@attrs.frozen(kw_only=True)
+class Listener:
+    """Something to listen on.
+
+    Attributes:
+        host: an address or a name; empty for all addresses of the machine.
+        port: 0 for a free one.
+        path: a Unix-domain socket instead of host and port.
+        is_tls: speak TLS, as `Config.tls` says.
+        is_proxied: each connection begins with a PROXY protocol header (`Config.trusted_proxies`).
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 5672
+    path: Path | None = None
+    is_tls: bool = False
+    is_proxied: bool = False
+
+
+@attrs.frozen(kw_only=True)
 class Config:
     """Settings of one broker; the defaults are RabbitMQ's where it has the same thing."""
 
     host: str = "127.0.0.1"
-    port: int = 5672
+    port: int | None = 5672
+    """Plain AMQP, with `host`; None listens on `listeners` only."""
+    listeners: tuple[Listener, ...] = ()
+    """What else to listen on."""
+    tls: TlsOptions | None = None
+    """Needed by listeners that speak TLS."""
+    is_proxied: bool = False
+    """Connections to `host` and `port` begin with a PROXY protocol header (`proxy_protocol`)."""
+    trusted_proxies: tuple[str, ...] = ("127.0.0.0/8", "::1/128")
+    """Networks whose word on where a client comes from is taken; others may not use a proxied listener."""
+    unix_socket_mode: int = 0o600
+    """Who may connect to a Unix-domain socket; its clients count as local."""
     data_dir: Path | None = None
     """Where durable state is kept; None keeps everything in memory."""
     sync: Literal["always", "interval", "never"] = "always"
@@ -35,7 +111,7 @@ class Config:
     """Payload limit before tuning (rule 1.15)."""
     heartbeat_s: int = 60
     handshake_timeout_s: float = 10.0
-    """From accepting the socket to open-ok (rule 1.3)."""
+    """From accepting the socket to open-ok, the PROXY header and the TLS handshake included (rule 1.3)."""
     login_failure_delay_s: float = 3.0
     """How long a refused login is kept waiting before the socket closes (rule 1.12)."""
     close_timeout_s: float = 30.0
@@ -43,6 +119,10 @@ class Config:
     shutdown_timeout_s: float = 4.0
     """How long a stop waits for clients to answer connection.close."""
 
+    max_unauthenticated_connections: int = 1024
+    """Connections that have not logged in yet; more are closed as they come."""
+    reserved_files: int = 64
+    """Open files kept for what is not a connection; nearer to the limit new connections are closed as they come."""
     max_connections: int | None = None
     """Connections of the node (rule 1.30); None is no limit."""
     max_consumers_per_channel: int | None = None
@@ -71,3 +151,10 @@ class Config:
     """Users who may log in from a loopback address only (rule 1.14)."""
     anonymous_user: str | None = "guest"
     """Who SASL ANONYMOUS logs in as; None does not offer it (rule 1.8)."""
+
+    @property
+    def all_listeners(self) -> tuple[Listener, ...]:
+        """What to listen on, `host` and `port` first."""
+        if self.port is None:
+            return self.listeners
+        return (Listener(host=self.host, port=self.port, is_proxied=self.is_proxied), *self.listeners)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from functools import partial
 from pathlib import Path
 
@@ -11,7 +12,10 @@ import trio
 
 from amqp_broker.broker import Broker
 from amqp_broker.config import Config
-from amqp_broker.net.listener import accept_clients, open_listeners
+from amqp_broker.net.doors import open_doors
+from amqp_broker.net.listener import Reception, manners_of
+from amqp_broker.net.systemd import Notifier, inherited_sockets
+from amqp_broker.net.tls import TlsConfigError, TlsKeeper
 from amqp_broker.storage.committer import Committer
 from amqp_broker.storage.journal import JournalSettings
 from amqp_broker.storage.lock import DirectoryLock
@@ -32,6 +36,7 @@ class Server:
         DataDirInUse: another broker has the directory.
         UnknownFormat: a later version wrote it.
         OSError: it can't be read or written.
+        TlsConfigError: certificates can't be used.
 
     Attributes:
         urls: where clients find it, AMQP first; known once `run` has reported that it is started.
@@ -40,6 +45,7 @@ class Server:
 
     def __init__(self, config: Config) -> None:
         self.config = config
+        self._tls = _tls_of(config)
         self._data = None if config.data_dir is None else _DataDirectory(config.data_dir, config)
         self.broker = Broker(config) if self._data is None else self._data.make_broker()
         self.urls: list[str] = []
@@ -54,14 +60,20 @@ class Server:
         """Begin an orderly stop; `run` returns when it is done."""
         self._stopping.set()
 
+    def reload(self) -> None:
+        """Read again what may change while the broker runs: certificates."""
+        if self._tls is not None:
+            self._tls.reload()
+
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve until `stop` is called.
 
         Raises:
-            OSError: the address can't be listened on.
+            ListenError: something can't be listened on.
         """
-        listeners = await open_listeners(self.config.host, self.config.port)
-        self.urls = [f"amqp://{_shown_host(self.config.host)}:{listeners[0].socket.getsockname()[1]}"]
+        systemd = Notifier(os.environ)
+        doors = await open_doors(self.config, inherited_sockets(os.environ))
+        self.urls = list(dict.fromkeys(door.url for door in doors))
         async with trio.open_nursery() as background:
             background.start_soon(run_timers, self.broker.timers)
             if self._data is not None:
@@ -69,12 +81,19 @@ class Server:
             background.start_soon(_watch_memory, self.broker)
             async with trio.open_nursery() as clients:
                 async with trio.open_nursery() as accepting:
-                    for listener in listeners:
-                        accepting.start_soon(accept_clients, self.broker, listener, clients)
+                    reception = Reception(self.broker)
+                    for door in doors:
+                        manners = manners_of(door, self._tls, self.config.tls)
+                        accepting.start_soon(reception.accept, door.listener, clients, manners)
+                    background.start_soon(systemd.feed_watchdog)
+                    systemd.tell("READY=1")
                     task_status.started()
                     log.info("listening on %s", " ".join(self.urls))
                     await self._stopping.wait()
                     accepting.cancel_scope.cancel()
+                systemd.tell("STOPPING=1")
+                for door in doors:
+                    await door.close()
                 log.info("stopping: %d connections to close", len(self.broker.clients))
                 clients.cancel_scope.deadline = trio.current_time() + self.config.shutdown_timeout_s
                 self.broker.shut_down()
@@ -153,5 +172,10 @@ async def _watch_memory(broker: Broker) -> None:
         await trio.sleep(MEMORY_LOOK_S)
 
 
-def _shown_host(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
+def _tls_of(config: Config) -> TlsKeeper | None:
+    """Load the certificates. Raises TlsConfigError."""
+    if config.tls is not None:
+        return TlsKeeper(config.tls)
+    if any(listener.is_tls for listener in config.all_listeners):
+        raise TlsConfigError("a TLS listener needs a certificate")
+    return None

@@ -21,7 +21,9 @@ from platformdirs import user_data_dir
 from amqp_broker import COMPILED, __version__
 from amqp_broker.cli import journal
 from amqp_broker.cli.parser import EXIT_OK, EXIT_USAGE, OneLineParser, UsageError
-from amqp_broker.config import Config
+from amqp_broker.config import Certificate, Config, Listener, TlsOptions
+from amqp_broker.net.doors import ListenError, shown
+from amqp_broker.net.tls import TlsConfigError
 from amqp_broker.server import Server
 from amqp_broker.storage.errors import DataDirInUse, UnknownFormat
 
@@ -52,6 +54,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             port=options.port,
             data_dir=None if options.memory else options.data_dir,
             sync=options.sync,
+            listeners=_tls_listeners(options),
+            tls=_tls(options),
         )
         server = _open(config)
         _ease_garbage_collection()
@@ -66,6 +70,8 @@ def _open(config: Config) -> Server:
     """Make the server; with a data directory that is where recovery happens."""
     try:
         return Server(config)
+    except TlsConfigError as error:
+        raise UsageError(f"TLS: {error}") from None
     except DataDirInUse as error:
         raise UsageError(f"{error}; stop that broker, or choose another directory with --data-dir") from None
     except UnknownFormat as error:
@@ -75,6 +81,27 @@ def _open(config: Config) -> Server:
             f"can't use data directory {config.data_dir}: {error.strerror}; "
             "choose one that can be written with --data-dir, or use --memory"
         ) from None
+
+
+def _tls(options: argparse.Namespace) -> TlsOptions | None:
+    """What the options say about TLS; None when there is to be none."""
+    if options.tls_cert is None:
+        for name in ("tls_port", "tls_key", "tls_ca"):
+            if getattr(options, name) is not None:
+                raise UsageError(f"--{name.replace('_', '-')} needs a certificate; give one with --tls-cert")
+        return None
+    return TlsOptions(
+        certificates=(Certificate(chain=options.tls_cert, key=options.tls_key),),
+        ca=options.tls_ca,
+        verify_peer=options.tls_ca is not None,
+    )
+
+
+def _tls_listeners(options: argparse.Namespace) -> tuple[Listener, ...]:
+    if options.tls_cert is None:
+        return ()
+    port = 5671 if options.tls_port is None else options.tls_port
+    return (Listener(host=options.host, port=port, is_tls=True),)
 
 
 def _ease_garbage_collection() -> None:
@@ -91,12 +118,13 @@ async def _serve(server: Server) -> None:
     try:
         async with trio.open_nursery() as nursery:
             await nursery.start(_stop_on_signal, server)
+            await nursery.start(_reload_on_signal, server)
             await nursery.start(server.run)
             print("ready", *server.urls, flush=True)
             await server.stopped.wait()
             nursery.cancel_scope.cancel()
-    except* OSError as group:
-        raise UsageError(_explain(group, server.config)) from None
+    except* ListenError as group:
+        raise UsageError(_explain(group)) from None
 
 
 async def _stop_on_signal(server: Server, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -110,17 +138,27 @@ async def _stop_on_signal(server: Server, *, task_status: trio.TaskStatus[None] 
             server.stop()
 
 
-def _explain(group: BaseExceptionGroup[OSError], config: Config) -> str:
+async def _reload_on_signal(server: Server, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+    with trio.open_signal_receiver(signal.SIGHUP) as signals:
+        task_status.started()
+        async for _ in signals:
+            server.reload()
+
+
+def _explain(group: BaseExceptionGroup[ListenError]) -> str:
     error: BaseException = group
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
-    address = f"{config.host}:{config.port}"
-    number = error.errno if isinstance(error, OSError) else None
-    if number == errno.EADDRINUSE:
-        return f"{address} is in use by another process; stop it, or choose another port with --port"
-    if number == errno.EACCES:
-        return f"not allowed to listen on {address}; choose a port above 1023 with --port"
-    return f"can't listen on {address}: {error}; choose another address with --host and --port"
+    assert isinstance(error, ListenError)
+    listener, cause = error.listener, error.cause
+    if listener.path is not None:
+        return f"can't listen on {listener.path}: {cause.strerror or cause}"
+    port = "--tls-port" if listener.is_tls else "--port"
+    if cause.errno == errno.EADDRINUSE:
+        return f"{shown(listener)} is in use by another process; stop it, or choose another port with {port}"
+    if cause.errno == errno.EACCES:
+        return f"not allowed to listen on {shown(listener)}; choose a port above 1023 with {port}"
+    return f"can't listen on {shown(listener)}: {cause}; choose another address with --host and {port}"
 
 
 def _port(text: str) -> int:
@@ -144,6 +182,19 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     parser.add_argument(
         "--port", type=_port, default=5672, help="port to listen on, 0 for a free one (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--tls-port", type=_port, metavar="PORT", help="port to speak TLS on, 0 for a free one (default: 5671)"
+    )
+    parser.add_argument(
+        "--tls-cert", type=Path, metavar="FILE", help="certificate chain, PEM; with it TLS is spoken; SIGHUP rereads it"
+    )
+    parser.add_argument("--tls-key", type=Path, metavar="FILE", help="its key, PEM (default: it stands in --tls-cert)")
+    parser.add_argument(
+        "--tls-ca",
+        type=Path,
+        metavar="FILE",
+        help="ask clients for a certificate, which one of these CAs, PEM, must have signed",
     )
     where = parser.add_mutually_exclusive_group()
     where.add_argument(

@@ -46,11 +46,13 @@ class _Edge:
         self._scope.cancel()
 
 
-async def serve_client(broker: Broker, stream: trio.abc.HalfCloseableStream, peer: Peer) -> None:
+async def serve_client(
+    broker: Broker, stream: trio.abc.HalfCloseableStream, peer: Peer, *, handshake_timeout_s: float | None = None
+) -> None:
     """Serve one client until it or the broker closes; closes the stream in any case."""
     with trio.CancelScope() as scope:
         edge = _Edge(scope)
-        connection = Connection(broker, edge, peer)
+        connection = Connection(broker, edge, peer, handshake_timeout_s)
         async with stream:
             try:
                 async with trio.open_nursery() as nursery:

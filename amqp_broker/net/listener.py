@@ -1,15 +1,29 @@
-"""Listening sockets: accept clients, whatever errors accepting may bring."""
+"""Accept clients, whatever errors accepting may bring, and find out who speaks before AMQP begins.
+
+What a client may cost before it has logged in is limited here: in number, in time, and in open files.
+"""
 
 from __future__ import annotations
 
 import errno
+import ipaddress
 import logging
+import resource
+import ssl
+from collections.abc import Callable
+from typing import Final
 
+import attrs
 import trio
 
 from amqp_broker.auth.users import Peer
 from amqp_broker.broker import Broker
+from amqp_broker.config import TlsOptions
+from amqp_broker.net.certificate import user_in
 from amqp_broker.net.connection import serve_client
+from amqp_broker.net.doors import Door
+from amqp_broker.net.proxy_protocol import HeaderReader, ProxyProtocolError
+from amqp_broker.net.tls import TlsKeeper, TlsStream
 
 log = logging.getLogger(__name__)
 
@@ -17,41 +31,181 @@ OUT_OF_RESOURCES = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 RETRY_S = 0.1
 """How long to wait for a resource before accepting again; the existing clients go on meanwhile."""
 
-BACKLOG = 1024
+COMPLAINT_S: Final = 60.0
+"""How often at most it is said that connections are refused."""
 
 
-async def open_listeners(host: str, port: int) -> list[trio.SocketListener]:
-    """Bind. Port 0 takes a free one. Raises OSError when that is not possible."""
-    return await trio.open_tcp_listeners(port, host=host, backlog=BACKLOG)
+class _RefusedError(Exception):
+    """A client is not let in before it speaks AMQP; the text is for the log."""
 
 
-async def accept_clients(broker: Broker, listener: trio.SocketListener, clients: trio.Nursery) -> None:
-    """Accept until cancelled; each client is served by a task in the nursery `clients`."""
-    complained = False
-    async with listener:
-        while True:
-            try:
-                stream = await listener.accept()
-            except OSError as error:
-                if error.errno not in OUT_OF_RESOURCES:
-                    log.debug("accept: %s", error)
+@attrs.frozen
+class Manners:
+    """What comes before AMQP on a listener.
+
+    Attributes:
+        tls: None for plain TCP.
+        tls_options: how a certificate names a user.
+        is_proxied: a PROXY header comes first.
+    """
+
+    tls: TlsKeeper | None = None
+    tls_options: TlsOptions | None = None
+    is_proxied: bool = False
+
+
+class Reception:
+    """Lets clients in; one for all listeners of a broker.
+
+    Args:
+        broker: whom they come to.
+        open_files_limit: gives how many files the process may have open.
+    """
+
+    def __init__(self, broker: Broker, open_files_limit: Callable[[], int] | None = None) -> None:
+        self._broker = broker
+        self._open_files_limit = open_files_limit or _soft_limit
+        self._trusted = [ipaddress.ip_network(network) for network in broker.config.trusted_proxies]
+        self._silent_until: dict[str, float] = {}
+
+    async def accept(self, listener: trio.SocketListener, clients: trio.Nursery, manners: Manners) -> None:
+        """Accept until cancelled; each client is served by a task in the nursery `clients`."""
+        async with listener:
+            while True:
+                try:
+                    stream = await listener.accept()
+                except OSError as error:
+                    if error.errno in OUT_OF_RESOURCES:
+                        self._complain(error.strerror or str(error), "raise the limit of open files")
+                        await trio.sleep(RETRY_S)
+                    else:
+                        log.debug("accept: %s", error)
                     continue
-                if not complained:
-                    log.error("no new connections for now: %s; raise the limit of open files", error.strerror)
-                    complained = True
-                await trio.sleep(RETRY_S)
-                continue
-            complained = False
-            clients.start_soon(_serve, broker, stream)
+                if self._has_room(stream):
+                    clients.start_soon(self._serve, stream, manners)
+                else:
+                    stream.socket.close()
+
+    def _has_room(self, stream: trio.SocketStream) -> bool:
+        """Whether one more client can be let in."""
+        config = self._broker.config
+        limit = config.max_unauthenticated_connections
+        if len(self._broker.newcomers) >= limit:
+            self._complain(f"{limit} have not logged in yet", "see max_unauthenticated_connections")
+            return False
+        # A new file gets the lowest number that is free, so a high one means that many are open.
+        files = self._open_files_limit()
+        if stream.socket.fileno() >= files - config.reserved_files:
+            self._complain(f"nearly {files} files are open", "raise the limit of open files")
+            return False
+        return True
+
+    def _complain(self, why: str, advice: str) -> None:
+        now = trio.current_time()
+        if now >= self._silent_until.get(advice, now):
+            self._silent_until[advice] = now + COMPLAINT_S
+            log.error("no new connections for now: %s; %s", why, advice)
+
+    async def _serve(self, stream: trio.SocketStream, manners: Manners) -> None:
+        try:
+            peer = _peer_of(stream)
+        except OSError:
+            await trio.aclose_forcefully(stream)
+            return
+        if manners.tls is None and not manners.is_proxied:
+            await serve_client(self._broker, stream, peer)
+            return
+        began_at = trio.current_time()
+        patience_s = self._broker.config.handshake_timeout_s
+        welcomed = None
+        self._broker.newcomers[stream] = None
+        try:
+            with trio.move_on_after(patience_s) as waiting:
+                welcomed = await self._welcome(stream, peer, manners)
+            if waiting.cancelled_caught:
+                log.warning("connection %s: no TLS or PROXY handshake in time, dropped", peer)
+        except _RefusedError as error:
+            log.warning("connection %s: refused, %s", peer, error)
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            log.debug("connection %s: gone before it spoke AMQP", peer)
+        except Exception:
+            log.exception("connection %s: internal error before AMQP, dropped", peer)
+        finally:
+            del self._broker.newcomers[stream]
+            if welcomed is None:
+                await trio.aclose_forcefully(stream)
+        if welcomed is not None:
+            rest_s = patience_s - (trio.current_time() - began_at)
+            await serve_client(self._broker, *welcomed, handshake_timeout_s=rest_s)
+
+    async def _welcome(
+        self, stream: trio.SocketStream, peer: Peer, manners: Manners
+    ) -> tuple[trio.abc.HalfCloseableStream, Peer] | None:
+        """Do what comes before AMQP. None when the client left without having said anything.
+
+        Raises:
+            _RefusedError: it did not do its part.
+        """
+        if manners.is_proxied:
+            proxied = await self._read_proxy_header(stream, peer)
+            if proxied is None:
+                return None
+            peer = proxied
+        if manners.tls is None:
+            return stream, peer
+        encrypted = TlsStream(stream, manners.tls.context)
+        try:
+            await encrypted.do_handshake()
+        except ssl.SSLEOFError:
+            return None
+        except ssl.SSLError as error:
+            raise _RefusedError(f"the TLS handshake failed: {_reason(error)}") from None
+        name = ""
+        if manners.tls_options is not None:
+            name = user_in(encrypted.peer_certificate(), manners.tls_options)
+        return encrypted, attrs.evolve(peer, is_encrypted=True, certificate_name=name)
+
+    async def _read_proxy_header(self, stream: trio.SocketStream, peer: Peer) -> Peer | None:
+        if not self._is_trusted(peer):
+            raise _RefusedError("it is no trusted proxy (trusted_proxies)")
+        reader = HeaderReader()
+        said_something = False
+        while not reader.is_complete:
+            data = await stream.receive_some(reader.wanted_octets)
+            if not data:
+                if said_something:
+                    raise _RefusedError("its PROXY header is not complete")
+                return None
+            said_something = True
+            try:
+                reader.receive(data)
+            except ProxyProtocolError as error:
+                raise _RefusedError(f"its PROXY header is wrong: {error}") from None
+        if reader.source is None:
+            return peer
+        return attrs.evolve(peer, address=reader.source.address, port=reader.source.port)
+
+    def _is_trusted(self, peer: Peer) -> bool:
+        if not peer.address:
+            return True
+        address = ipaddress.ip_address(peer.address.partition("%")[0])
+        address = getattr(address, "ipv4_mapped", None) or address
+        return any(address.version == network.version and address in network for network in self._trusted)
 
 
-async def _serve(broker: Broker, stream: trio.SocketStream) -> None:
-    try:
-        peer = _peer_of(stream)
-    except OSError:
-        await trio.aclose_forcefully(stream)
-        return
-    await serve_client(broker, stream, peer)
+def manners_of(door: Door, tls: TlsKeeper | None, options: TlsOptions | None) -> Manners:
+    """What comes before AMQP at a door."""
+    return Manners(tls, options, door.is_proxied) if door.is_tls else Manners(is_proxied=door.is_proxied)
+
+
+def _soft_limit() -> int:
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return limit if limit != resource.RLIM_INFINITY else 1 << 30
+
+
+def _reason(error: ssl.SSLError) -> str:
+    """Say in words what OpenSSL says in capitals: `UNSUPPORTED_PROTOCOL`."""
+    return (error.reason or str(error)).replace("_", " ").lower()
 
 
 def _peer_of(stream: trio.SocketStream) -> Peer:

@@ -120,6 +120,9 @@ _ERLANG_STATE = {
 class Connection:
     """A connection.
 
+    Args:
+        handshake_timeout_s: what is left of the configured time when TLS has taken some of it.
+
     Attributes:
         user: who is logged in; empty before that.
         identity: the same with tags and rights; None before that.
@@ -130,7 +133,7 @@ class Connection:
         held_octets: bodies of commands that wait for an answer from storage, over all channels.
     """
 
-    def __init__(self, broker: Broker, edge: Edge, peer: Peer) -> None:
+    def __init__(self, broker: Broker, edge: Edge, peer: Peer, handshake_timeout_s: float | None = None) -> None:
         self.broker = broker
         self.config = broker.config
         self.peer = peer
@@ -163,8 +166,11 @@ class Connection:
         self._reader.one_at_a_time = True
         self._heartbeat = Heartbeat(0, broker.timers, self.outbox, self._send_heartbeat, self._peer_is_dead)
         self._expiry: Timer | None = None
-        self._deadline = broker.timers.after(self.config.handshake_timeout_s, self._handshake_too_slow)
+        if handshake_timeout_s is None:
+            handshake_timeout_s = self.config.handshake_timeout_s
+        self._deadline = broker.timers.after(handshake_timeout_s, self._handshake_too_slow)
         broker.clients[self] = None
+        broker.newcomers[self] = None
 
     def __str__(self) -> str:
         name = self.client_properties.get("connection_name")
@@ -233,6 +239,7 @@ class Connection:
         if self._expiry is not None:
             self._expiry.cancel()
         self.broker.clients.pop(self, None)
+        self.broker.newcomers.pop(self, None)
 
     # What the broker calls
 
@@ -486,6 +493,7 @@ class Connection:
         """Be that user from now on, until the login expires."""
         self.identity = identity
         self.user = identity.name
+        self.broker.newcomers.pop(self, None)
         if self._expiry is not None:
             self._expiry.cancel()
             self._expiry = None

@@ -17,7 +17,8 @@ from trio.testing import MockClock
 
 from amqp_broker.broker import Broker
 from amqp_broker.config import Config
-from amqp_broker.net.listener import accept_clients, open_listeners
+from amqp_broker.net.doors import ListenError, open_doors
+from amqp_broker.net.listener import Manners, Reception
 from amqp_codec import PROTOCOL_HEADER, BasicAck, BasicGet, BasicGetOk, ConnectionClose, QueueDeclare, QueueDeclareOk
 from tests.support.wire import Dial, WireClient, until
 
@@ -50,8 +51,8 @@ class Inn:
 
 async def open_inn(nursery: trio.Nursery, dial: Dial, config: Config) -> Inn:
     broker = Broker(config)
-    (listener,) = await open_listeners("127.0.0.1", 0)
-    nursery.start_soon(accept_clients, broker, listener, nursery)
+    (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    nursery.start_soon(Reception(broker).accept, listener, nursery, Manners())
     return Inn(broker, listener.socket.getsockname()[1], dial)
 
 
@@ -193,10 +194,10 @@ async def test_many_connections_open_and_drop(inn: Inn, caplog: pytest.LogCaptur
 async def test_ipv6_clients_are_welcome(nursery: trio.Nursery, dial: Dial) -> None:
     broker = Broker()
     try:
-        (listener,) = await open_listeners("::1", 0)
+        (listener,) = await trio.open_tcp_listeners(0, host="::1")
     except OSError:
         pytest.skip("this machine has no IPv6")
-    nursery.start_soon(accept_clients, broker, listener, nursery)
+    nursery.start_soon(Reception(broker).accept, listener, nursery, Manners())
     client = await dial("::1", listener.socket.getsockname()[1])
     await client.open()
 
@@ -231,7 +232,7 @@ class PretendedListener:
 
 
 async def run_pretended(nursery: trio.Nursery, broker: Broker, listener: PretendedListener) -> None:
-    nursery.start_soon(accept_clients, broker, cast(trio.SocketListener, listener), nursery)
+    nursery.start_soon(Reception(broker).accept, cast(trio.SocketListener, listener), nursery, Manners())
     await until(lambda: not listener.outcomes)
 
 
@@ -277,8 +278,8 @@ async def test_a_client_that_was_gone_before_it_was_looked_at(inn: Inn) -> None:
 
 
 async def test_listening_twice_on_one_port_is_an_error(inn: Inn) -> None:
-    with pytest.raises(OSError, match="in use"):
-        await open_listeners("127.0.0.1", inn.port)
+    with pytest.raises(ListenError, match="in use"):
+        await open_doors(Config(port=inn.port))
 
 
 async def test_a_close_without_a_reason_reaches_the_client_over_tcp(inn: Inn) -> None:
