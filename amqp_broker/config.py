@@ -127,6 +127,10 @@ class Config:
     """Connections of the node (rule 1.30); None is no limit."""
     max_consumers_per_channel: int | None = None
     """Rule 2.11; None is no limit."""
+    consumer_timeout_s: float = 1800.0
+    """How long a consumer of a quorum queue may keep a delivery (rule 5.46); 0 is as long as it likes."""
+    classic_consumer_timeout_s: float = 0.0
+    """The same for classic queues; there it is the channel that ends."""
     max_message_octets: int = 16 * MIB
     """Largest body (rule 5.5)."""
     max_partial_octets: int = 64 * MIB

@@ -49,6 +49,8 @@ class QueueOptions:
     single_active_consumer: bool = False
     delivery_limit: int | None = None
     """Quorum only; None is no limit."""
+    consumer_timeout_s: float | None = None
+    """Quorum only; 0 is no timeout, None leaves it to the configuration (rule 5.47)."""
 
 
 Check = Callable[[Value], "str | None"]
@@ -275,6 +277,7 @@ def _options(queue_type: QueueType, arguments: Table) -> QueueOptions:
         dead_letter_routing_key=text("x-dead-letter-routing-key"),
         max_priority=integer("x-max-priority"),
         single_active_consumer=arguments.get("x-single-active-consumer") is True,
+        consumer_timeout_s=seconds("x-consumer-timeout"),
         delivery_limit=_delivery_limit(arguments) if queue_type is QueueType.QUORUM else None,
     )
 
@@ -310,6 +313,18 @@ def consumer_priority(arguments: Table, queue_type: QueueType, name: str, vhost:
             if key in arguments:
                 raise _not_of_type(key, name, vhost, queue_type)
     return int(priority)
+
+
+def milliseconds_of(arguments: Table, key: str, name: str, vhost: str) -> int | None:
+    """Read a time among the arguments of a consumer. Raises AMQPError 406 when it is none."""
+    value = arguments.get(key)
+    if value is None:
+        return None
+    detail = _COUNT(value)
+    if detail is not None:
+        raise _invalid(key, name, vhost, detail)
+    assert isinstance(value, int)
+    return int(value)
 
 
 def check_flags(

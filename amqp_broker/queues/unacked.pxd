@@ -28,6 +28,9 @@ cdef class Unacked:
     @cython.locals(tag=cython.ulonglong, consumer=Consumer)
     cpdef unsigned long long add(self, QueueEntry entry) except? 0
 
+    cpdef list out_before(self, unsigned long long tag)
+    cpdef give_up(self, list taken)
+
     @cython.locals(entries=dict, entry=QueueEntry, taken=list, each=cython.ulonglong)
     cpdef list take(self, unsigned long long tag, bint multiple)
 

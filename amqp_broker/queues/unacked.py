@@ -6,6 +6,8 @@ kin take them out. Plain classes, for every delivery passes through and the mess
 
 from __future__ import annotations
 
+from typing import Final, cast
+
 from amqp_broker.counters import MessageCounters
 from amqp_broker.outbox import Outbox
 from amqp_broker.queues.entry import QueueEntry
@@ -14,6 +16,22 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from amqp_broker.queues.consumer import Consumer
     from amqp_broker.queues.queue import Queue
+
+
+class Gone:
+    """Stands for the queue of a delivery that has been taken back: whatever the client answers, it is late."""
+
+    def ack(self, _entry: QueueEntry) -> None:
+        """The message is elsewhere by now."""
+
+    def reject(self, _entry: QueueEntry) -> None:
+        """The message is elsewhere by now."""
+
+    def requeue(self, _entries: list[QueueEntry], *, failed: bool) -> None:
+        """The message is elsewhere by now."""
+
+
+GONE: Final = cast("Queue", Gone())
 
 
 class Unacked:
@@ -47,6 +65,7 @@ class Unacked:
         self.counters = MessageCounters()
         self.blocked: dict[Consumer, None] = {}
         self._entries: dict[int, QueueEntry] = {}
+        """In the order of the tags."""
         self._lowest = 1
         """No tag below it is out. Multiple acks count up from here, so each tag is passed once in
         the life of a channel, whatever is acked singly in between."""
@@ -112,9 +131,23 @@ class Unacked:
 
     def restore(self, taken: list[tuple[int, QueueEntry]]) -> None:
         """Put back what `take` gave, under the same tags (a rollback, rule 6.15)."""
-        self._entries.update(taken)
+        self._entries = dict(sorted([*self._entries.items(), *taken], key=_tag_of))
         for tag, _ in taken:
             self._lowest = min(self._lowest, tag)
+
+    def out_before(self, tag: int) -> list[tuple[int, QueueEntry]]:
+        """What is out under lower tags, in their order."""
+        before = []
+        for each, entry in self._entries.items():
+            if each >= tag:
+                break
+            before.append((each, entry))
+        return before
+
+    def give_up(self, taken: list[tuple[int, QueueEntry]]) -> None:
+        """The queues take these back; their tags stay valid, for the client can't know it yet."""
+        for tag, _ in taken:
+            self._entries[tag] = QueueEntry(None, GONE, 0)
 
     def release(self, taken: list[tuple[int, QueueEntry]]) -> list[Consumer]:
         """These deliveries are settled; gives the consumers whose they were, for `unblock`."""

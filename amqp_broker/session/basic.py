@@ -138,6 +138,7 @@ def on_basic_consume(channel: Channel, method: BasicConsume) -> None:
         arguments=method.arguments,
         on_cancelled=channel.consumer_cancelled,
     )
+    channel.watch(consumer)
     channel.consumers[tag] = consumer
     if not method.no_wait:
         channel.send(BasicConsumeOk(consumer_tag=tag))

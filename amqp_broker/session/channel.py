@@ -21,6 +21,7 @@ from amqp_broker.session import news
 from amqp_broker.session.confirms import Confirms
 from amqp_broker.session.rights import Rights
 from amqp_broker.session.settle import Taken, by_queue
+from amqp_broker.session.timeouts import DeliveryTimeouts, timeout_of
 from amqp_codec import BasicCancel, ChannelClose, Command, Method, PublishCommand
 
 TYPE_CHECKING = False
@@ -77,6 +78,7 @@ class Channel:
         self.generated_queue = ""
         self.rights = Rights(connection, vhost.name)
         self._confirms_counted = 0
+        self._timeouts: DeliveryTimeouts | None = None
 
     def statistics(self) -> MessageCounters:
         """What the channel has done with messages."""
@@ -174,6 +176,19 @@ class Channel:
             news.channel_closed(self)
         self.state = ChannelState.ENDED
 
+    def watch(self, consumer: Consumer) -> None:
+        """Mind how long a new consumer keeps its deliveries. Raises AMQPError 406 (rule 5.47)."""
+        timeout_s = timeout_of(consumer, self.vhost.name, self.connection.config)
+        if timeout_s is not None and not consumer.no_ack:
+            if self._timeouts is None:
+                self._timeouts = DeliveryTimeouts(self)
+            self._timeouts.watch(consumer, timeout_s)
+
+    def forget_timeouts(self) -> None:
+        if self._timeouts is not None:
+            self._timeouts.stop()
+            self._timeouts = None
+
     def drop_requester(self) -> None:
         if self.requester is not None:
             self.vhost.remove_requester(self.requester)
@@ -209,6 +224,7 @@ def release(channels: Collection[Channel]) -> None:
         for consumer in channel.consumers.values():
             news.consumer_deleted(channel, consumer)
         channel.consumers.clear()
+        channel.forget_timeouts()
         channel.drop_requester()
         channel.count_for_vhost()
     left = dict.fromkeys(consumer.queue for consumer in consumers)

@@ -272,6 +272,12 @@ class Connection:
             self._on_close()
         self.edge.reading_changed()
 
+    def fail_channel(self, channel: Channel, error: AMQPError, class_id: int = 0, method_id: int = 0) -> None:
+        """Close a channel because of an error, of the client or of nobody's method."""
+        self._warn(error.reply_text, channel.id)
+        self._settle_confirms()
+        channel.fail(error, class_id, method_id)
+
     def client_can(self, capability: str) -> bool:
         """Whether the client announced a capability (rule 1.18)."""
         capabilities = self.client_properties.get("capabilities")
@@ -604,9 +610,7 @@ class Connection:
         if error.code.is_hard or channel is None:
             self._fail(error, class_id, method_id)
         else:
-            self._warn(error.reply_text, channel.id)
-            self._settle_confirms()
-            channel.fail(error, class_id, method_id)
+            self.fail_channel(channel, error, class_id, method_id)
 
     def _on_malformed(self, error: CodecError) -> None:
         """The stream is out of step: nothing more can be read from it (rules 1.43 to 1.51)."""
