@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from interop.differential.observation import Observation, Part
-from interop.differential.operations import Operation
+from interop.differential.operations import CLOSE_CONNECTION, DROP_CONNECTION, Operation
 
 NEWER_HEADERS: Final[Mapping[str, str]] = {
     "x-last-death-reason": "4.39",
@@ -75,6 +75,32 @@ def _says(where: str) -> Callable[[Difference], bool]:
     return lambda difference: pattern.search(difference.texts()) is not None
 
 
+def _declares(difference: Difference, *arguments: str) -> bool:
+    """Some queue of the sequence has one of these arguments."""
+    declared = [each.arguments.get("arguments", {}) for each in difference.operations if each.call == "queue_declare"]
+    return any(argument in table for table in declared for argument in arguments)
+
+
+def _consumes(difference: Difference, argument: str | None = None) -> int:
+    """How many consumers were started, or how many with this argument."""
+    started = [each.arguments for each in difference.operations if each.call == "basic_consume"]
+    return sum(argument is None or argument in arguments["arguments"] for arguments in started)
+
+
+def _returns_of_several(difference: Difference) -> bool:
+    """The last step gives back what more than one consumer had, to a queue with a limit."""
+    last = difference.operations[-1]
+    gives_back = last.call in ("basic_recover", "close", CLOSE_CONNECTION, DROP_CONNECTION) or (
+        last.call == "basic_nack" and last.arguments.get("multiple") is True
+    )
+    return gives_back and _consumes(difference) > 1 and _declares(difference, "x-max-length", "x-max-length-bytes")
+
+
+def _only_counts(difference: Difference) -> bool:
+    """All that differs is how many messages wait."""
+    return all(line.startswith(("queue ", "  ours", "  theirs")) for line in difference.lines())
+
+
 EXPECTED: Final = (
     Expected(
         "4.20",
@@ -85,6 +111,25 @@ EXPECTED: Final = (
         "4.11",
         "an absent x-queue-type is compared as 'classic' since 4.0, and as none before",
         _says(r"ours .*received 'classic' but current is 'quorum'.*\n.*received none but current is"),
+    ),
+    Expected(
+        "4.58",
+        "the single active consumer of a quorum queue gives way to one of a higher priority since 4.0",
+        lambda difference: (
+            _declares(difference, "x-single-active-consumer")
+            and _declares(difference, "x-delivery-limit")
+            and _consumes(difference, "x-priority") > 0
+        ),
+    ),
+    Expected(
+        "4.32",
+        "RabbitMQ takes back what several consumers had consumer by consumer, and drops what is too much after each",
+        _returns_of_several,
+    ),
+    Expected(
+        "4.26",
+        "behind others in a priority queue RabbitMQ looks for what is due only when the next message comes or goes",
+        lambda difference: _declares(difference, "x-max-priority") and _only_counts(difference),
     ),
 )
 

@@ -126,7 +126,7 @@ class Generator:
     def _queue_arguments(self) -> dict[str, Any]:
         random, arguments = self._random, self._common_arguments()
         if self._often(0.2):
-            arguments["x-max-priority"] = random.choice([0, 1, 5, 10])
+            arguments["x-max-priority"] = random.choice([1, 5, 10])  # 0 is one level before 4.0 (rule 4.44)
         if self._often(0.2):
             arguments["x-max-length"] = random.randrange(4)
             if self._often(0.6):

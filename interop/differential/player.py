@@ -311,11 +311,10 @@ class Player:
         if isinstance(method, spec.Channel.Close):
             wire.send(number, spec.Channel.CloseOk())
             self._probing.discard((connection, number))
-            self._seen.part(f"queue {name}")["ready"] = f"error {method.reply_code}"
+            self._seen.parts[f"queue {name}"] = {"error": method.reply_code}
         elif isinstance(method, spec.Queue.DeclareOk):
-            self._seen.part(f"queue {name}")["ready"] = method.message_count
-            if name not in self._quorum:
-                self._seen.part(f"queue {name}")["consumers"] = method.consumer_count
+            consumers = {} if name in self._quorum else {"consumers": method.consumer_count}
+            self._seen.parts[f"queue {name}"] = {"ready": method.message_count, **consumers}
         else:
             return
         self._flowing.discard((connection, number))
