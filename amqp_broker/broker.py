@@ -95,14 +95,14 @@ class Broker:
             pages_of: messages by queue id, in pages in the order of positions.
 
         Returns:
-            The ids of the queues that are there.
+            The ids of the queues, and of what exchanges keep, that are there.
         """
         restored = [restore(self.vhosts[text_of(change.table, "vhost")], change) for change in changes]
-        queues = [queue for queue in restored if queue is not None]
-        for queue in queues:
-            if queue.id in pages_of:
-                queue.restore(pages_of[queue.id])
-        return {queue.id for queue in queues}
+        places = [place for place in restored if place is not None]
+        for place in places:
+            if place.id in pages_of:
+                place.restore(pages_of[place.id])
+        return {place.id for place in places}
 
     def open_clients(self) -> Iterator[Client]:
         """Connections that have been let in (rule 1.30)."""

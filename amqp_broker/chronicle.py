@@ -12,11 +12,11 @@ from collections.abc import Iterator
 from amqp_broker.events import EventKind, Events
 from amqp_broker.queues.arguments import parse_arguments
 from amqp_broker.queues.queue import Queue
-from amqp_broker.routing.binding import Binding, Destination
+from amqp_broker.routing.binding import Binding, Destination, Keeper
 from amqp_broker.routing.exchange import Exchange
-from amqp_broker.storage.definitions import Change, ChangeKind, text_of
+from amqp_broker.storage.definitions import Change, ChangeKind, queue_id_of, text_of
 from amqp_broker.storage.interface import Storage
-from amqp_codec import Int64
+from amqp_codec import Int64, Table
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -125,57 +125,54 @@ def definitions(vhost: Vhost) -> Iterator[Change]:
                 yield _binding_change(ChangeKind.BOUND, vhost.name, binding)
 
 
-def restore(vhost: Vhost, change: Change) -> Queue | None:
-    """Carry out what `definitions` gave; gives the queue if it was one."""
+def restore(vhost: Vhost, change: Change) -> Queue | Keeper | None:
+    """Carry out what `definitions` gave; gives what may have messages to be restored."""
     table = change.table
     arguments = table["arguments"]
     assert isinstance(arguments, dict)
     if change.kind is ChangeKind.EXCHANGE_DECLARED:
-        vhost.add_exchange(
-            Exchange(
-                text_of(table, "name"),
-                text_of(table, "type"),
-                durable=True,
-                auto_delete=table["auto_delete"] is True,
-                internal=table["internal"] is True,
-                arguments=arguments,
-            )
+        exchange = Exchange(
+            text_of(table, "name"),
+            text_of(table, "type"),
+            durable=True,
+            auto_delete=table["auto_delete"] is True,
+            internal=table["internal"] is True,
+            arguments=arguments,
         )
-    elif change.kind is ChangeKind.QUEUE_DECLARED:
-        queue_id = table["id"]
-        assert isinstance(queue_id, int)
+        vhost.add_exchange(exchange, queue_id_of(table))
+        return exchange.keeper
+    if change.kind is ChangeKind.QUEUE_DECLARED:
         return vhost.add_queue(
             text_of(table, "name"),
-            queue_id=int(queue_id),
+            queue_id=queue_id_of(table),
             durable=True,
             exclusive_owner=None,
             auto_delete=table["auto_delete"] is True,
             arguments=arguments,
             options=parse_arguments(arguments, text_of(table, "name"), vhost.name),
         )
+    source = vhost.exchanges.get(text_of(table, "source"))
+    name = text_of(table, "destination")
+    destination = vhost.queues.get(name) if table["to_queue"] is True else vhost.exchanges.get(name)
+    if source is None or destination is None:  # its declaration is lost, which only damage does
+        log.error("a binding is lost, for one of its ends is: %r", table)
     else:
-        source = vhost.exchanges.get(text_of(table, "source"))
-        name = text_of(table, "destination")
-        destination = vhost.queues.get(name) if table["to_queue"] is True else vhost.exchanges.get(name)
-        if source is None or destination is None:  # its declaration is lost, which only damage does
-            log.error("a binding is lost, for one of its ends is: %r", table)
-        else:
-            vhost.add_binding(source, destination, text_of(table, "routing_key"), arguments)
+        vhost.add_binding(source, destination, text_of(table, "routing_key"), arguments)
     return None
 
 
 def _exchange_declared(vhost: str, exchange: Exchange) -> Change:
-    return Change(
-        ChangeKind.EXCHANGE_DECLARED,
-        {
-            "vhost": vhost,
-            "name": exchange.name,
-            "type": exchange.type,
-            "auto_delete": exchange.auto_delete,
-            "internal": exchange.internal,
-            "arguments": exchange.arguments,
-        },
-    )
+    table: Table = {
+        "vhost": vhost,
+        "name": exchange.name,
+        "type": exchange.type,
+        "auto_delete": exchange.auto_delete,
+        "internal": exchange.internal,
+        "arguments": exchange.arguments,
+    }
+    if exchange.keeper is not None:
+        table["id"] = Int64(exchange.keeper.id)
+    return Change(ChangeKind.EXCHANGE_DECLARED, table)
 
 
 def _queue_declared(vhost: str, queue: Queue) -> Change:

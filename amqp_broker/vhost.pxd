@@ -11,7 +11,9 @@ from amqp_broker.queues.queue cimport Queue
 cdef class Route:
     cdef public bint cacheable
     cdef public ExchangeCounters counters
+    cdef public bint is_routed
     cdef public object exchange
+    cdef public tuple admitted
     cdef public tuple queues
 
 

@@ -6,7 +6,8 @@ through here, and so does every message, published or dead-lettered. Source: cha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
+from functools import partial
 from typing import Final, Protocol, cast
 
 from amqp_broker.auth.permissions import Access
@@ -33,18 +34,24 @@ from amqp_broker.queues.arguments import (
     with_default_type,
 )
 from amqp_broker.queues.dead_letter import DeadLetters, dead_lettered, is_cycle
+from amqp_broker.queues.delay import DelayLine
+from amqp_broker.queues.history import History
 from amqp_broker.queues.queue import Queue, QueueHooks
 from amqp_broker.queues.quorum import QuorumQueue
 from amqp_broker.queues.reply import NoRequester, ReplyConsumer, is_reply_name
 from amqp_broker.routing.binding import Binding
 from amqp_broker.routing.declaration import check_alternate, check_same_exchange
+from amqp_broker.routing.delayed import DelayedMatcher
+from amqp_broker.routing.dice import LocalRandomMatcher
+from amqp_broker.routing.duplicates import Duplicates, duplicates_from
 from amqp_broker.routing.equivalence import check_equivalent_flag
-from amqp_broker.routing.exchange import DEFAULT_EXCHANGE, Exchange, default_exchange, route
+from amqp_broker.routing.exchange import DEFAULT_EXCHANGE, Exchange, alternate_argument, default_exchange, route
+from amqp_broker.routing.history import HistoryMatcher
 from amqp_broker.routing.sources import Sources
 from amqp_broker.routing.types import EXCHANGE_TYPES
 from amqp_broker.storage.interface import Storage
 from amqp_broker.timers import Timers
-from amqp_codec import Table, decode_address, encode_address
+from amqp_codec import Properties, Table, decode_address, encode_address
 
 PREDECLARED: Final = {
     "amq.direct": "direct",
@@ -76,15 +83,30 @@ class Target(Protocol):
 
 
 class Route:
-    """Where messages with one address go: the queues, and the exchange they come through."""
+    """Where messages with one address go: the queues, and the exchange they come through.
 
-    __slots__ = ("cacheable", "counters", "exchange", "queues")
+    Attributes:
+        cacheable: all messages with this address go there, as long as topology stays.
+        is_routed: some of the queues is a place to go, and not only where messages are recorded.
+        admitted: see `routing.exchange.Route`.
+    """
 
-    def __init__(self, exchange: Exchange, queues: tuple[Target, ...], cacheable: bool) -> None:
+    __slots__ = ("admitted", "cacheable", "counters", "exchange", "is_routed", "queues")
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        queues: tuple[Target, ...],
+        cacheable: bool,
+        is_routed: bool,
+        admitted: tuple[tuple[Duplicates, Hashable], ...],
+    ) -> None:
         self.exchange = exchange
         self.counters = exchange.counters
         self.queues = queues
         self.cacheable = cacheable
+        self.is_routed = is_routed
+        self.admitted = admitted
 
 
 class Vhost:
@@ -140,10 +162,11 @@ class Vhost:
         self.routes[address] = found
         return found
 
-    def route(self, exchange: Exchange, routing_keys: Sequence[str], headers: Table | None) -> Route:
+    def route(self, exchange: Exchange, routing_keys: Sequence[str], properties: Properties | None) -> Route:
         """Follow bindings and alternates from an exchange to the queues (rule 3.22)."""
-        found = route(exchange, routing_keys, headers, self.exchanges.get)
-        return Route(exchange, cast("tuple[Target, ...]", found.queues), found.cacheable)
+        found = route(exchange, routing_keys, properties, self.exchanges.get)
+        queues = cast("tuple[Target, ...]", found.queues)
+        return Route(exchange, queues, found.cacheable, found.is_routed, found.admitted)
 
     def publish(self, message: Message, queues: Sequence[Target]) -> bool:
         """Put a message into queues.
@@ -203,12 +226,13 @@ class Vhost:
         if name.startswith("amq."):
             raise access_refused(f"exchange name '{name}' contains reserved prefix 'amq.*'")
         check_alternate(arguments, name, self.name)
+        alternate = alternate_argument(arguments)
+        if alternate is not None:
+            authorize(Access.READ, "exchange", name)
+            authorize(Access.WRITE, "exchange", alternate)
         exchange = Exchange(
             name, type_, durable=durable, auto_delete=auto_delete, internal=internal, arguments=arguments
         )
-        if exchange.alternate is not None:
-            authorize(Access.READ, "exchange", name)
-            authorize(Access.WRITE, "exchange", exchange.alternate)
         self.add_exchange(exchange)
         self._chronicle.exchange_declared(exchange, user)
         return exchange
@@ -351,10 +375,25 @@ class Vhost:
         user: str = INTERNAL_USER,
     ) -> None:
         """Bind; a second time is no error (rule 3.17). Raises AMQPError 406 for what the type refuses."""
-        source.check_binding(routing_key, arguments)
+        self.check_binding(source, destination, routing_key, arguments)
         binding = self.add_binding(source, destination, routing_key, arguments)
         if binding is not None:
             self._chronicle.bound(binding, user)
+            if isinstance(source.recorder, History):
+                self._give_history(binding, source.recorder)
+
+    def check_binding(
+        self, source: Exchange, destination: Exchange | Queue, routing_key: str, arguments: Table
+    ) -> None:
+        """Refuse what the source's type can't bind. Raises AMQPError 406 (rules 3.26, 3.33 and 3.34)."""
+        source.check_binding(routing_key, arguments)
+        if isinstance(source.matcher, LocalRandomMatcher):
+            if not isinstance(destination, Queue):
+                raise precondition_failed("Destination not found")
+            if destination.options.type is not QueueType.CLASSIC:
+                raise precondition_failed(
+                    f"Queue type rabbit_{destination.options.type}_queue not valid for this exchange type"
+                )
 
     def unbind(
         self,
@@ -373,7 +412,33 @@ class Vhost:
 
     # What is there from now on, whoever asked for it
 
-    def add_exchange(self, exchange: Exchange) -> None:
+    def add_exchange(self, exchange: Exchange, keeper_id: int | None = None) -> None:
+        """Have an exchange, with all it needs to work; raises AMQPError 406 for arguments it can't have.
+
+        Args:
+            exchange: not there yet.
+            keeper_id: what storage knows as its messages, if it kept some before a restart.
+        """
+        exchange.duplicates = duplicates_from(exchange.arguments, self._timers.now)
+        if isinstance(exchange.matcher, DelayedMatcher):
+            exchange.matcher.line = exchange.keeper = DelayLine(
+                f"amq.delayed-{exchange.name}",
+                line_id=keeper_id or self.storage.new_queue_id(),
+                durable=exchange.durable,
+                timers=self._timers,
+                storage=self.storage,
+                window_octets=self._window_octets,
+                release=partial(self._release, exchange),
+            )
+        elif isinstance(exchange.matcher, HistoryMatcher):
+            exchange.recorder = exchange.keeper = History(
+                f"amq.history-{exchange.name}",
+                history_id=keeper_id or self.storage.new_queue_id(),
+                durable=exchange.durable,
+                length=exchange.matcher.length,
+                max_octets=self._window_octets,
+                storage=self.storage,
+            )
         self.exchanges[exchange.name] = exchange
         self.routes.clear()
 
@@ -481,6 +546,23 @@ class Vhost:
     def _exchange_gone(self, exchange: Exchange, user: str) -> None:
         del self.exchanges[exchange.name]
         self._chronicle.exchange_deleted(exchange, user)
+        if exchange.keeper is not None:
+            exchange.keeper.delete()
+
+    def _release(self, exchange: Exchange, message: Message) -> None:
+        """Route a delayed message whose time has come, by the bindings of this moment (rule 3.31)."""
+        found = self.route(exchange, message.routing_keys, message.header.properties)
+        self.publish(message, found.queues)
+
+    def _give_history(self, binding: Binding, history: History) -> None:
+        """A new binding gets the last messages (rule 3.36)."""
+        destination = binding.destination
+        for message in history.messages:
+            if isinstance(destination, Queue):
+                destination.enqueue(message)
+            elif isinstance(destination, Exchange):
+                found = self.route(destination, message.routing_keys, message.header.properties)
+                self.publish(message, found.queues)
 
     def _unused(self, queue: Queue) -> None:
         """A queue has ended by itself: auto-delete or expiry."""
@@ -495,5 +577,5 @@ class Vhost:
         dead = dead_lettered(
             message, queue.name, reason, self._timers.now(), name, queue.options.dead_letter_routing_key
         )
-        found = self.route(exchange, dead.routing_keys, dead.header.properties.headers)
+        found = self.route(exchange, dead.routing_keys, dead.header.properties)
         self.publish(dead, [target for target in found.queues if not is_cycle(dead, target.name)])

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Sequence
-from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 import attrs
 
 if TYPE_CHECKING:
     from amqp_broker.routing.exchange import Exchange
-    from amqp_codec.fields import Table
+    from amqp_broker.storage.page import Page
+    from amqp_codec import Properties, Table
 
 
 class Destination(Protocol):
@@ -17,6 +18,24 @@ class Destination(Protocol):
 
     @property
     def name(self) -> str: ...
+
+
+class Keeper(Destination, Protocol):
+    """Where an exchange keeps messages: those that wait, or the last ones.
+
+    Attributes:
+        id: what storage knows it by.
+    """
+
+    id: int
+
+    def __len__(self) -> int: ...
+
+    def restore(self, pages: Sequence[Page], /) -> None:
+        """Take over what a restart has left."""
+
+    def delete(self) -> None:
+        """Give up everything: the exchange is gone."""
 
 
 Kind = Literal["queue", "exchange"]
@@ -43,14 +62,14 @@ class Binding:
 
 
 class Matcher(Protocol):
-    """The part of an exchange that its type decides.
+    """The part of an exchange that its type decides."""
 
-    Attributes:
-        depends_on_headers: True when the routing keys alone don't decide the answer, so that nobody
-            may remember it. A type that asks the headers says so, and one that throws dice does too.
-    """
+    @property
+    def depends_on_message(self) -> bool:
+        """True when the routing keys alone don't decide the answer, so that nobody may remember it.
 
-    depends_on_headers: ClassVar[bool]
+        A type that asks the headers says so, and one that throws dice does too.
+        """
 
     def check(self, routing_key: str, arguments: Table, /) -> None:
         """Refuse a binding that this type can't have.
@@ -65,9 +84,11 @@ class Matcher(Protocol):
     def remove(self, binding: Binding) -> None:
         """Drop a binding that was added; the same object or one with an equal `key`."""
 
-    def match(self, routing_keys: Sequence[str], headers: Table | None, /) -> Iterable[Exchange | Destination]:
+    def match(self, routing_keys: Sequence[str], properties: Properties | None, /) -> Iterable[Exchange | Destination]:
         """Give the destinations of all bindings that match; one may come several times.
 
+        Properties are those of the message as published; None when nobody knows them, which is for those who
+        don't ask.
         The order depends on the bindings and on the message only. To be used up before the bindings
         change again.
         """

@@ -9,14 +9,14 @@ from typing import ClassVar, Final
 import attrs
 
 from amqp_broker.routing.binding import Binding, BindingKey, Destination
-from amqp_codec.fields import Table
+from amqp_codec import Properties, Table
 
 
 @attrs.define(eq=False)
 class DirectMatcher:
     """Bindings by routing key."""
 
-    depends_on_headers: ClassVar[bool] = False
+    depends_on_message: ClassVar[bool] = False
 
     _by_routing_key: Final[dict[str, dict[BindingKey, Binding]]] = attrs.field(factory=dict, init=False)
 
@@ -32,7 +32,7 @@ class DirectMatcher:
         if not same_key:
             del self._by_routing_key[binding.routing_key]
 
-    def match(self, routing_keys: Sequence[str], _headers: Table | None) -> Iterator[Destination]:
+    def match(self, routing_keys: Sequence[str], _properties: Properties | None) -> Iterator[Destination]:
         for routing_key in routing_keys:
             for binding in self._by_routing_key.get(routing_key, {}).values():
                 yield binding.destination
@@ -42,7 +42,7 @@ class DirectMatcher:
 class DefaultMatcher:
     """The default exchange's: every queue is bound by its name, without anybody keeping books."""
 
-    depends_on_headers: ClassVar[bool] = False
+    depends_on_message: ClassVar[bool] = False
 
     _find_queue: Final[Callable[[str], Destination | None]]
 
@@ -55,7 +55,7 @@ class DefaultMatcher:
     def remove(self, binding: Binding) -> None:
         raise AssertionError(f"a binding on the default exchange: {binding.key}")
 
-    def match(self, routing_keys: Sequence[str], _headers: Table | None) -> Iterator[Destination]:
+    def match(self, routing_keys: Sequence[str], _properties: Properties | None) -> Iterator[Destination]:
         for routing_key in routing_keys:
             queue = self._find_queue(routing_key)
             if queue is not None:

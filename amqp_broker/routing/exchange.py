@@ -5,17 +5,18 @@ them match. Deletion, auto-delete and permissions are the vhost's: it calls `unb
 every exchange that may lead to what it deletes, so no binding here outlives its destination.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Final
 
 import attrs
 
 from amqp_broker.counters import ExchangeCounters
-from amqp_broker.routing.binding import Binding, BindingKey, Destination, Kind, Matcher
+from amqp_broker.routing.binding import Binding, BindingKey, Destination, Keeper, Kind, Matcher
 from amqp_broker.routing.direct import DefaultMatcher
-from amqp_broker.routing.types import EXCHANGE_TYPES
+from amqp_broker.routing.duplicates import Duplicates
+from amqp_broker.routing.types import new_matcher
 from amqp_broker.routing.values import canonical
-from amqp_codec.fields import ByteArray, Table
+from amqp_codec import ByteArray, Properties, Table
 
 __all__ = ["Binding", "BindingKey", "Destination", "Exchange", "Route", "default_exchange", "route"]
 
@@ -23,15 +24,20 @@ ALTERNATE_EXCHANGE: Final = "alternate-exchange"
 DEFAULT_EXCHANGE: Final = ""
 
 
-def _alternate_argument(exchange: "Exchange") -> str | None:
-    name = exchange.arguments.get(ALTERNATE_EXCHANGE)
+def alternate_argument(arguments: Table) -> str | None:
+    """The alternate exchange that arguments name; None where that is no name."""
+    name = arguments.get(ALTERNATE_EXCHANGE)
     if isinstance(name, bytes) and not isinstance(name, ByteArray):
         return name.decode("utf-8", "surrogateescape")
     return name if isinstance(name, str) else None
 
 
+def _alternate_argument(exchange: "Exchange") -> str | None:
+    return alternate_argument(exchange.arguments)
+
+
 def _new_matcher(exchange: "Exchange") -> Matcher:
-    return EXCHANGE_TYPES[exchange.type]()
+    return new_matcher(exchange.type, exchange.arguments)
 
 
 @attrs.define(eq=False)
@@ -39,10 +45,13 @@ class Exchange:
     """One exchange.
 
     Attributes:
-        type: a name of `EXCHANGE_TYPES`; any other is a KeyError here.
+        type: a name of `EXCHANGE_TYPES`; any other is a KeyError here, and arguments it can't have an AMQPError.
         bindings: those that have this exchange as source, in the order they were made.
         alternate: the name of the alternate exchange, whether or not it exists. From the argument;
             where that is absent a policy may set it (rule 3.21).
+        keeper: where it keeps messages, for types that do.
+        recorder: a keeper that gets all that comes through, and is not where it goes.
+        duplicates: what it does not let through again.
     """
 
     name: Final[str]
@@ -55,6 +64,9 @@ class Exchange:
     matcher: Final[Matcher] = attrs.field(
         default=attrs.Factory(_new_matcher, takes_self=True), kw_only=True, repr=False
     )
+    keeper: Keeper | None = attrs.field(default=None, init=False, repr=False)
+    recorder: Keeper | None = attrs.field(default=None, init=False, repr=False)
+    duplicates: Duplicates | None = attrs.field(default=None, init=False, repr=False)
     bindings: Final[dict[BindingKey, Binding]] = attrs.field(factory=dict, init=False, repr=False)
     counters: Final[ExchangeCounters] = attrs.field(factory=ExchangeCounters, init=False, repr=False)
     _by_destination: Final[dict[tuple[Kind, str], dict[BindingKey, Binding]]] = attrs.field(
@@ -130,16 +142,20 @@ class Route:
         queues: each once; the order is the same whenever the bindings and the message are.
         cacheable: True when every message with these routing keys goes there, as long as no binding,
             exchange, alternate or (default exchange) queue comes or goes.
+        is_routed: some of these is a place to go, and not only where it is recorded.
+        admitted: what has been remembered of the message, so that it can be forgotten if it never was.
     """
 
     queues: tuple[Destination, ...]
     cacheable: bool
+    is_routed: bool
+    admitted: tuple[tuple[Duplicates, Hashable], ...] = ()
 
 
 def route(
     exchange: Exchange,
     routing_keys: Sequence[str],
-    headers: Table | None,
+    properties: Properties | None,
     find_exchange: Callable[[str], Exchange | None],
 ) -> Route:
     """Follow a message through bindings and alternates to its queues (rules 3.20 to 3.22).
@@ -147,18 +163,30 @@ def route(
     Args:
         exchange: where it was published.
         routing_keys: its routing key, then those of CC and BCC; every exchange on the way sees all.
-        headers: the message's headers as published, or None if it has none.
+        properties: the message's as published, or None to learn what keys alone decide.
         find_exchange: looks up the name of an alternate.
     """
     queues: dict[str, Destination] = {}
+    recorders: list[Destination] = []
+    admitted: list[tuple[Duplicates, Hashable]] = []
     seen = {exchange}
     pending = [exchange]
     cacheable = True
     for current in pending:  # grows while it is walked
-        if current.matcher.depends_on_headers:
+        if current.matcher.depends_on_message:
             cacheable = False
+        if current.duplicates is not None:
+            cacheable = False
+            key = None if properties is None else current.duplicates.key_of(properties)
+            if properties is not None and key is not None:
+                if current.duplicates.has(key):
+                    continue
+                current.duplicates.add(key, properties)
+                admitted.append((current.duplicates, key))
+        if current.recorder is not None:
+            recorders.append(current.recorder)
         matched = False
-        for destination in current.matcher.match(routing_keys, headers):
+        for destination in current.matcher.match(routing_keys, properties):
             matched = True
             if not isinstance(destination, Exchange):
                 queues[destination.name] = destination
@@ -172,7 +200,7 @@ def route(
         if alternate is not None and alternate not in seen:
             seen.add(alternate)
             pending.append(alternate)
-    return Route(tuple(queues.values()), cacheable)
+    return Route((*queues.values(), *recorders), cacheable, bool(queues), tuple(admitted))
 
 
 def _kind(destination: "Exchange | Destination") -> Kind:

@@ -6,14 +6,14 @@ from typing import ClassVar, Final
 import attrs
 
 from amqp_broker.routing.binding import Binding, BindingKey, Destination
-from amqp_codec.fields import Table
+from amqp_codec import Properties, Table
 
 
 @attrs.define(eq=False)
 class FanoutMatcher:
     """All bindings, in the order they were made."""
 
-    depends_on_headers: ClassVar[bool] = False
+    depends_on_message: ClassVar[bool] = False
 
     _bindings: Final[dict[BindingKey, Binding]] = attrs.field(factory=dict, init=False)
 
@@ -26,6 +26,6 @@ class FanoutMatcher:
     def remove(self, binding: Binding) -> None:
         del self._bindings[binding.key]
 
-    def match(self, _routing_keys: Sequence[str], _headers: Table | None) -> Iterator[Destination]:
+    def match(self, _routing_keys: Sequence[str], _properties: Properties | None) -> Iterator[Destination]:
         for binding in self._bindings.values():
             yield binding.destination

@@ -13,7 +13,7 @@ import attrs
 from amqp_broker.errors import precondition_failed
 from amqp_broker.routing.binding import Binding, BindingKey, Destination
 from amqp_broker.routing.values import canonical, erlang_term
-from amqp_codec.fields import Table, Value, field_type_name
+from amqp_codec import Properties, Table, Value, field_type_name
 
 X_MATCH: Final = "x-match"
 MODES: Final = frozenset({b"all", b"any", b"all-with-x", b"any-with-x"})
@@ -38,7 +38,7 @@ _Rules = dict[BindingKey, _Rule]
 class HeadersMatcher:
     """Bindings by the headers they ask for; the routing key is ignored."""
 
-    depends_on_headers: ClassVar[bool] = True
+    depends_on_message: ClassVar[bool] = True
 
     _index: Final[dict[str, dict[Hashable, _Rules]]] = attrs.field(factory=dict, init=False)
     """Header, value, rules. An `any` rule stands under each of its headers, an `all` rule under one."""
@@ -83,9 +83,10 @@ class HeadersMatcher:
             if not by_value:
                 del self._index[name]
 
-    def match(self, _routing_keys: Sequence[str], headers: Table | None) -> Iterator[Destination]:
+    def match(self, _routing_keys: Sequence[str], properties: Properties | None) -> Iterator[Destination]:
         for rule in self._always.values():
             yield rule.binding.destination
+        headers = None if properties is None else properties.headers
         if not headers:
             return
         for name, given in headers.items():

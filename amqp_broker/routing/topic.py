@@ -17,7 +17,7 @@ from typing import ClassVar, Final
 import attrs
 
 from amqp_broker.routing.binding import Binding, BindingKey, Destination
-from amqp_codec.fields import Table
+from amqp_codec import Properties, Table
 
 STAR: Final = "*"
 HASH: Final = "#"
@@ -78,7 +78,7 @@ class _Node:
 class TopicMatcher:
     """Bindings by pattern."""
 
-    depends_on_headers: ClassVar[bool] = False
+    depends_on_message: ClassVar[bool] = False
 
     _root: Final[_Node] = attrs.field(factory=_Node, init=False)
 
@@ -114,7 +114,7 @@ class TopicMatcher:
             node, word = path.pop()
             node.set_child(word, None)
 
-    def match(self, routing_keys: Sequence[str], _headers: Table | None) -> Iterator[Destination]:
+    def match(self, routing_keys: Sequence[str], _properties: Properties | None) -> Iterator[Destination]:
         for routing_key in routing_keys:
             for node in self._reach(split_key(routing_key)):
                 for binding in node.bindings.values():

@@ -84,9 +84,8 @@ def on_basic_publish(channel: Channel, command: PublishCommand) -> None:
     if header.flags & FLAG_USER_ID:
         _check_user_id(channel, header)
     if not route.cacheable or message.extra_keys:
-        queues = vhost.route(route.exchange, message.routing_keys, header.properties.headers).queues
-    else:
-        queues = route.queues
+        route = vhost.route(route.exchange, message.routing_keys, header.properties)
+    queues = route.queues
     counters = channel.unacked.counters
     counters.publish += 1
     route.counters.publish_in += 1
@@ -96,15 +95,16 @@ def on_basic_publish(channel: Channel, command: PublishCommand) -> None:
         confirms.published += 1
         channel.connection.owe_confirms(channel)
     elif channel.transaction is not None:
-        channel.transaction.publishes.append((message, queues, bool(command.bits & MANDATORY)))
+        channel.transaction.published(message, route, bool(command.bits & MANDATORY))
         return
-    if not queues:
+    if not route.is_routed:
         if command.bits & MANDATORY:
             counters.return_unroutable += 1
             channel.connection.send_return(channel, message)
         else:
             counters.drop_unroutable += 1
-        return
+        if not queues:
+            return
     storage = vhost.storage
     stored_before = storage.stored_count
     accepted = vhost.publish(message, queues)

@@ -141,7 +141,7 @@ def on_queue_bind(channel: Channel, method: QueueBind) -> None:
     _authorize_binding(channel, "queue", name, exchange_name, routing_key)
     exchange = vhost.exchange(exchange_name)
     queue = vhost.queue(name)
-    exchange.check_binding(routing_key, method.arguments)
+    vhost.check_binding(exchange, queue, routing_key, method.arguments)
     queue = vhost.usable_queue(name, channel.connection)
     vhost.bind(exchange, queue, routing_key, method.arguments, user=channel.connection.user)
     if not method.no_wait:

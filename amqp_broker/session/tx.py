@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
+
 from amqp_broker.errors import precondition_failed
 from amqp_broker.message import Message
 from amqp_broker.queues.unacked import Unacked
+from amqp_broker.routing.duplicates import Duplicates
 from amqp_broker.session.channel import Channel
 from amqp_broker.session.settle import Outcome, Taken, settle
-from amqp_broker.vhost import Target
+from amqp_broker.vhost import Route, Target
 from amqp_codec import (
     TxCommit,
     TxCommitOk,
@@ -24,12 +27,23 @@ class Transaction:
     def __init__(self, unacked: Unacked) -> None:
         self.publishes: list[tuple[Message, tuple[Target, ...], bool]] = []
         """Message, the queues it was routed to when it came (rule 6.12), and whether it is mandatory."""
+        self.admitted: list[tuple[Duplicates, Hashable]] = []
+        """What exchanges remember of these messages, to know duplicates by."""
         self.settlements: list[tuple[Outcome, Taken]] = []
         self._unacked = unacked
+
+    def published(self, message: Message, route: Route, mandatory: bool) -> None:
+        """A message waits for commit; one that is only recorded and must not be is returned then."""
+        queues = route.queues if route.is_routed or not mandatory else ()
+        self.publishes.append((message, queues, mandatory))
+        self.admitted += route.admitted
 
     def rollback(self) -> None:
         """Forget everything; the settled deliveries are unacked again under their tags (rule 6.15)."""
         self.publishes.clear()
+        for duplicates, key in self.admitted:
+            duplicates.forget(key)
+        self.admitted.clear()
         for _, taken in self.settlements:
             self._unacked.restore(taken)
         self.settlements.clear()
@@ -48,6 +62,7 @@ def on_tx_commit(channel: Channel, _method: TxCommit) -> None:
     transaction = _transaction_of(channel)
     publishes, transaction.publishes = transaction.publishes, []
     settlements, transaction.settlements = transaction.settlements, []
+    transaction.admitted.clear()
     accepted = True
     for message, queues, mandatory in publishes:
         there = [queue for queue in queues if not queue.is_deleted]

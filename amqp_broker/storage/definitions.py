@@ -55,7 +55,7 @@ def text_of(table: Table, key: str) -> str:
 
 
 def queue_id_of(table: Table) -> int:
-    """The id that a queue's declaration names, 0 if it names none."""
+    """The id that a declaration names, 0 if it names none: that of a queue, or of what an exchange keeps."""
     queue_id = table.get("id", 0)
     assert isinstance(queue_id, int)
     return int(queue_id)
@@ -72,7 +72,7 @@ class Definitions:
     Auto-delete plays no part: what went because of it was recorded as deleted.
 
     Attributes:
-        deleted: ids of queues that were declared and deleted again.
+        deleted: ids of queues, and of exchanges that keep messages, that were declared and deleted again.
     """
 
     def __init__(self) -> None:
@@ -101,7 +101,9 @@ class Definitions:
             elif kind is ChangeKind.QUEUE_DECLARED:
                 self.queues[key] = change
             elif kind is ChangeKind.EXCHANGE_DELETED:
-                self.exchanges.pop(key, None)
+                exchange = self.exchanges.pop(key, None)
+                if exchange is not None:
+                    self.deleted.add(queue_id_of(exchange.table))
                 self._unbind(key, is_queue=False)
             else:
                 queue = self.queues.pop(key, None)
@@ -111,7 +113,8 @@ class Definitions:
 
     def lost_queues(self, ids: Iterable[int]) -> list[int]:
         """Those of some queue ids, of queues that have messages, of which nobody knows what became of the queue."""
-        known = {queue_id_of(change.table) for change in self.queues.values()} | self.deleted
+        declared = (*self.queues.values(), *self.exchanges.values())
+        known = {queue_id_of(change.table) for change in declared} | self.deleted
         return sorted(set(ids) - known)
 
     def adopt(self, queue_id: int) -> str:

@@ -67,6 +67,9 @@ class Storage(Protocol):
     def page_in(self, page: Page, make_entry: Callable[[int], QueueEntry]) -> list[QueueEntry]:
         """Give entries back, without messages; `make_entry` makes one for a position."""
 
+    def page_take(self, page: Page, position: int, make_entry: Callable[[int], QueueEntry]) -> QueueEntry:
+        """Give one entry of a page back, without its message; the others stay. A page that is empty is done with."""
+
     def unload(self, entry: QueueEntry) -> None:
         """Drop an entry's message from memory; `load` brings it back."""
 
@@ -122,6 +125,9 @@ class MemoryStorage:
         raise AssertionError("there is nowhere to page out to")
 
     def page_in(self, page: Page, make_entry: Callable[[int], QueueEntry]) -> list[QueueEntry]:
+        raise AssertionError("nothing was paged out")
+
+    def page_take(self, page: Page, position: int, make_entry: Callable[[int], QueueEntry]) -> QueueEntry:
         raise AssertionError("nothing was paged out")
 
     def unload(self, entry: QueueEntry) -> None:

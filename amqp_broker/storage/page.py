@@ -108,6 +108,13 @@ class Page:
         return self._expires_at is not None
 
     @property
+    def instants(self) -> Iterator[tuple[int, float]]:
+        """Position and `expires_at` of each row."""
+        expiries = self._expires_at
+        for index, delta in enumerate(self._cells[::_CELLS]):
+            yield self.first + delta, 0.0 if expiries is None else expiries[index]
+
+    @property
     def locations(self) -> list[Location]:
         return [row.location for row in self]
 
@@ -133,13 +140,29 @@ class Page:
         flag = self._cells[start + _LENGTH] & 1
         self._cells[start + _SEGMENT : start + _LENGTH + 1] = array("I", (segment, ordinal, offset, length << 1 | flag))
 
+    def take(self, position: int) -> Row:
+        """Remove the row of a position, which is in this page."""
+        start = self._find(position)
+        assert start >= 0
+        index = start // _CELLS
+        delta, segment, ordinal, offset, length, octets = self._cells[start : start + _CELLS]
+        del self._cells[start : start + _CELLS]
+        return Row(
+            self.first + delta,
+            Location(segment, ordinal, offset, length >> 1),
+            octets,
+            0.0 if self._expires_at is None else self._expires_at.pop(index),
+            bool(length & 1),
+            0 if self._delivery_counts is None else self._delivery_counts.pop(index),
+        )
+
     def _find(self, position: int) -> int:
         """Where in the cells a message's row begins, -1 when it is not in this page."""
         if not self.first <= position <= self.last:
             return -1
         delta, cells = position - self.first, self._cells
         index = bisect_left(range(len(self)), delta, key=lambda row: cells[row * _CELLS])
-        return index * _CELLS if cells[index * _CELLS] == delta else -1
+        return index * _CELLS if index < len(self) and cells[index * _CELLS] == delta else -1
 
 
 class Pages:

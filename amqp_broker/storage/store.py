@@ -16,7 +16,7 @@ from amqp_broker.message import Message
 from amqp_broker.storage.definitions import Change, Definitions, decode_snapshot, encode_snapshot, queue_id_of
 from amqp_broker.storage.errors import DamagedRecord
 from amqp_broker.storage.journal import Journal
-from amqp_broker.storage.page import Page, Pages
+from amqp_broker.storage.page import Page, Pages, Row
 from amqp_broker.storage.records import REDELIVERED, TRANSIENT, Location, Reference, StoredMessage
 from amqp_broker.storage.recovery import Recovery
 from amqp_codec import Table, Value, decode_table, encode_table, parse_content_header
@@ -162,21 +162,19 @@ class JournalStorage:
         return page
 
     def page_in(self, page: Page, make_entry: Callable[[int], QueueEntry]) -> list[QueueEntry]:
-        entries = []
-        for row in page:
-            entry = make_entry(row.position)
-            entry.location = row.location
-            entry.octets = row.octets
-            entry.expires_at = row.expires_at
-            entry.redelivered = row.redelivered
-            entry.delivery_count = row.delivery_count
-            # At least so often: returns without failure are forgotten.
-            entry.acquired_count = max(row.delivery_count, row.redelivered)
-            entries.append(entry)
+        entries = [_entry_of(row, make_entry) for row in page]
         shelf = self._shelf(entries[0].queue.id)
         del shelf.pages[page]
         shelf.entries.update((entry.position, entry) for entry in entries)
         return entries
+
+    def page_take(self, page: Page, position: int, make_entry: Callable[[int], QueueEntry]) -> QueueEntry:
+        entry = _entry_of(page.take(position), make_entry)
+        shelf = self._shelf(entry.queue.id)
+        if not len(page):
+            del shelf.pages[page]
+        shelf.entries[position] = entry
+        return entry
 
     def unload(self, entry: QueueEntry) -> None:
         self._location_of(entry)
@@ -304,6 +302,18 @@ def read_queues(recovery: Recovery, crashed_before: int) -> dict[int, list[Page]
                 position, segment, ordinal, offset, length, octets, expires_at_ms / 1000, redelivered, delivery_count
             )
     return {queue_id: pages.finish() for queue_id, pages in pages_of.items()}
+
+
+def _entry_of(row: Row, make_entry: Callable[[int], QueueEntry]) -> QueueEntry:
+    entry = make_entry(row.position)
+    entry.location = row.location
+    entry.octets = row.octets
+    entry.expires_at = row.expires_at
+    entry.redelivered = row.redelivered
+    entry.delivery_count = row.delivery_count
+    # At least so often: returns without failure are forgotten.
+    entry.acquired_count = max(row.delivery_count, row.redelivered)
+    return entry
 
 
 def _stored_address(message: Message) -> bytes:

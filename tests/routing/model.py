@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import attrs
 
 from amqp_broker.routing.exchange import Exchange, Route, route
-from amqp_codec.fields import Table
+from amqp_codec import Properties, Table
 
 
 @attrs.frozen(eq=False)
@@ -24,7 +24,7 @@ def sent(
     find_exchange: Callable[[str], Exchange | None] = nowhere,
 ) -> list[str]:
     """Name the queues a message reaches, in their order."""
-    return names(route(exchange, routing_keys, headers, find_exchange))
+    return names(route(exchange, routing_keys, Properties(headers=headers), find_exchange))
 
 
 def names(reached: Route) -> list[str]:

@@ -271,9 +271,9 @@ def test_routes_may_be_kept_until_a_headers_exchange_is_asked() -> None:
     exchange, inner = Exchange("x", "direct"), Exchange("y", "headers")
     exchange.bind(inner, "headers", {})
     exchange.bind(Q, "keys", {})
-    assert route(exchange, ["keys"], {}, nowhere).cacheable
+    assert route(exchange, ["keys"], None, nowhere).cacheable
     # Nothing matched there, but with other headers it might have.
-    assert not route(exchange, ["headers"], {}, nowhere).cacheable
+    assert not route(exchange, ["headers"], None, nowhere).cacheable
     assert not route(exchange, ["keys", "headers"], None, nowhere).cacheable
 
 

@@ -175,6 +175,9 @@ class RecordedStorage:
     def page_in(self, page: Page, make_entry: Callable[[int], QueueEntry]) -> list[QueueEntry]:
         return self._inner.page_in(page, make_entry)
 
+    def page_take(self, page: Page, position: int, make_entry: Callable[[int], QueueEntry]) -> QueueEntry:
+        return self._inner.page_take(page, position, make_entry)
+
     def restore(self, queue_id: int, pages: Sequence[Page]) -> None:
         self._inner.restore(queue_id, pages)
 
