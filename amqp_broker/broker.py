@@ -14,7 +14,7 @@ from amqp_broker.auth.permissions import ALL
 from amqp_broker.auth.users import User, Users
 from amqp_broker.chronicle import definitions, restore
 from amqp_broker.config import Config
-from amqp_broker.errors import not_allowed
+from amqp_broker.errors import entity, not_allowed, precondition_failed
 from amqp_broker.events import EventKind, Events
 from amqp_broker.storage.definitions import Change, text_of
 from amqp_broker.storage.interface import MemoryStorage, Storage
@@ -126,6 +126,14 @@ class Broker:
                     f"connection refused for user '{user.name}': "
                     f"user connection limit ({user.max_connections}) is reached"
                 )
+
+    def check_exchange_limit(self, name: str, vhost: str) -> None:
+        """Let there be one more exchange. Raises AMQPError 406 (rule 3.16)."""
+        limit = self.config.max_exchanges
+        if limit is not None and sum(len(each.exchanges) for each in self.vhosts.values()) >= limit:
+            raise precondition_failed(
+                f"cannot declare {entity('exchange', name, vhost)}: exchange limit of {limit} is reached"
+            )
 
     def set_alarm(self, resource: str, is_short: bool) -> None:
         """Raise or clear an alarm; publishers stop while any is raised."""

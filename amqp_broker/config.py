@@ -125,6 +125,8 @@ class Config:
     """Open files kept for what is not a connection; nearer to the limit new connections are closed as they come."""
     max_connections: int | None = None
     """Connections of the node (rule 1.30); None is no limit."""
+    max_exchanges: int | None = None
+    """Exchanges of all vhosts, those that every vhost has included (rule 3.16); None is no limit."""
     max_consumers_per_channel: int | None = None
     """Rule 2.11; None is no limit."""
     consumer_timeout_s: float = 1800.0

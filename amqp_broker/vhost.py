@@ -208,9 +208,21 @@ class Vhost:
         internal: bool,
         arguments: Table,
         authorize: Authorize,
+        check_limit: Callable[[str, str], None] | None = None,
         user: str = INTERNAL_USER,
     ) -> Exchange:
         """Make an exchange, or find that it is there as asked.
+
+        Args:
+            name: may be that of one that is there.
+            type_: any; an unknown one is refused.
+            durable: it survives a restart.
+            auto_delete: it goes with its last binding.
+            internal: clients can't publish to it.
+            arguments: the x-arguments as they came.
+            authorize: whether they may.
+            check_limit: asked before there is one more, with its name and the vhost's; raises AMQPError.
+            user: whose doing it is, for events.
 
         Raises:
             AMQPError: in the order of rule 3.2.
@@ -226,6 +238,8 @@ class Vhost:
         if name.startswith("amq."):
             raise access_refused(f"exchange name '{name}' contains reserved prefix 'amq.*'")
         check_alternate(arguments, name, self.name)
+        if check_limit is not None:
+            check_limit(name, self.name)
         alternate = alternate_argument(arguments)
         if alternate is not None:
             authorize(Access.READ, "exchange", name)

@@ -60,6 +60,7 @@ def on_exchange_declare(channel: Channel, method: ExchangeDeclare) -> None:
             internal=method.internal,
             arguments=method.arguments,
             authorize=channel.authorize,
+            check_limit=channel.connection.broker.check_exchange_limit,
             user=channel.connection.user,
         )
     if not method.no_wait:
