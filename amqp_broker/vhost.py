@@ -34,19 +34,17 @@ from amqp_broker.queues.arguments import (
     with_default_type,
 )
 from amqp_broker.queues.dead_letter import DeadLetters, dead_lettered, is_cycle
-from amqp_broker.queues.delay import DelayLine
+from amqp_broker.queues.furnishing import furnish
 from amqp_broker.queues.history import History
 from amqp_broker.queues.queue import Queue, QueueHooks
 from amqp_broker.queues.quorum import QuorumQueue
 from amqp_broker.queues.reply import NoRequester, ReplyConsumer, is_reply_name
 from amqp_broker.routing.binding import Binding
 from amqp_broker.routing.declaration import check_alternate, check_same_exchange
-from amqp_broker.routing.delayed import DelayedMatcher
 from amqp_broker.routing.dice import LocalRandomMatcher
-from amqp_broker.routing.duplicates import Duplicates, duplicates_from
+from amqp_broker.routing.duplicates import Duplicates
 from amqp_broker.routing.equivalence import check_equivalent_flag
 from amqp_broker.routing.exchange import DEFAULT_EXCHANGE, Exchange, alternate_argument, default_exchange, route
-from amqp_broker.routing.history import HistoryMatcher
 from amqp_broker.routing.sources import Sources
 from amqp_broker.routing.types import EXCHANGE_TYPES
 from amqp_broker.storage.interface import Storage
@@ -433,26 +431,7 @@ class Vhost:
             exchange: not there yet.
             keeper_id: what storage knows as its messages, if it kept some before a restart.
         """
-        exchange.duplicates = duplicates_from(exchange.arguments, self._timers.now)
-        if isinstance(exchange.matcher, DelayedMatcher):
-            exchange.matcher.line = exchange.keeper = DelayLine(
-                f"amq.delayed-{exchange.name}",
-                line_id=keeper_id or self.storage.new_queue_id(),
-                durable=exchange.durable,
-                timers=self._timers,
-                storage=self.storage,
-                window_octets=self._window_octets,
-                release=partial(self._release, exchange),
-            )
-        elif isinstance(exchange.matcher, HistoryMatcher):
-            exchange.recorder = exchange.keeper = History(
-                f"amq.history-{exchange.name}",
-                history_id=keeper_id or self.storage.new_queue_id(),
-                durable=exchange.durable,
-                length=exchange.matcher.length,
-                max_octets=self._window_octets,
-                storage=self.storage,
-            )
+        furnish(exchange, keeper_id, self._timers, self.storage, self._window_octets, partial(self._release, exchange))
         self.exchanges[exchange.name] = exchange
         self.routes.clear()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -45,13 +46,13 @@ LONGEST_MS = (1 << 32) - 1
 HUNDRED_YEARS_MS = 100 * 365 * 86_400_000
 
 
-def delayed(channel: ChannelClient, name: str = "later", inner: str = "direct", **options: object) -> str:
+def delayed(channel: ChannelClient, name: str = "later", inner: str = "direct", **options: Any) -> str:
     arguments: Table = {"x-delayed-type": inner.encode()}
-    arguments.update(options.pop("arguments", {}))  # type: ignore[call-overload]
+    arguments.update(options.pop("arguments", {}))
     return exchange(channel, name, "x-delayed-message", arguments=arguments, **options)
 
 
-def bound(channel: ChannelClient, inner: str = "direct", **options: object) -> ChannelClient:
+def bound(channel: ChannelClient, inner: str = "direct", **options: Any) -> ChannelClient:
     """Have a delayed exchange "later" and a queue "q", bound with the key "k"."""
     delayed(channel, inner=inner, **options)
     channel.queue("q", durable=True)

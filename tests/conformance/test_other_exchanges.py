@@ -185,8 +185,9 @@ def test_a_property_can_be_hashed(channel: ChannelClient, name: str) -> None:
     exchange(channel, "x", "x-consistent-hash", arguments={"hash-property": name.encode()})
     bound_queues(channel, "1", "1", "1")
     values = range(50) if name == "timestamp" else [str(number) for number in range(50)]
-    reached = [where(channel, ["a"], **{name: value})[0] for value in values]
-    assert [where(channel, ["b"], **{name: value})[0] for value in values] == reached
+    given: list[dict[str, object]] = [{name: value} for value in values]
+    reached = [where(channel, ["a"], "x", **each)[0] for each in given]
+    assert [where(channel, ["b"], "x", **each)[0] for each in given] == reached
     assert len(set(reached)) == 3
     assert len(set(where(channel, KEYS))) == 1
 
