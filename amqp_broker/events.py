@@ -8,6 +8,7 @@ counted, and read. The names and the details are those of RabbitMQ's event excha
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import Final
@@ -77,9 +78,14 @@ Observer = Callable[[Event], None]
 
 
 class Events:
-    """Hands events to observers, at once and in order; without any, an event costs a call."""
+    """Hands events to observers, at once and in order; without any, an event costs a call.
+
+    Attributes:
+        counts: how often each kind has happened, whether or not anybody listened.
+    """
 
     def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
         self._observers: tuple[Observer, ...] = ()
 
     @property
@@ -94,8 +100,13 @@ class Events:
     def unwatch(self, observer: Observer) -> None:
         self._observers = tuple(each for each in self._observers if each != observer)
 
+    def count(self, kind: EventKind) -> None:
+        """Something has happened whose details nobody wants."""
+        self.counts[kind] += 1
+
     def emit(self, kind: EventKind, /, **details: Value) -> None:
         """Tell that something has happened. What an observer raises is logged and concerns nobody else."""
+        self.counts[kind] += 1
         if not self._observers:
             return
         event = Event(kind, details)

@@ -16,6 +16,7 @@ cdef class Outbox:
     cdef public bint is_full
     cdef public object on_drained
     cdef public Py_ssize_t pushed_octets
+    cdef public Py_ssize_t sent_count
     cdef public Py_ssize_t size
     cdef public object wake
 

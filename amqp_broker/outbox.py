@@ -22,6 +22,7 @@ class Outbox:
         is_full: more than `high_octets` wait; consumers of this connection get nothing now.
         size: octets pushed and not yet sent.
         pushed_octets: octets pushed since the connection began.
+        sent_count: writes since then.
         frame_max: largest frame the client takes, 0 for no limit.
         wake: called when output appears where there was none.
         on_drained: called when a full outbox has room again.
@@ -36,6 +37,7 @@ class Outbox:
         "is_full",
         "on_drained",
         "pushed_octets",
+        "sent_count",
         "size",
         "wake",
     )
@@ -49,6 +51,7 @@ class Outbox:
         self.is_closed = False
         self.size = 0
         self.pushed_octets = 0
+        self.sent_count = 0
         self._tail = bytearray()
         self._chunks: list[Buffer] = []
 
@@ -116,6 +119,7 @@ class Outbox:
     def sent(self, octets: int) -> None:
         """So many octets have left."""
         self.size -= octets
+        self.sent_count += 1
         if self.is_full and self.size <= self.high_octets // 2:
             self.is_full = False
             self.on_drained()

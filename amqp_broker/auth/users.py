@@ -19,12 +19,16 @@ class Peer:
         port: its port, 0 where there is none.
         is_encrypted: it speaks TLS.
         certificate_name: the user that its verified certificate names (rule 1.9); empty without one.
+        own_address: the broker's own end of the connection; the rest as above.
+        own_port: the same.
     """
 
     address: str = ""
     port: int = 0
     is_encrypted: bool = False
     certificate_name: str = ""
+    own_address: str = ""
+    own_port: int = 0
 
     @property
     def is_loopback(self) -> bool:
@@ -37,9 +41,18 @@ class Peer:
         mapped = getattr(address, "ipv4_mapped", None)
         return bool((mapped or address).is_loopback)
 
+    @property
+    def both_ends(self) -> str:
+        """How RabbitMQ names a connection."""
+        return f"{self} -> {_shown(self.own_address, self.own_port)}"
+
     def __str__(self) -> str:
-        host = f"[{self.address}]" if ":" in self.address else self.address
-        return f"{host}:{self.port}" if host else "local"
+        return _shown(self.address, self.port)
+
+
+def _shown(address: str, port: int) -> str:
+    host = f"[{address}]" if ":" in address else address
+    return f"{host}:{port}" if host else "local"
 
 
 @attrs.define(eq=False, kw_only=True)

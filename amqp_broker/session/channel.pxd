@@ -7,6 +7,7 @@ from amqp_broker.vhost cimport Vhost
 
 cdef class Channel:
     cdef dict __dict__
+    cdef object __weakref__
     cdef public int id
     cdef public object connection
     cdef public Vhost vhost

@@ -80,6 +80,11 @@ class Channel:
         self._confirms_counted = 0
         self._timeouts: DeliveryTimeouts | None = None
 
+    @property
+    def name(self) -> str:
+        """How the command line and the HTTP API call it."""
+        return f"{self.connection.name} ({self.id})"
+
     def statistics(self) -> MessageCounters:
         """What the channel has done with messages."""
         counters = MessageCounters()

@@ -131,6 +131,9 @@ class Connection:
         exclusive_queues: the queues that end with it (rule 1.38).
         is_blocked: an alarm is on and the client has tried to publish (rule 1.34).
         held_octets: bodies of commands that wait for an answer from storage, over all channels.
+        auth_mechanism: how the user logged in; empty before that.
+        connected_at: when, in seconds since 1970.
+        received_count: reads that brought something.
     """
 
     def __init__(self, broker: Broker, edge: Edge, peer: Peer, handshake_timeout_s: float | None = None) -> None:
@@ -148,6 +151,9 @@ class Connection:
         self.exclusive_queues: WeakSet[Queue] = WeakSet()
         self.is_blocked = False
         self.held_octets = 0
+        self.auth_mechanism = ""
+        self.connected_at = broker.timers.now()
+        self.received_count = 0
         self._waits_for_storage = False
         self._waits_for_answer = False
         """A backend is finding out who the client is, or whether it may open the vhost."""
@@ -178,6 +184,25 @@ class Connection:
         return f"{self.peer}{shown}"
 
     @property
+    def name(self) -> str:
+        """How the command line and the HTTP API call it."""
+        return self.peer.both_ends
+
+    @property
+    def channel_max(self) -> int:
+        """The agreed limit, 0 for none."""
+        return self._channel_max
+
+    @property
+    def heartbeat_s(self) -> int:
+        """The agreed interval, 0 for none."""
+        return self._heartbeat.interval_s
+
+    @property
+    def received_octets(self) -> int:
+        return self._heartbeat.received_octets
+
+    @property
     def is_open(self) -> bool:
         """Logged in to a vhost, and not yet closing."""
         return self.state is State.RUNNING
@@ -206,6 +231,7 @@ class Connection:
     def receive(self, data: bytes | bytearray) -> None:
         """Take octets as they came, and do all they ask for."""
         self._heartbeat.received_octets += len(data)
+        self.received_count += 1
         if self.state is State.HEADER:
             data = self._take_protocol_header(data)
         if self.state in (State.HEADER, State.ENDED):
@@ -478,10 +504,11 @@ class Connection:
             self._refuse_login(login.refused(method.mechanism))
             return
         self._become(identity)
+        self.auth_mechanism = method.mechanism
         self.broker.events.emit(
             EventKind.USER_AUTHENTICATION_SUCCESS,
             name=self.user,
-            connection_name=str(self.peer),
+            connection_name=self.name,
             auth_mechanism=method.mechanism,
         )
         self.state = State.TUNE
@@ -489,7 +516,7 @@ class Connection:
 
     def _refuse_login(self, refusal: login.LoginRefusedError) -> None:
         self._warn(str(refusal))
-        self.broker.events.emit(EventKind.USER_AUTHENTICATION_FAILURE, connection_name=str(self.peer))
+        self.broker.events.emit(EventKind.USER_AUTHENTICATION_FAILURE, connection_name=self.name)
         if refusal.answer is not None and self.client_can("authentication_failure_close"):
             self._close(refusal.answer, 0, 0)
         else:
@@ -541,9 +568,11 @@ class Connection:
         self._channel_max = tuning.channel_max
         self._reader.frame_max = tuning.frame_max_octets
         self.outbox.frame_max = tuning.frame_max_octets
+        received_octets = self._heartbeat.received_octets
         self._heartbeat = Heartbeat(
             tuning.heartbeat_s, self.broker.timers, self.outbox, self._send_heartbeat, self._peer_is_dead
         )
+        self._heartbeat.received_octets = received_octets
         self.state = State.OPEN
 
     def _on_open(self, method: ConnectionOpen) -> None:

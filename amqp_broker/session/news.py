@@ -16,6 +16,7 @@ def connection_created(connection: Connection) -> None:
     """A client has opened a vhost."""
     events = connection.broker.events
     if not events.is_watched:
+        events.count(EventKind.CONNECTION_CREATED)
         return
     details = _identity_of(connection)
     given_name = connection.client_properties.get("connection_name")
@@ -47,13 +48,14 @@ def channel_closed(channel: Channel) -> None:
 def consumer_created(channel: Channel, consumer: Consumer) -> None:
     events = channel.connection.broker.events
     if not events.is_watched:
+        events.count(EventKind.CONSUMER_CREATED)
         return
     events.emit(
         EventKind.CONSUMER_CREATED,
         consumer_tag=consumer.tag,
         exclusive=consumer.exclusive,
         ack_required=not consumer.no_ack,
-        channel=_name_of(channel),
+        channel=channel.name,
         queue=consumer.queue.name,
         vhost=channel.vhost.name,
         prefetch_count=consumer.prefetch_count,
@@ -65,11 +67,12 @@ def consumer_created(channel: Channel, consumer: Consumer) -> None:
 def consumer_deleted(channel: Channel, consumer: Consumer) -> None:
     events = channel.connection.broker.events
     if not events.is_watched:
+        events.count(EventKind.CONSUMER_DELETED)
         return
     events.emit(
         EventKind.CONSUMER_DELETED,
         consumer_tag=consumer.tag,
-        channel=_name_of(channel),
+        channel=channel.name,
         queue=consumer.queue.name,
         vhost=channel.vhost.name,
         user_who_performed_action=channel.connection.user,
@@ -79,11 +82,12 @@ def consumer_deleted(channel: Channel, consumer: Consumer) -> None:
 def _emit_channel(kind: EventKind, channel: Channel) -> None:
     events = channel.connection.broker.events
     if not events.is_watched:
+        events.count(kind)
         return
     events.emit(
         kind,
-        name=_name_of(channel),
-        connection=str(channel.connection.peer),
+        name=channel.name,
+        connection=channel.connection.name,
         number=channel.id,
         user=channel.connection.user,
         vhost=channel.vhost.name,
@@ -92,9 +96,4 @@ def _emit_channel(kind: EventKind, channel: Channel) -> None:
 
 
 def _identity_of(connection: Connection) -> Table:
-    return {"name": str(connection.peer), "type": "network", "user": connection.user}
-
-
-def _name_of(channel: Channel) -> str:
-    """A channel as RabbitMQ shows it."""
-    return f"{channel.connection.peer} ({channel.id})"
+    return {"name": connection.name, "type": "network", "user": connection.user}
