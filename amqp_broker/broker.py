@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
-from amqp_broker.auth.backends.chain import Chain, Link
-from amqp_broker.auth.backends.internal import InternalBackend
+from amqp_broker.auth.backends.configured import make_chain
+from amqp_broker.auth.fetching import Fetch, fetch_nothing
 from amqp_broker.auth.permissions import ALL
 from amqp_broker.auth.users import User, Users
 from amqp_broker.chronicle import definitions, restore
@@ -56,6 +56,7 @@ class Broker:
 
     Attributes:
         auth: finds out who a client is.
+        fetch: what backends ask others with; there is nobody to ask until the edge sets it.
         clients: who is connected, from the first octet on.
         newcomers: who of them has not logged in yet, and what has not come as far as AMQP.
         events: where everything that observers may want to know is told.
@@ -75,8 +76,10 @@ class Broker:
         self.events = Events()
         self.users = Users(self.config.loopback_users)
         self.users.add(User(name="guest", password=b"guest", permissions={"/": ALL}))
-        internal = InternalBackend(self.users)
-        self.auth = Chain([Link(internal, internal)])
+        self.fetch: Fetch = fetch_nothing
+        self.auth = make_chain(
+            self.config, self.users, lambda request, done: self.fetch(request, done), self.timers.now
+        )
         self.vhosts = {"/": Vhost("/", self.config, self.timers, self.storage, self.events)}
         self.clients: dict[Client, None] = {}
         self.newcomers: dict[object, None] = {}

@@ -77,6 +77,79 @@ class Listener:
     is_proxied: bool = False
 
 
+BackendName = Literal["internal", "http", "oauth2"]
+
+
+@attrs.frozen
+class AuthEntry:
+    """One of `auth_backends`: who finds out who a client is, and who says what it may do; None is the same one."""
+
+    authn: BackendName
+    authz: BackendName | None = None
+
+
+@attrs.frozen(kw_only=True)
+class HttpAuth:
+    """A web service that knows users (RabbitMQ's `auth_http`).
+
+    Attributes:
+        user_path: where to ask who a client is; the other paths for a vhost, an exchange or queue, a routing key.
+        timeout_s: for one answer (`request_timeout`).
+        cache_ttl_s: how long an answer stands (`auth_cache.cache_ttl`); 0 asks every time.
+        cache_entries: answers that are remembered.
+        ca: who signs the service's certificate; None for whom the system trusts.
+    """
+
+    user_path: str
+    vhost_path: str
+    resource_path: str
+    topic_path: str
+    method: Literal["get", "post"] = "get"
+    timeout_s: float = 15.0
+    cache_ttl_s: float = 15.0
+    cache_entries: int = 16_384
+    ca: Path | None = None
+
+
+@attrs.frozen(kw_only=True)
+class OAuth:
+    """Whose tokens are taken, and how they are read (RabbitMQ's `auth_oauth2`).
+
+    Attributes:
+        resource_server_id: this broker's name in `aud` and before scopes.
+        jwks_url: where the keys are (`jwks_uri`); empty for nowhere.
+        signing_keys: further keys by id, files with a public key in PEM form or a JWK.
+        default_key: the id of the key for tokens that name none.
+        algorithms: those accepted; None for all that suit the key.
+        issuer: what `iss` must be; None for anything.
+        verify_audience: whether `aud` must name this broker (`verify_aud`).
+        require_expiry: whether a token must have `exp`.
+        scope_prefix: what scopes for this broker begin with; None for `<resource_server_id>.`.
+        scope_aliases: scopes that stand for others, which are separated by spaces.
+        additional_scopes_key: a claim that has scopes beside `scope`.
+        username_claims: where the user's name is, the first that is there (`preferred_username_claims`).
+        ca: who signs the certificate of `jwks_url`; None for whom the system trusts.
+    """
+
+    resource_server_id: str
+    jwks_url: str = ""
+    signing_keys: tuple[tuple[str, Path], ...] = ()
+    default_key: str = ""
+    algorithms: tuple[str, ...] | None = None
+    issuer: str | None = None
+    verify_audience: bool = True
+    require_expiry: bool = False
+    scope_prefix: str | None = None
+    scope_aliases: tuple[tuple[str, str], ...] = ()
+    additional_scopes_key: str | None = None
+    username_claims: tuple[str, ...] = ("sub", "client_id")
+    ca: Path | None = None
+
+    @property
+    def scope_prefix_or_default(self) -> str:
+        return f"{self.resource_server_id}." if self.scope_prefix is None else self.scope_prefix
+
+
 @attrs.frozen(kw_only=True)
 class Config:
     """Settings of one broker; the defaults are RabbitMQ's where it has the same thing."""
@@ -155,6 +228,12 @@ class Config:
 
     loopback_users: frozenset[str] = frozenset({"guest"})
     """Users who may log in from a loopback address only (rule 1.14)."""
+    auth_backends: tuple[AuthEntry, ...] = (AuthEntry("internal"),)
+    """Who is asked about a client, in this order, until one lets it in."""
+    auth_http: HttpAuth | None = None
+    """Needed by the backend `http`."""
+    auth_oauth2: OAuth | None = None
+    """Needed by the backend `oauth2`."""
     anonymous_user: str | None = "guest"
     """Who SASL ANONYMOUS logs in as; None does not offer it (rule 1.8)."""
 

@@ -11,8 +11,9 @@ import psutil
 import trio
 
 from amqp_broker.broker import Broker
-from amqp_broker.config import Config
+from amqp_broker.config import AuthEntry, Config
 from amqp_broker.net.doors import open_doors
+from amqp_broker.net.fetch import Fetcher
 from amqp_broker.net.listener import Reception, manners_of
 from amqp_broker.net.systemd import Notifier, inherited_sockets
 from amqp_broker.net.tls import TlsConfigError, TlsKeeper
@@ -37,6 +38,7 @@ class Server:
         UnknownFormat: a later version wrote it.
         OSError: it can't be read or written.
         TlsConfigError: certificates can't be used.
+        AuthConfigError: backends that know users can't be set up.
 
     Attributes:
         urls: where clients find it, AMQP first; known once `run` has reported that it is started.
@@ -48,6 +50,9 @@ class Server:
         self._tls = _tls_of(config)
         self._data = None if config.data_dir is None else _DataDirectory(config.data_dir, config)
         self.broker = Broker(config) if self._data is None else self._data.make_broker()
+        self._fetcher = _fetcher_of(config)
+        if self._fetcher is not None:
+            self.broker.fetch = self._fetcher.fetch
         self.urls: list[str] = []
         self.stopped = trio.Event()
         self._stopping = trio.Event()
@@ -79,6 +84,8 @@ class Server:
             if self._data is not None:
                 background.start_soon(self._data.committer.run)
             background.start_soon(_watch_memory, self.broker)
+            if self._fetcher is not None:
+                background.start_soon(self._fetcher.run)
             async with trio.open_nursery() as clients:
                 async with trio.open_nursery() as accepting:
                     reception = Reception(self.broker)
@@ -179,3 +186,11 @@ def _tls_of(config: Config) -> TlsKeeper | None:
     if any(listener.is_tls for listener in config.all_listeners):
         raise TlsConfigError("a TLS listener needs a certificate")
     return None
+
+
+def _fetcher_of(config: Config) -> Fetcher | None:
+    """What remote backends fetch with; None where there are none. Raises AuthConfigError."""
+    if all(entry == AuthEntry("internal") for entry in config.auth_backends):
+        return None
+    remote = (config.auth_http, config.auth_oauth2)
+    return Fetcher(options.ca for options in remote if options is not None)

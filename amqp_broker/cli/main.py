@@ -19,6 +19,7 @@ import trio
 from platformdirs import user_data_dir
 
 from amqp_broker import COMPILED, __version__
+from amqp_broker.auth.errors import AuthConfigError
 from amqp_broker.cli import journal
 from amqp_broker.cli.parser import EXIT_OK, EXIT_USAGE, OneLineParser, UsageError
 from amqp_broker.config import Certificate, Config, Listener, TlsOptions
@@ -72,6 +73,8 @@ def _open(config: Config) -> Server:
         return Server(config)
     except TlsConfigError as error:
         raise UsageError(f"TLS: {error}") from None
+    except AuthConfigError as error:
+        raise UsageError(f"authentication: {error}") from None
     except DataDirInUse as error:
         raise UsageError(f"{error}; stop that broker, or choose another directory with --data-dir") from None
     except UnknownFormat as error:

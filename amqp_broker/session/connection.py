@@ -500,7 +500,7 @@ class Connection:
         self._await_answer(partial(self.broker.auth.authenticate, credentials), partial(self._identified, method))
 
     def _identified(self, method: ConnectionStartOk, identity: Identity | None) -> None:
-        if identity is None:
+        if identity is None or not self.broker.users.may_come_from(identity.name, self.peer):
             self._refuse_login(login.refused(method.mechanism))
             return
         self._become(identity)

@@ -27,7 +27,7 @@ def connection_created(connection: Connection) -> None:
         **details,
         vhost=connection.vhost_name,
         protocol="{0,9,1}",
-        ssl=False,
+        ssl=connection.peer.is_encrypted,
         client_properties=connection.client_properties,
     )
 
