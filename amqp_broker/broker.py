@@ -5,22 +5,29 @@ Knows connections only as something that can be blocked and closed; the session 
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Iterable, Iterator
-from typing import Protocol
+from typing import Final, Protocol
 
 from amqp_broker.auth.backends.configured import make_chain
 from amqp_broker.auth.fetching import Fetch, fetch_nothing
-from amqp_broker.auth.permissions import ALL
+from amqp_broker.auth.permissions import Permissions
 from amqp_broker.auth.users import User, Users
-from amqp_broker.chronicle import definitions, restore
+from amqp_broker.chronicle import definitions, restore, restore_vhost, vhost_set
 from amqp_broker.config import Config
 from amqp_broker.errors import entity, not_allowed, precondition_failed
 from amqp_broker.events import EventKind, Events
-from amqp_broker.storage.definitions import Change, text_of
+from amqp_broker.queues.queue import Queue
+from amqp_broker.registry import GLOBAL, LIMITS_NAME, VHOST_LIMITS, Registry, limit_of, policies_of
+from amqp_broker.routing.binding import Keeper
+from amqp_broker.storage.definitions import KEYS, Change, ChangeKind, text_of
 from amqp_broker.storage.interface import MemoryStorage, Storage
 from amqp_broker.storage.page import Page
 from amqp_broker.timers import Timers, steady_wall_clock
 from amqp_broker.vhost import Vhost
+
+CLUSTER_ID: Final = "internal_cluster_id"
+"""The global parameter that tells a broker from all others; set once."""
 
 
 class Client(Protocol):
@@ -47,6 +54,9 @@ class Client(Protocol):
     def alarms_changed(self) -> None:
         """An alarm came or went (rules 1.34 to 1.36)."""
 
+    def forget_rights(self) -> None:
+        """Its user's permissions have changed: ask for them again."""
+
     def force_close(self, reason: str) -> None:
         """Begin to close with 320 (rule 1.42)."""
 
@@ -57,6 +67,7 @@ class Broker:
     Attributes:
         auth: finds out who a client is.
         fetch: what backends ask others with; there is nobody to ask until the edge sets it.
+        registry: users and parameters; to be changed through `administration`.
         clients: who is connected, from the first octet on.
         newcomers: who of them has not logged in yet, and what has not come as far as AMQP.
         events: where everything that observers may want to know is told.
@@ -75,23 +86,29 @@ class Broker:
         self.storage = storage or MemoryStorage()
         self.events = Events()
         self.users = Users(self.config.loopback_users)
-        self.users.add(User(name="guest", password=b"guest", permissions={"/": ALL}))
+        self.registry = Registry(self.users, self.storage)
         self.fetch: Fetch = fetch_nothing
         self.auth = make_chain(
             self.config, self.users, lambda request, done: self.fetch(request, done), self.timers.now
         )
-        self.vhosts = {"/": Vhost("/", self.config, self.timers, self.storage, self.events)}
+        self.vhosts: dict[str, Vhost] = {}
         self.clients: dict[Client, None] = {}
         self.newcomers: dict[object, None] = {}
         self.alarms: dict[str, None] = {}
+        if storage is None:
+            self.restore((), {})
 
     def definitions(self) -> Iterator[Change]:
-        """The durable topology of all vhosts."""
+        """All that survives a restart beside messages (rule 7.1)."""
+        yield from self.registry.definitions()
         for vhost in self.vhosts.values():
             yield from definitions(vhost)
 
     def restore(self, changes: Iterable[Change], pages_of: dict[int, list[Page]]) -> set[int]:
         """Make what a restart has left: first all topology, then the messages (chapter 7).
+
+        To be called once, before the first client, unless the broker was made without storage. Where nothing has
+        been left, the default vhost and user are made.
 
         Args:
             changes: as `definitions` gave them.
@@ -100,12 +117,87 @@ class Broker:
         Returns:
             The ids of the queues, and of what exchanges keep, that are there.
         """
-        restored = [restore(self.vhosts[text_of(change.table, "vhost")], change) for change in changes]
-        places = [place for place in restored if place is not None]
+        places = [place for change in changes if (place := self._restore(change)) is not None]
+        for vhost in self.vhosts.values():
+            self.apply_parameters(vhost.name)
+        self._begin()
         for place in places:
             if place.id in pages_of:
                 place.restore(pages_of[place.id])
         return {place.id for place in places}
+
+    def _restore(self, change: Change) -> Queue | Keeper | None:
+        if change.kind is ChangeKind.VHOST_SET:
+            restore_vhost(self._make_vhost(text_of(change.table, "vhost")), change.table)
+        elif change.kind in KEYS:
+            self.registry.restore(change)
+        else:
+            name = text_of(change.table, "vhost")
+            return restore(self.vhosts.get(name) or self._make_vhost(name), change)
+        return None
+
+    def _begin(self) -> None:
+        """Make what a broker has that was never there before (rule 7.14).
+
+        A crash may keep the first part of what is told to storage here, but no other. The user comes after all that
+        belongs to it, and the id last: where either is, something has been there before.
+        """
+        config, registry = self.config, self.registry
+        has_id = (GLOBAL, "", CLUSTER_ID) in registry.parameters
+        if not has_id and not any(self.users) and config.load_definitions is None:
+            vhost = self.vhosts.get(config.default_vhost) or self._make_vhost(config.default_vhost)
+            vhost.description = "Default virtual host"
+            self.storage.changed(vhost_set(vhost))
+            user = User(
+                name=config.default_user, password=config.default_password.encode(), tags=config.default_user_tags
+            )
+            self.users.add(user)
+            registry.set_permissions(user.name, vhost.name, Permissions(*config.default_permissions))
+            registry.put_user(user)
+        if not has_id:
+            registry.set_parameter(GLOBAL, "", CLUSTER_ID, f"rabbitmq-cluster-id-{secrets.token_urlsafe(16)}")
+
+    # Vhosts
+
+    def add_vhost(self, name: str) -> Vhost:
+        """Make a vhost that is not there; it can be opened at once."""
+        vhost = self._make_vhost(name)
+        self.storage.changed(vhost_set(vhost))
+        return vhost
+
+    def vhost_changed(self, vhost: Vhost) -> None:
+        """What describes a vhost has been changed: storage has to know."""
+        self.storage.changed(vhost_set(vhost))
+
+    def delete_vhost(self, name: str, user: str) -> None:
+        """Delete a vhost with all that is in it or was said of it; its connections are closed (rule 1.33)."""
+        vhost = self.vhosts.pop(name)
+        for client in [client for client in self.clients if client.vhost_name == name]:
+            client.force_close(f"vhost '{name}' is deleted")
+        self.storage.changed(Change(ChangeKind.VHOST_DELETED, {"vhost": name}))
+        vhost.delete(user)
+        self.registry.forget_vhost(name)
+
+    def apply_parameters(self, vhost_name: str) -> None:
+        """Let the policies and limits of a vhost, as they stand in the registry, take effect (rules 8.6 and 8.9)."""
+        vhost = self.vhosts[vhost_name]
+        policies = policies_of(self.registry, vhost_name)
+        if policies or vhost.policies:
+            vhost.set_policies(policies)
+        limits = self.registry.parameters.get((vhost_name, VHOST_LIMITS, LIMITS_NAME))
+        limits = limits if isinstance(limits, dict) else {}
+        vhost.max_connections = limit_of(limits, "max-connections")
+        vhost.max_queues = limit_of(limits, "max-queues")
+
+    def _make_vhost(self, name: str) -> Vhost:
+        vhost = self.vhosts[name] = Vhost(name, self.config, self.timers, self.storage, self.events)
+        return vhost
+
+    # Clients
+
+    def clients_of(self, user: str) -> list[Client]:
+        """The connections of a user, from login on."""
+        return [client for client in self.clients if client.user == user]
 
     def open_clients(self) -> Iterator[Client]:
         """Connections that have been let in (rule 1.30)."""

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Iterator
 
 from amqp_broker.events import EventKind, Events
-from amqp_broker.queues.arguments import parse_arguments
+from amqp_broker.queues.arguments import QueueType, parse_arguments
 from amqp_broker.queues.queue import Queue
 from amqp_broker.routing.binding import Binding, Destination, Keeper
 from amqp_broker.routing.exchange import Exchange
@@ -73,6 +73,10 @@ class Chronicle:
     def queue_deleted(self, queue: Queue, user: str) -> None:
         if queue.durable:
             self._deleted(ChangeKind.QUEUE_DELETED, queue.name)
+        self.left(queue, user)
+
+    def left(self, queue: Queue, user: str) -> None:
+        """A queue has gone, as storage knows."""
         self._events.emit(
             EventKind.QUEUE_DELETED,
             name=queue.name,
@@ -113,7 +117,8 @@ class Chronicle:
 
 
 def definitions(vhost: Vhost) -> Iterator[Change]:
-    """The durable topology of a vhost, as changes that lead to it (rule 7.1)."""
+    """A vhost and its durable topology, as changes that lead to it (rule 7.1)."""
+    yield vhost_set(vhost)
     durable = [exchange for exchange in vhost.exchanges.values() if exchange.durable]
     yield from (
         _exchange_declared(vhost.name, exchange) for exchange in durable if not vhost.is_predeclared(exchange.name)
@@ -159,6 +164,32 @@ def restore(vhost: Vhost, change: Change) -> Queue | Keeper | None:
     else:
         vhost.add_binding(source, destination, text_of(table, "routing_key"), arguments)
     return None
+
+
+def vhost_set(vhost: Vhost) -> Change:
+    """A vhost as it is now, without what is in it."""
+    return Change(
+        ChangeKind.VHOST_SET,
+        {
+            "vhost": vhost.name,
+            "description": vhost.description,
+            "tags": list(vhost.tags),
+            "default_queue_type": str(vhost.default_queue_type),
+            "is_tracing": vhost.is_tracing,
+            "is_protected": vhost.is_protected,
+        },
+    )
+
+
+def restore_vhost(vhost: Vhost, table: Table) -> None:
+    """Make a vhost what `vhost_set` told of it."""
+    tags = table["tags"]
+    assert isinstance(tags, list)
+    vhost.description = text_of(table, "description")
+    vhost.tags = tuple(tag.decode() if isinstance(tag, bytes) else str(tag) for tag in tags)
+    vhost.default_queue_type = QueueType(text_of(table, "default_queue_type"))
+    vhost.is_tracing = table["is_tracing"] is True
+    vhost.is_protected = table["is_protected"] is True
 
 
 def _exchange_declared(vhost: str, exchange: Exchange) -> Change:

@@ -226,6 +226,16 @@ class Config:
     memory_high_watermark: float = 0.6
     """Share of the machine's memory at which publishers are blocked (rule 1.34)."""
 
+    default_user: str = "guest"
+    """Who is made where nothing is stored yet (rule 7.14), with all that follows."""
+    default_password: str = attrs.field(default="guest", repr=False)
+    default_vhost: str = "/"
+    default_permissions: tuple[str, str, str] = (".*", ".*", ".*")
+    """Of the default user in the default vhost: configure, write, read."""
+    default_user_tags: tuple[str, ...] = ("administrator",)
+    load_definitions: Path | None = None
+    """Definitions to import at every start; in a new broker they take the place of the default user and vhost."""
+
     loopback_users: frozenset[str] = frozenset({"guest"})
     """Users who may log in from a loopback address only (rule 1.14)."""
     auth_backends: tuple[AuthEntry, ...] = (AuthEntry("internal"),)

@@ -52,6 +52,8 @@ class EventKind(StrEnum):
     USER_AUTHENTICATION_SUCCESS = "user.authentication.success"
     USER_CREATED = "user.created"
     USER_DELETED = "user.deleted"
+    USER_LIMITS_SET = "user.limits.set"
+    USER_LIMITS_CLEARED = "user.limits.cleared"
     USER_PASSWORD_CHANGED = "user.password.changed"
     USER_PASSWORD_CLEARED = "user.password.cleared"
     USER_TAGS_SET = "user.tags.set"

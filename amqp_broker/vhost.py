@@ -25,11 +25,13 @@ from amqp_broker.errors import (
 )
 from amqp_broker.events import INTERNAL_USER, Events
 from amqp_broker.message import Message
+from amqp_broker.policies import NO_POLICIES, Policies, effective_alternate, effective_arguments, merged
 from amqp_broker.queues.arguments import (
     QueueOptions,
     QueueType,
     check_equivalent_arguments,
     check_flags,
+    options_of,
     parse_arguments,
     with_default_type,
 )
@@ -111,9 +113,13 @@ class Vhost:
     """One virtual host.
 
     Attributes:
+        description: for people, as are the tags.
+        default_queue_type: of queues whose declare names none (rule 4.16).
+        is_tracing: publishes and deliveries are to be told to the trace exchange (rule 5.56).
+        is_protected: it must not be deleted.
         max_connections: None or a negative number for no limit (rule 8.8).
         max_queues: the same (rule 4.18).
-        default_queue_type: of queues that ask for none (rule 4.16).
+        policies: what they make of queues and exchanges has been applied.
         requesters: who waits for direct replies, by the name that leads there.
         routes: for addresses published to before, where they lead; forgotten with every change of
             topology, so that a publish to a known address costs one look-up.
@@ -123,9 +129,14 @@ class Vhost:
     def __init__(self, name: str, config: Config, timers: Timers, storage: Storage, events: Events) -> None:
         self.name = name
         self.storage = storage
+        self.description = ""
+        self.tags: tuple[str, ...] = ()
+        self.is_tracing = False
+        self.is_protected = False
         self.max_connections: int | None = None
         self.max_queues: int | None = None
         self.default_queue_type = QueueType(config.default_queue_type)
+        self.policies = NO_POLICIES
         self.exchanges: dict[str, Exchange] = {}
         self.queues: dict[str, Queue] = {}
         self.requesters: dict[str, ReplyConsumer] = {}
@@ -433,6 +444,8 @@ class Vhost:
         """
         furnish(exchange, keeper_id, self._timers, self.storage, self._window_octets, partial(self._release, exchange))
         self.exchanges[exchange.name] = exchange
+        if self.policies:
+            self._apply_policies_to_exchange(exchange)
         self.routes.clear()
 
     def add_binding(
@@ -472,10 +485,44 @@ class Vhost:
             window_octets=self._window_octets,
         )
         self.queues[name] = queue
+        if self.policies:
+            self._apply_policies_to_queue(queue)
         self.routes.clear()
         return queue
 
+    # The vhost itself
+
+    def set_policies(self, policies: Policies) -> None:
+        """Let other policies rule all there is, from now on (rule 8.6)."""
+        self.policies = policies
+        for exchange in self.exchanges.values():
+            self._apply_policies_to_exchange(exchange)
+        for queue in list(self.queues.values()):
+            self._apply_policies_to_queue(queue)
+        self.routes.clear()
+
+    def delete(self, user: str = INTERNAL_USER) -> None:
+        """End all that is in it; storage knows that already, and the connections have been closed."""
+        for queue in list(self.queues.values()):
+            del self.queues[queue.name]
+            queue.delete()
+            self._chronicle.left(queue, user)
+        for exchange in self.exchanges.values():
+            if exchange.keeper is not None:
+                exchange.keeper.delete()
+        self.exchanges.clear()
+        self.routes.clear()
+
     # Helpers
+
+    def _apply_policies_to_exchange(self, exchange: Exchange) -> None:
+        definition = merged(self.policies.of_exchange(exchange.name))
+        exchange.alternate = effective_alternate(alternate_argument(exchange.arguments), definition)
+
+    def _apply_policies_to_queue(self, queue: Queue) -> None:
+        queue_type = queue.options.type
+        definition = merged(self.policies.of_queue(queue.name, queue_type))
+        queue.apply(options_of(queue_type, effective_arguments(queue.arguments, queue_type, definition)))
 
     def _target_named(self, name: str) -> Target | None:
         """What the default exchange leads to under a name."""

@@ -75,13 +75,11 @@ Identify: TypeAlias = Callable[["Identity | None"], None]
 
 
 class AuthBackend(Protocol):
-    """One place where users are known.
+    """One place where users are known."""
 
-    Attributes:
-        checks_topics: whether `may_use_key` can ever say no; otherwise nobody asks it.
-    """
-
-    checks_topics: bool
+    @property
+    def checks_topics(self) -> bool:
+        """Whether `may_use_key` can ever say no; otherwise nobody asks it."""
 
     def authenticate(self, credentials: Credentials, done: Identify) -> None:
         """Find out who this is; None when it isn't who it says, or is not known here."""

@@ -1,13 +1,14 @@
-"""Who may log in, from where, and what belongs to a user. Until users are managed there is one, guest."""
+"""Who may log in, from where, and what belongs to a user. Knows no disk: the broker tells storage what changes."""
 
 from __future__ import annotations
 
-import hmac
 import ipaddress
+from collections.abc import Iterable, Iterator
 
 import attrs
 
-from amqp_broker.auth.permissions import Permissions
+from amqp_broker.auth.passwords import NOBODYS, PasswordHash
+from amqp_broker.auth.permissions import Permissions, TopicPermissions
 
 
 @attrs.frozen
@@ -55,45 +56,102 @@ def _shown(address: str, port: int) -> str:
     return f"{host}:{port}" if host else "local"
 
 
+def _as_hash(password: PasswordHash | bytes) -> PasswordHash:
+    return password if isinstance(password, PasswordHash) else PasswordHash.of(password)
+
+
+def _as_tuple(tags: Iterable[str]) -> tuple[str, ...]:
+    return tuple(tags)
+
+
 @attrs.define(eq=False, kw_only=True)
 class User:
     """A user.
 
     Attributes:
-        password: blank lets nobody in (rule 1.13).
-        tags: of these only `impersonator` matters to clients (rule 5.6).
+        password: what is given as octets is hashed; blank lets nobody in (rule 1.13).
+        tags: in the order they were given; of these only `impersonator` matters to clients (rule 8.15).
         permissions: by vhost; a vhost that is missing can't be opened (rule 1.30).
-        max_connections: None for no limit.
-        max_channels: over all connections; None for no limit (rule 2.3).
+        topic_permissions: by vhost and exchange; where there is none, every routing key will do (rule 8.14).
+        max_connections: None or a negative number for no limit (rule 8.8).
+        max_channels: over all connections; None or a negative number for no limit (rule 2.3).
     """
 
     name: str
-    password: bytes
-    tags: frozenset[str] = frozenset()
+    password: PasswordHash = attrs.field(converter=_as_hash)
+    tags: tuple[str, ...] = attrs.field(default=(), converter=_as_tuple)
     permissions: dict[str, Permissions] = attrs.Factory(dict)
+    topic_permissions: dict[tuple[str, str], TopicPermissions] = attrs.Factory(dict)
     max_connections: int | None = None
     max_channels: int | None = None
 
 
 class Users:
-    """Everybody who may log in, by name."""
+    """Everybody who may log in, by name.
+
+    Attributes:
+        have_topic_permissions: somebody's routing keys are looked at.
+    """
 
     def __init__(self, loopback_only: frozenset[str]) -> None:
+        self.have_topic_permissions = False
         self._users: dict[str, User] = {}
         self._loopback_only = loopback_only
 
+    def __iter__(self) -> Iterator[User]:
+        return iter(self._users.values())
+
     def add(self, user: User) -> None:
+        """Add a user, in the place of one of the same name."""
         self._users[user.name] = user
+        self.have_topic_permissions |= bool(user.topic_permissions)
 
     def get(self, name: str) -> User | None:
         return self._users.get(name)
 
-    def login(self, name: str, password: bytes, peer: Peer) -> bool:
-        """Check a password; a blank one never fits (rule 1.13)."""
+    def remove(self, name: str) -> None:
+        """Forget a user, with all permissions; one who is not there is no error."""
+        self._users.pop(name, None)
+        self._look_for_topic_permissions()
+
+    def set_permissions(self, name: str, vhost: str, permissions: Permissions | None) -> None:
+        """Give a user access to a vhost, or take it; for a user who is not there nothing happens."""
         user = self._users.get(name)
-        stored = b"" if user is None else user.password
-        fits = hmac.compare_digest(stored, password) and bool(password)
-        return fits and self.may_come_from(name, peer)
+        if user is None:
+            return
+        if permissions is None:
+            user.permissions.pop(vhost, None)
+        else:
+            user.permissions[vhost] = permissions
+
+    def set_topic_permissions(self, name: str, vhost: str, exchange: str, permissions: TopicPermissions | None) -> None:
+        """Restrict a user's routing keys at an exchange, or cease to; without the user nothing happens."""
+        user = self._users.get(name)
+        if user is None:
+            return
+        if permissions is None:
+            user.topic_permissions.pop((vhost, exchange), None)
+            self._look_for_topic_permissions()
+        else:
+            user.topic_permissions[vhost, exchange] = permissions
+            self.have_topic_permissions = True
+
+    def forget_vhost(self, vhost: str) -> None:
+        """Forget what anybody may do in a vhost that is no more."""
+        for user in self._users.values():
+            user.permissions.pop(vhost, None)
+            for key in [key for key in user.topic_permissions if key[0] == vhost]:
+                del user.topic_permissions[key]
+        self._look_for_topic_permissions()
+
+    def _look_for_topic_permissions(self) -> None:
+        self.have_topic_permissions = any(user.topic_permissions for user in self._users.values())
+
+    def login(self, name: str, password: bytes, peer: Peer) -> bool:
+        """Check a password; a blank one never fits (rule 1.13). It takes as long if there is no such user."""
+        user = self._users.get(name)
+        fits = (NOBODYS if user is None else user.password).fits(password)
+        return fits and user is not None and self.may_come_from(name, peer)
 
     def may_come_from(self, name: str, peer: Peer) -> bool:
         return name not in self._loopback_only or peer.is_loopback

@@ -248,10 +248,12 @@ def parse_arguments(arguments: Table, name: str, vhost: str) -> QueueOptions:
     if "x-dead-letter-routing-key" in arguments and "x-dead-letter-exchange" not in arguments:
         raise _invalid("x-dead-letter-routing-key", name, vhost, "routing_key_but_no_dlx_defined")
     _check_stream_sizes(arguments)
-    return _options(queue_type, arguments)
+    return options_of(queue_type, arguments)
 
 
-def _options(queue_type: QueueType, arguments: Table) -> QueueOptions:
+def options_of(queue_type: QueueType, arguments: Table) -> QueueOptions:
+    """Read arguments that have been checked, by `parse_arguments` or as the settings of a policy."""
+
     def integer(key: str) -> int | None:
         value = arguments.get(key)
         return int(value) if isinstance(value, int) else None

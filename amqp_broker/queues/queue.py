@@ -266,6 +266,23 @@ class Queue:
         if self._lease_timer is None:
             self._lease_timer = self._timers.at(self._last_used + self.options.expires_s, self._lease_over)
 
+    def apply(self, options: QueueOptions) -> None:
+        """Go by other options from now on: a policy has come, changed or gone (rule 8.6).
+
+        Length limits and the lease count at once, a TTL for what comes from now on. Priorities and the single
+        active consumer are not for policies to change.
+        """
+        is_lease_new = options.expires_s != self.options.expires_s
+        self.options = options
+        self._has_limit = options.max_length is not None or options.max_length_octets is not None
+        if is_lease_new:
+            if self._lease_timer is not None:
+                self._lease_timer.cancel()
+                self._lease_timer = None
+            self.touch()
+        if self._has_limit:
+            self._drop_excess()
+
     def redeclared(self) -> None:
         """Somebody declared it again, or asked whether it is there."""
         self.touch()

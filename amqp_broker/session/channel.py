@@ -145,10 +145,14 @@ class Channel:
         if self.held is None:
             self.rights.forget_late()
 
-    def rights_changed(self) -> None:
-        """Ask again what the user may do; subscriptions to what it may no longer read end (rule 1.37)."""
+    def forget_rights(self) -> None:
+        """Ask again what the user may do, when it does something."""
         self.rights.forget()
         self.writable = None
+
+    def rights_changed(self) -> None:
+        """Ask again what the user may do; subscriptions to what it may no longer read end (rule 1.37)."""
+        self.forget_rights()
         identity = self.connection.identity
         assert identity is not None
         for consumer in list(self.consumers.values()):

@@ -276,6 +276,11 @@ class Connection:
             if self.client_can("connection.blocked"):
                 self.send(0, ConnectionUnblocked())
 
+    def forget_rights(self) -> None:
+        """Ask again what the user may do, from the next command on (rule 8.13)."""
+        for channel in self.channels.values():
+            channel.forget_rights()
+
     def force_close(self, reason: str) -> None:
         """Close with 320, or drop a connection that has not come far enough for that (rule 1.42)."""
         if self.state in (State.RUNNING, State.OPEN):

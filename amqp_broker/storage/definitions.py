@@ -1,4 +1,6 @@
-"""Durable topology as storage keeps it: one change a record, and the sum of all changes as a snapshot.
+"""Definitions as storage keeps them: one change a record, and the sum of all changes as a snapshot.
+
+Topology, and what is administered: vhosts, users, permissions, parameters.
 
 A change is a kind and a field table, the codec's own, so that argument values come back with their tags.
 Knows no vhost, exchange or queue: it keeps tables, and the broker makes objects of them after a restart.
@@ -14,7 +16,7 @@ from typing import Final
 
 import attrs
 
-from amqp_codec import Int64, Table, decode_table, encode_table
+from amqp_codec import Int64, Table, Value, decode_table, encode_table
 
 _CHANGE_HEAD: Final = Struct(">BI")  # kind, octets of the table
 _SNAPSHOT_HEAD: Final = Struct(">QQ")  # next queue id, first segment of the last start after a crash
@@ -29,6 +31,36 @@ class ChangeKind(IntEnum):
     QUEUE_DELETED = 4
     BOUND = 5
     UNBOUND = 6
+    VHOST_SET = 32
+    VHOST_DELETED = 33
+    USER_SET = 34
+    USER_DELETED = 35
+    PERMISSIONS_SET = 36
+    PERMISSIONS_CLEARED = 37
+    TOPIC_PERMISSIONS_SET = 38
+    TOPIC_PERMISSIONS_CLEARED = 39
+    PARAMETER_SET = 40
+    PARAMETER_CLEARED = 41
+
+
+KEYS: Final = {
+    ChangeKind.VHOST_SET: ("vhost",),
+    ChangeKind.USER_SET: ("user",),
+    ChangeKind.PERMISSIONS_SET: ("user", "vhost"),
+    ChangeKind.TOPIC_PERMISSIONS_SET: ("user", "vhost", "exchange"),
+    ChangeKind.PARAMETER_SET: ("vhost", "component", "name"),
+}
+"""What is administered, with the fields that tell one from another. Of these a later change replaces an earlier one.
+
+They stand in the order in which they are made again: the later ones refer to the earlier."""
+
+_UNDONE: Final = {
+    ChangeKind.VHOST_DELETED: ChangeKind.VHOST_SET,
+    ChangeKind.USER_DELETED: ChangeKind.USER_SET,
+    ChangeKind.PERMISSIONS_CLEARED: ChangeKind.PERMISSIONS_SET,
+    ChangeKind.TOPIC_PERMISSIONS_CLEARED: ChangeKind.TOPIC_PERMISSIONS_SET,
+    ChangeKind.PARAMETER_CLEARED: ChangeKind.PARAMETER_SET,
+}
 
 
 @attrs.frozen
@@ -45,6 +77,20 @@ class Change:
     @classmethod
     def decode(cls, kind: int, payload: bytes) -> Change:
         return cls(ChangeKind(kind), decode_table(payload, 0)[0])
+
+
+def _key(kind: ChangeKind, table: Table) -> tuple[Value, ...]:
+    """Tell one thing that is administered from others of its kind."""
+    return tuple(_plain(table.get(field)) for field in KEYS[kind])
+
+
+def _plain(value: Value) -> Value:
+    """A text is octets after a restart."""
+    return value.encode("utf-8", "surrogateescape") if isinstance(value, str) else value
+
+
+def _same(one: Value, other: Value) -> bool:
+    return _plain(one) == _plain(other)
 
 
 def text_of(table: Table, key: str) -> str:
@@ -67,15 +113,18 @@ def adopted_name(queue_id: int) -> str:
 
 
 class Definitions:
-    """The durable topology that a sequence of changes leads to.
+    """The durable topology and administration that a sequence of changes leads to.
 
-    Auto-delete plays no part: what went because of it was recorded as deleted.
+    Auto-delete plays no part: what went because of it was recorded as deleted. A vhost takes along all that
+    is in it or said of it, and a user what it was allowed.
 
     Attributes:
+        administered: by kind, and by the fields that `KEYS` names.
         deleted: ids of queues, and of exchanges that keep messages, that were declared and deleted again.
     """
 
     def __init__(self) -> None:
+        self.administered: dict[ChangeKind, dict[tuple[Value, ...], Change]] = {kind: {} for kind in KEYS}
         self.exchanges: dict[tuple[str, str], Change] = {}
         self.queues: dict[tuple[str, str], Change] = {}
         self.bindings: dict[bytes, Change] = {}
@@ -83,6 +132,8 @@ class Definitions:
 
     def __iter__(self) -> Iterator[Change]:
         """Changes that lead here from nothing, in an order in which they can be carried out."""
+        for changes in self.administered.values():
+            yield from changes.values()
         yield from self.exchanges.values()
         yield from self.queues.values()
         yield from self.bindings.values()
@@ -94,6 +145,14 @@ class Definitions:
             self.bindings[change.encode()] = change
         elif kind is ChangeKind.UNBOUND:
             self.bindings.pop(change.encode(), None)
+        elif kind in KEYS:
+            self.administered[kind][_key(kind, table)] = change
+        elif kind in _UNDONE:
+            self.administered[_UNDONE[kind]].pop(_key(_UNDONE[kind], table), None)
+            if kind is ChangeKind.VHOST_DELETED:
+                self._forget_vhost(text_of(table, "vhost"))
+            elif kind is ChangeKind.USER_DELETED:
+                self._forget_administered("user", table["user"])
         else:
             key = (text_of(table, "vhost"), text_of(table, "name"))
             if kind is ChangeKind.EXCHANGE_DECLARED:
@@ -132,6 +191,21 @@ class Definitions:
         }
         self.apply(Change(ChangeKind.QUEUE_DECLARED, table))
         return name
+
+    def _forget_vhost(self, vhost: str) -> None:
+        self._forget_administered("vhost", vhost.encode("utf-8", "surrogateescape"))
+        for name in [name for name in self.exchanges if name[0] == vhost]:
+            self.deleted.add(queue_id_of(self.exchanges.pop(name).table))
+        for name in [name for name in self.queues if name[0] == vhost]:
+            self.deleted.add(queue_id_of(self.queues.pop(name).table))
+        for encoded, change in list(self.bindings.items()):
+            if text_of(change.table, "vhost") == vhost:
+                del self.bindings[encoded]
+
+    def _forget_administered(self, field: str, value: Value) -> None:
+        for changes in self.administered.values():
+            for key in [key for key, change in changes.items() if _same(change.table.get(field), value)]:
+                del changes[key]
 
     def _unbind(self, key: tuple[str, str], *, is_queue: bool) -> None:
         vhost, name = key

@@ -204,6 +204,7 @@ def slow(world: World) -> SlowStorage:
     """The storage of a world in which confirms wait."""
     storage = SlowStorage()
     world.broker = Broker(now=lambda: world.time, storage=storage)
+    world.broker.restore((), {})
     return storage
 
 

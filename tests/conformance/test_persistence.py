@@ -286,12 +286,11 @@ def test_default_binding_is_there_with_the_queue(restart: Restart) -> None:
 
 
 @pytest.mark.rule("7.14")
-@pytest.mark.xfail(strict=True, reason="users are not kept yet: guest is made at every start")
 def test_guest_is_made_only_where_nothing_is_stored() -> None:
     machine = Machine()
     assert machine.broker.users.get("guest") is not None
     machine.channel().queue("q", durable=True)
-    del machine.broker.users._users["guest"]
+    machine.broker.registry.remove_user("guest")
     assert machine.restarted().broker.users.get("guest") is None
 
 

@@ -70,6 +70,8 @@ class World:
     def __init__(self, config: Config | None = None, storage: Storage | None = None) -> None:
         self.time = 1_000_000.0
         self.broker = Broker(config or Config(), now=lambda: self.time, storage=storage)
+        if storage is not None:
+            self.broker.restore((), {})
 
     def advance(self, seconds: float) -> None:
         """Let time pass: everything that falls due on the way happens at its own instant."""

@@ -1,0 +1,220 @@
+"""Parameters and policies: settings with a component, a name and a JSON value (rules 8.1 to 8.7)."""
+
+from __future__ import annotations
+
+from typing import Final, cast
+
+from amqp_broker.administration.errors import InvalidValueError, ParameterNotFoundError, validation_failed
+from amqp_broker.administration.users import check_name
+from amqp_broker.administration.vhosts import clear_vhost_limits, find_vhost, set_vhost_limits
+from amqp_broker.auth.patterns import InvalidPatternError, Pattern
+from amqp_broker.broker import Broker
+from amqp_broker.events import INTERNAL_USER, EventKind
+from amqp_broker.policies import ApplyTo, InvalidDefinitionError, check_definition
+from amqp_broker.policies.settings import erlang
+from amqp_broker.registry import GLOBAL, OPERATOR_POLICY, POLICY, VHOST_LIMITS, Json
+from amqp_codec import Table
+
+CLUSTER_NAME: Final = "cluster_name"
+
+_COMPONENTS: Final = frozenset({"federation-upstream", "federation-upstream-set", "shovel"})
+"""Components that may be set by name; nothing here goes by them, but definitions can be taken elsewhere."""
+
+
+def set_policy(
+    broker: Broker,
+    vhost: str,
+    name: str,
+    pattern: str,
+    definition: Json,
+    *,
+    priority: Json = 0,
+    apply_to: str = "all",
+    is_operators: bool = False,
+    by: str = INTERNAL_USER,
+) -> bool:
+    """Set a policy, or an operator policy; it applies at once to all there is (rule 8.6).
+
+    Returns:
+        Whether there was none of that name.
+
+    Raises:
+        VhostNotFoundError: there is none.
+        InvalidValueError: with the text of RabbitMQ's validator.
+    """
+    find_vhost(broker, vhost)
+    check_name("policy", name)
+    value = checked_policy(
+        {"pattern": pattern, "definition": definition, "priority": priority, "apply-to": apply_to},
+        is_operators=is_operators,
+    )
+    component = OPERATOR_POLICY if is_operators else POLICY
+    is_new = (vhost, component, name) not in broker.registry.parameters
+    broker.registry.set_parameter(vhost, component, name, value)
+    broker.apply_parameters(vhost)
+    broker.events.emit(
+        EventKind.POLICY_SET, name=name, vhost=vhost, user_who_performed_action=by, **cast("Table", value)
+    )
+    return is_new
+
+
+def clear_policy(broker: Broker, vhost: str, name: str, *, is_operators: bool = False, by: str = INTERNAL_USER) -> None:
+    """Remove a policy.
+
+    Raises:
+        VhostNotFoundError, ParameterNotFoundError: there is none.
+    """
+    find_vhost(broker, vhost)
+    component = OPERATOR_POLICY if is_operators else POLICY
+    if (vhost, component, name) not in broker.registry.parameters:
+        raise ParameterNotFoundError
+    broker.registry.clear_parameter(vhost, component, name)
+    broker.apply_parameters(vhost)
+    broker.events.emit(EventKind.POLICY_CLEARED, name=name, vhost=vhost, user_who_performed_action=by)
+
+
+def list_policies(broker: Broker, vhost: str | None = None, *, is_operators: bool = False) -> list[dict[str, Json]]:
+    """The policies of all vhosts or of one, by vhost and name."""
+    component = OPERATOR_POLICY if is_operators else POLICY
+    found = [
+        policy_item(where, name, value)
+        for (where, its_component, name), value in broker.registry.parameters.items()
+        if its_component == component and where is not GLOBAL and vhost in (None, where) and isinstance(value, dict)
+    ]
+    return sorted(found, key=lambda item: (str(item["vhost"]), str(item["name"])))
+
+
+def policy_item(vhost: str, name: str, value: dict[str, Json]) -> dict[str, Json]:
+    """A policy as definitions and the management API have it."""
+    return {
+        "vhost": vhost,
+        "name": name,
+        "pattern": value["pattern"],
+        "apply-to": value["apply-to"],
+        "definition": value["definition"],
+        "priority": value["priority"],
+    }
+
+
+def checked_policy(value: Json, *, is_operators: bool, is_imported: bool = False) -> dict[str, Json]:
+    """Read the value of a policy's parameter; what is missing has its default.
+
+    Raises:
+        InvalidValueError: with the text of RabbitMQ's validator.
+    """
+    if not isinstance(value, dict):
+        raise validation_failed(f"policy should be a JSON object, actually was {erlang(value)}")
+    pattern, definition = value.get("pattern"), value.get("definition")
+    priority, apply_to = value.get("priority", 0), value.get("apply-to", "all")
+    if not isinstance(pattern, str):
+        raise validation_failed(f"pattern should be a string, actually was {erlang(pattern)}")
+    if not isinstance(priority, int | float) or isinstance(priority, bool):
+        raise validation_failed(f"priority should be a number, actually was {erlang(priority)}")
+    if apply_to not in list(ApplyTo):
+        words = ", ".join(f"'{each}'" for each in ApplyTo)
+        raise validation_failed(f"apply-to '{apply_to}' unrecognised; should be one of: {words}")
+    try:
+        Pattern(pattern)
+        check_definition(definition, is_operators=is_operators, is_imported=is_imported)
+    except InvalidPatternError as error:
+        raise validation_failed(f"pattern should be regular expression but is invalid: {error.reason}") from None
+    except InvalidDefinitionError as error:
+        raise validation_failed(str(error)) from None
+    return {"pattern": pattern, "definition": definition, "priority": priority, "apply-to": apply_to}
+
+
+def set_parameter(
+    broker: Broker, vhost: str, component: str, name: str, value: Json, *, by: str = INTERNAL_USER
+) -> bool:
+    """Set a parameter of a vhost.
+
+    Returns:
+        Whether there was none of that name.
+
+    Raises:
+        VhostNotFoundError: there is none.
+        InvalidValueError: an unknown component, or what the component refuses.
+    """
+    find_vhost(broker, vhost)
+    check_name("parameter", name)
+    is_new = (vhost, component, name) not in broker.registry.parameters
+    if component == POLICY:
+        raise InvalidValueError("policies may not be set using this method")
+    if component == OPERATOR_POLICY:
+        checked = checked_policy(value, is_operators=True)
+        broker.registry.set_parameter(vhost, component, name, checked)
+        broker.apply_parameters(vhost)
+    elif component == VHOST_LIMITS:
+        set_vhost_limits(broker, vhost, value, by=by)
+    elif component in _COMPONENTS:
+        broker.registry.set_parameter(vhost, component, name, value)
+    else:
+        raise validation_failed(f"component {component} not found")
+    broker.events.emit(
+        EventKind.PARAMETER_SET, component=component, name=name, vhost=vhost, user_who_performed_action=by
+    )
+    return is_new
+
+
+def clear_parameter(broker: Broker, vhost: str, component: str, name: str, *, by: str = INTERNAL_USER) -> None:
+    """Remove a parameter of a vhost.
+
+    Raises:
+        VhostNotFoundError, ParameterNotFoundError: there is none.
+        InvalidValueError: it is a policy.
+    """
+    find_vhost(broker, vhost)
+    if component == POLICY:
+        raise InvalidValueError("policies may not be cleared using this method")
+    if (vhost, component, name) not in broker.registry.parameters:
+        raise ParameterNotFoundError
+    if component == VHOST_LIMITS:
+        clear_vhost_limits(broker, vhost, by=by)
+    else:
+        broker.registry.clear_parameter(vhost, component, name)
+        broker.apply_parameters(vhost)
+    broker.events.emit(
+        EventKind.PARAMETER_CLEARED, component=component, name=name, vhost=vhost, user_who_performed_action=by
+    )
+
+
+def list_parameters(broker: Broker, vhost: str | None = None, component: str | None = None) -> list[dict[str, Json]]:
+    """The parameters that aren't policies of users, of all vhosts or one, of all components or one."""
+    return [
+        {"vhost": where, "component": its_component, "name": name, "value": value}
+        for (where, its_component, name), value in sorted(
+            broker.registry.parameters.items(), key=lambda item: (item[0][0] or "", *item[0][1:])
+        )
+        if where is not GLOBAL and its_component != POLICY
+        if vhost in (None, where) and component in (None, its_component)
+    ]
+
+
+def set_global_parameter(broker: Broker, name: str, value: Json, *, by: str = INTERNAL_USER) -> bool:
+    """Set a parameter of the whole broker; `cluster_name` is what clients are told from now on.
+
+    Returns:
+        Whether there was none of that name.
+
+    Raises:
+        InvalidValueError: no name, or a cluster name that is no text.
+    """
+    check_name("parameter", name)
+    if name == CLUSTER_NAME and not isinstance(value, str):
+        raise validation_failed(f"cluster_name should be a string, actually was {erlang(value)}")
+    is_new = (GLOBAL, "", name) not in broker.registry.parameters
+    broker.registry.set_parameter(GLOBAL, "", name, value)
+    broker.events.emit(EventKind.PARAMETER_SET, name=name, user_who_performed_action=by)
+    return is_new
+
+
+def clear_global_parameter(broker: Broker, name: str, *, by: str = INTERNAL_USER) -> None:
+    """Remove a parameter of the whole broker. Raises ParameterNotFoundError."""
+    if (GLOBAL, "", name) not in broker.registry.parameters or name.startswith("internal"):
+        raise ParameterNotFoundError
+    broker.registry.clear_parameter(GLOBAL, "", name)
+    broker.events.emit(EventKind.PARAMETER_CLEARED, name=name, user_who_performed_action=by)
+
+
+def list_global_parameters(broker: Broker) -> list[dict[str, Json]]:
+    return [{"name": name, "value": value} for name, value in sorted(broker.registry.parameters_of(GLOBAL, "").items())]
