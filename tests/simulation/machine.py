@@ -129,10 +129,8 @@ class Machine(World):
         for queue_id in opened.queues.keys() - there:
             opened.forget_queue(queue_id)
 
-    def client(self) -> Client:
-        client = MachineClient(self)
-        client.open()
-        return client
+    def connect(self) -> Client:
+        return MachineClient(self)
 
     def stop(self) -> None:
         """Stop in peace: clients are told and leave, all is written (as `Server.run` and `_DataDirectory.close`)."""

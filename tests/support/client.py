@@ -84,9 +84,17 @@ class World:
 
     def client(self) -> Client:
         """Connect and open, as an ordinary client does."""
-        client = Client(self)
-        client.open()
+        return self.client_of("/")
+
+    def client_of(self, vhost: str) -> Client:
+        """Connect and open a vhost."""
+        client = self.connect()
+        client.open(vhost=vhost)
         return client
+
+    def connect(self) -> Client:
+        """Connect, and say nothing yet."""
+        return Client(self)
 
     def channel(self) -> ChannelClient:
         """Open a channel of a new connection."""
