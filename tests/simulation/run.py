@@ -75,6 +75,7 @@ from amqp_codec import (
 from tests.simulation.lanes import Delivered, Lane, Observer, Subscription, got, take_all
 from tests.simulation.ledger import Key, Ledger, RecordedStorage, Stored, as_set, survey
 from tests.simulation.machine import SMALL, Machine
+from tests.simulation.operator import administer
 from tests.storage.simulated_disk import Crashed, SimulatedDisk
 from tests.support.client import Client
 
@@ -145,8 +146,10 @@ class Run(Observer):
             SMALL, sync=self.sync, segment_octets=random.choice((2048, 4096, 20_000)), sync_interval_s=0.5
         )
         self.config = Config(queue_window_octets=random.choice((2_000, 8_000, 1 << 20)))
-        self.disk = SimulatedDisk(random)
-        self.ledger = Ledger({}, ())
+        beginning = Machine(SimulatedDisk(random), config=self.config, settings=self.settings)
+        beginning.writer.run()  # what a new broker has is not the same twice, so it is there before the lives begin
+        self.disk = self._after_power_cut(beginning.disk)
+        self.ledger = Ledger({}, list(beginning.broker.definitions()))
         self.next_number = 0
         self.steps = 0
         self.crashes = self.stops = 0
@@ -580,6 +583,15 @@ class Run(Observer):
         method = ExchangeBind(source=source, destination=destination, routing_key=self.random.choice(KEYS))
         self._change(lane, method, ExchangeBindOk, ("exchanges", source, destination), becomes=None)
 
+    def administer(self) -> None:
+        administer(self.machine.broker, self.random)
+        changes = len(self.ledger.changes)
+
+        def promise() -> None:
+            self.promised_changes = max(self.promised_changes, changes)
+
+        self.machine.broker.storage.when_durable(promise)
+
     def publish(self) -> None:
         random = self.random
         lane = self._lane(is_idle=random.random() < 0.9)
@@ -766,9 +778,9 @@ class Run(Observer):
 
     _actions = (
         declare_exchange, delete_exchange, declare_queue, delete_queue, bind, unbind, bind_exchange, publish, commit,
-        rollback, consume, cancel, qos, get, settle, recover, purge, leave, wait, write, rewrite, retry,
+        rollback, consume, cancel, qos, get, settle, recover, purge, leave, wait, write, rewrite, retry, administer,
     )  # fmt: skip
-    _weights = (4, 1, 8, 1, 6, 1, 1, 30, 3, 1, 5, 2, 2, 8, 16, 1, 1, 2, 8, 40, 6, 2)
+    _weights = (4, 1, 8, 1, 6, 1, 1, 30, 3, 1, 5, 2, 2, 8, 16, 1, 1, 2, 8, 40, 6, 2, 4)
 
     # Helpers
 
