@@ -225,6 +225,14 @@ class Config:
     """Unsent output of one connection at which nothing more is read from it."""
     memory_high_watermark: float = 0.6
     """Share of the machine's memory at which publishers are blocked (rule 1.34)."""
+    memory_high_watermark_octets: int | None = None
+    """The same as an amount; not None, it counts instead of the share."""
+    total_memory_octets: int | None = None
+    """What to take for the machine's memory; None asks the machine."""
+    disk_free_limit_octets: int = 50_000_000
+    """Free room on the disk of the data directory below which publishers are blocked (rule 1.34)."""
+    disk_free_limit_relative: float | None = None
+    """The same as a multiple of the machine's memory; not None, it counts instead of the amount."""
 
     default_user: str = "guest"
     """Who is made where nothing is stored yet (rule 7.14), with all that follows."""

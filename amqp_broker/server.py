@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
-from functools import partial
+from collections.abc import Callable
 from pathlib import Path
 
-import psutil
 import trio
 
 from amqp_broker.broker import Broker
@@ -17,6 +16,7 @@ from amqp_broker.net.fetch import Fetcher
 from amqp_broker.net.listener import Reception, manners_of
 from amqp_broker.net.systemd import Notifier, inherited_sockets
 from amqp_broker.net.tls import TlsConfigError, TlsKeeper
+from amqp_broker.resources import Resources
 from amqp_broker.storage.committer import Committer
 from amqp_broker.storage.journal import JournalSettings
 from amqp_broker.storage.lock import DirectoryLock
@@ -25,7 +25,7 @@ from amqp_broker.timers import Timers
 
 log = logging.getLogger(__name__)
 
-MEMORY_LOOK_S = 0.25
+RESOURCES_LOOK_S = 0.25
 
 
 class Server:
@@ -53,6 +53,9 @@ class Server:
         self._fetcher = _fetcher_of(config)
         if self._fetcher is not None:
             self.broker.fetch = self._fetcher.fetch
+        self.resources = Resources(self.broker)
+        if self._data is not None:
+            self._data.on_stalled(self.resources.journal_changed)
         self.urls: list[str] = []
         self.stopped = trio.Event()
         self._stopping = trio.Event()
@@ -83,7 +86,7 @@ class Server:
             background.start_soon(run_timers, self.broker.timers)
             if self._data is not None:
                 background.start_soon(self._data.committer.run)
-            background.start_soon(_watch_memory, self.broker)
+            background.start_soon(_watch_resources, self.resources)
             if self._fetcher is not None:
                 background.start_soon(self._fetcher.run)
             async with trio.open_nursery() as clients:
@@ -96,6 +99,7 @@ class Server:
                     systemd.tell("READY=1")
                     task_status.started()
                     log.info("listening on %s", " ".join(self.urls))
+                    log.info("Server startup complete; 0 plugins started.")  # test containers wait for these words
                     await self._stopping.wait()
                     accepting.cancel_scope.cancel()
                 systemd.tell("STOPPING=1")
@@ -126,12 +130,15 @@ class _DataDirectory:
         opened = self._opened
         broker = Broker(self._config, storage=opened.storage)
         opened.storage.definitions = broker.definitions
-        opened.storage.journal.on_stalled = partial(_disk_alarm, broker)
         there = broker.restore(opened.definitions, opened.queues)
         for queue_id in opened.queues.keys() - there:
             opened.forget_queue(queue_id)
         opened.queues.clear()
         return broker
+
+    def on_stalled(self, callback: Callable[[OSError | None], None]) -> None:
+        """Have somebody told when the journal can't be written, and when it can again."""
+        self._opened.storage.journal.on_stalled = callback
 
     async def close(self) -> None:
         """Write what there is and a clean checkpoint; cancelled, it is as safe as after a crash."""
@@ -139,15 +146,6 @@ class _DataDirectory:
         self.committer.stop()
         await self.committer.finished.wait()
         self._lock.release()
-
-
-def _disk_alarm(broker: Broker, error: OSError | None) -> None:
-    """Stop publishers while the journal can't be written, let them go on when it can (rule 1.34)."""
-    if error is not None:
-        log.error("the journal can't be written: %s; publishers wait, free space or mend the disk", error)
-    else:
-        log.warning("the journal can be written again")
-    broker.set_alarm("disk", error is not None)
 
 
 async def run_timers(timers: Timers) -> None:
@@ -167,16 +165,10 @@ def _timer_failed(error: Exception) -> None:
     log.error("internal error in something that was planned", exc_info=error)
 
 
-async def _watch_memory(broker: Broker) -> None:
-    """Raise the memory alarm while the process has more than its share (rule 1.34)."""
-    process = psutil.Process()
-    limit = int(psutil.virtual_memory().total * broker.config.memory_high_watermark)
+async def _watch_resources(resources: Resources) -> None:
     while True:
-        used = process.memory_info().rss
-        if (used > limit) != ("memory" in broker.alarms):
-            log.warning("memory: %d MiB used, limit %d MiB", used >> 20, limit >> 20)
-            broker.set_alarm("memory", used > limit)
-        await trio.sleep(MEMORY_LOOK_S)
+        resources.look()
+        await trio.sleep(RESOURCES_LOOK_S)
 
 
 def _tls_of(config: Config) -> TlsKeeper | None:

@@ -13,16 +13,15 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 import trio
-from platformdirs import user_data_dir
 
 from amqp_broker import COMPILED, __version__
 from amqp_broker.auth.errors import AuthConfigError
-from amqp_broker.cli import journal
+from amqp_broker.cli import journal, settings
 from amqp_broker.cli.parser import EXIT_OK, EXIT_USAGE, OneLineParser, UsageError
-from amqp_broker.config import Certificate, Config, Listener, TlsOptions
+from amqp_broker.config import Config
+from amqp_broker.configuration.errors import ConfigError
 from amqp_broker.net.doors import ListenError, shown
 from amqp_broker.net.tls import TlsConfigError
 from amqp_broker.server import Server
@@ -30,7 +29,6 @@ from amqp_broker.storage.errors import DataDirInUse, UnknownFormat
 
 log = logging.getLogger("amqp_broker")
 
-LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -44,24 +42,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
             from amqp_broker.cli import perf  # not while a broker starts
 
             return perf.main(words[1:])
-        options = _parser().parse_args(words)
-        logging.basicConfig(
-            level=options.log_level.upper(),
-            format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-            stream=sys.stderr,
-        )
-        config = Config(
-            host=options.host,
-            port=options.port,
-            data_dir=None if options.memory else options.data_dir,
-            sync=options.sync,
-            listeners=_tls_listeners(options),
-            tls=_tls(options),
-        )
-        server = _open(config)
+        if words[:1] == ["config"]:
+            from amqp_broker.cli import configuration
+
+            return configuration.main(words[1:])
+        loaded = settings.load_from_options(_parser().parse_args(words))
+        settings.start_log(loaded)
+        server = _open(loaded.config)
         _ease_garbage_collection()
         trio.run(_serve, server)
-    except UsageError as error:
+    except (UsageError, ConfigError) as error:
         print(f"amqp-broker: {error}", file=sys.stderr)
         return EXIT_USAGE
     return EXIT_OK
@@ -84,27 +74,6 @@ def _open(config: Config) -> Server:
             f"can't use data directory {config.data_dir}: {error.strerror}; "
             "choose one that can be written with --data-dir, or use --memory"
         ) from None
-
-
-def _tls(options: argparse.Namespace) -> TlsOptions | None:
-    """What the options say about TLS; None when there is to be none."""
-    if options.tls_cert is None:
-        for name in ("tls_port", "tls_key", "tls_ca"):
-            if getattr(options, name) is not None:
-                raise UsageError(f"--{name.replace('_', '-')} needs a certificate; give one with --tls-cert")
-        return None
-    return TlsOptions(
-        certificates=(Certificate(chain=options.tls_cert, key=options.tls_key),),
-        ca=options.tls_ca,
-        verify_peer=options.tls_ca is not None,
-    )
-
-
-def _tls_listeners(options: argparse.Namespace) -> tuple[Listener, ...]:
-    if options.tls_cert is None:
-        return ()
-    port = 5671 if options.tls_port is None else options.tls_port
-    return (Listener(host=options.host, port=port, is_tls=True),)
 
 
 def _ease_garbage_collection() -> None:
@@ -164,57 +133,15 @@ def _explain(group: BaseExceptionGroup[ListenError]) -> str:
     return f"can't listen on {shown(listener)}: {cause}; choose another address with --host and {port}"
 
 
-def _port(text: str) -> int:
-    try:
-        port = int(text)
-    except ValueError:
-        port = -1
-    if not 0 <= port <= 65535:
-        raise argparse.ArgumentTypeError(f"{text!r} is no port; give a number from 0 to 65535")
-    return port
-
-
 def _parser() -> argparse.ArgumentParser:
     form = "compiled" if COMPILED else "plain Python"
     parser = OneLineParser(
         prog="amqp-broker",
         description="An AMQP 0-9-1 broker that RabbitMQ clients connect to.",
-        epilog="amqp-broker journal --help: look into a data directory. amqp-broker perf --help: put load on a broker.",
+        epilog="Other commands, each with --help: config (check and show settings), journal (look into a data "
+        "directory), perf (put load on a broker).",
     )
     parser.add_argument("command", nargs="?", choices=["serve"], default="serve", help="run the broker (the default)")
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
-    parser.add_argument(
-        "--port", type=_port, default=5672, help="port to listen on, 0 for a free one (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--tls-port", type=_port, metavar="PORT", help="port to speak TLS on, 0 for a free one (default: 5671)"
-    )
-    parser.add_argument(
-        "--tls-cert", type=Path, metavar="FILE", help="certificate chain, PEM; with it TLS is spoken; SIGHUP rereads it"
-    )
-    parser.add_argument("--tls-key", type=Path, metavar="FILE", help="its key, PEM (default: it stands in --tls-cert)")
-    parser.add_argument(
-        "--tls-ca",
-        type=Path,
-        metavar="FILE",
-        help="ask clients for a certificate, which one of these CAs, PEM, must have signed",
-    )
-    where = parser.add_mutually_exclusive_group()
-    where.add_argument(
-        "--data-dir",
-        type=Path,
-        metavar="DIR",
-        default=Path(user_data_dir("amqp-broker", appauthor=False)),
-        help="directory for durable state (default: %(default)s)",
-    )
-    where.add_argument("--memory", action="store_true", help="keep everything in memory, nothing on disk")
-    parser.add_argument(
-        "--sync",
-        choices=("always", "interval", "never"),
-        default="always",
-        help="when a persistent message counts as safe: after an fsync, or after the write with an fsync every "
-        "second or none at all (default: %(default)s)",
-    )
-    parser.add_argument("--log-level", choices=LOG_LEVELS, default="info", help="default: %(default)s")
+    settings.add_options(parser)
     parser.add_argument("--version", action="version", version=f"amqp-broker {__version__} ({form})")
     return parser

@@ -1,0 +1,264 @@
+"""The keys of `rabbitmq.conf` and what becomes of them: one table, from which the reference is made as well.
+
+A `*` in a name stands for one word. Keys of RabbitMQ that are not in the table are in `rabbitmq_keys.txt`: known,
+but without effect here. Keys that RabbitMQ does not have begin with `amqp_broker.`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from amqp_broker.config import Certificate, TlsOptions
+from amqp_broker.configuration import values as kind
+from amqp_broker.configuration.errors import ConfigError
+from amqp_broker.configuration.values import Kind
+
+OWN_PREFIX: Final = "amqp_broker."
+
+KNOWN_NAMES_FILE: Final = Path(__file__).with_name("rabbitmq_keys.txt")
+
+
+class Key(NamedTuple):
+    """One row.
+
+    Attributes:
+        name: with `*` for words that vary.
+        kind: how values are written.
+        field: the field of `Config` that it sets; with the prefix `log.`, of `LogSettings`. None when the key is
+            taken and has no effect.
+        note: for the reference.
+        is_secret: its value is never shown.
+    """
+
+    name: str
+    kind: Kind
+    field: str | None
+    note: str = ""
+    is_secret: bool = False
+
+
+Collected = Mapping[tuple[str, ...], Any]
+"""What a field with several keys was given: by the row's name, followed by the words its `*` stood for."""
+
+
+def _key(name: str, kind: Kind, field: str | None, note: str = "", *, secret: bool = False) -> Key:
+    return Key(name, kind, field, note, secret)
+
+
+KEYS: Final[tuple[Key, ...]] = (
+    _key("amqp_broker.host", kind.TEXT, "host"),
+    _key("amqp_broker.port", kind.OPTIONAL_PORT, "port", "0 takes a free one, none listens on the others only"),
+    _key("listeners.tcp", kind.choice("none"), "listeners", "no plain listener"),
+    _key("listeners.tcp.*", kind.ADDRESS, "listeners", "the first one is amqp_broker.port; without a host, its host"),
+    _key("listeners.ssl", kind.choice("none"), "listeners", "no TLS listener"),
+    _key("listeners.ssl.*", kind.ADDRESS, "listeners", "needs ssl_options.certfile"),
+    _key("proxy_protocol", kind.FLAG, "is_proxied"),
+    _key("amqp_broker.trusted_proxies", kind.NETWORKS, "trusted_proxies", "whose PROXY header is believed"),
+    _key("amqp_broker.unix_socket_mode", kind.MODE, "unix_socket_mode"),
+    _key("ssl_options.certfile", kind.PATH, "tls"),
+    _key("ssl_options.keyfile", kind.PATH, "tls"),
+    _key("ssl_options.cacertfile", kind.PATH, "tls"),
+    _key("ssl_options.password", kind.TEXT, "tls", "of the key", secret=True),
+    _key("ssl_options.verify", kind.choice("verify_peer", "verify_none"), "tls"),
+    _key("ssl_options.fail_if_no_peer_cert", kind.FLAG, "tls"),
+    _key("ssl_options.versions.*", kind.TLS_VERSION, "tls"),
+    _key("ssl_options.ciphers.*", kind.TEXT, "tls", "in OpenSSL's words"),
+    _key(
+        "ssl_cert_login_from",
+        kind.choice("distinguished_name", "common_name", "subject_alternative_name", "subject_alt_name"),
+        "tls",
+    ),
+    _key("ssl_cert_login_san_type", kind.choice("dns", "ip", "email", "uri"), "tls"),
+    _key("ssl_cert_login_san_index", kind.COUNT, "tls"),
+    _key("cluster_name", kind.TEXT, "cluster_name"),
+    _key("product.name", kind.TEXT, "product", "clients branch on it"),
+    _key("product.version", kind.TEXT, "version", "clients branch on it"),
+    # Connections
+    _key("heartbeat", kind.WHOLE_SECONDS, "heartbeat_s", "0 turns heartbeats off"),
+    _key("handshake_timeout", kind.MILLISECONDS, "handshake_timeout_s"),
+    _key("frame_max", kind.FRAME_OCTETS, "frame_max_octets"),
+    _key("initial_frame_max", kind.FRAME_OCTETS, "handshake_frame_max_octets"),
+    _key("channel_max", kind.CHANNELS, "channel_max"),
+    _key("max_channels_per_connection", kind.CHANNELS, "channel_max", "the same as channel_max"),
+    _key("connection_max", kind.LIMIT, "max_connections"),
+    _key("max_connections", kind.LIMIT, "max_connections", "the same as connection_max"),
+    _key("consumer_max_per_channel", kind.LIMIT, "max_consumers_per_channel"),
+    _key("consumer_timeout", kind.MILLISECONDS, "consumer_timeout_s", "quorum queues; 0 never"),
+    _key("amqp_broker.classic_consumer_timeout", kind.MILLISECONDS, "classic_consumer_timeout_s", "0 never"),
+    _key("max_message_size", kind.OCTETS, "max_message_octets"),
+    _key("amqp_broker.max_unauthenticated_connections", kind.POSITIVE, "max_unauthenticated_connections"),
+    _key("amqp_broker.reserved_files", kind.COUNT, "reserved_files"),
+    _key("amqp_broker.login_failure_delay", kind.MILLISECONDS, "login_failure_delay_s"),
+    _key("amqp_broker.close_timeout", kind.MILLISECONDS, "close_timeout_s"),
+    _key("amqp_broker.shutdown_timeout", kind.MILLISECONDS, "shutdown_timeout_s"),
+    _key("amqp_broker.max_partial_size", kind.POSITIVE_OCTETS, "max_partial_octets"),
+    _key("amqp_broker.read_size", kind.POSITIVE_OCTETS, "read_octets"),
+    _key("amqp_broker.outbox_high_size", kind.POSITIVE_OCTETS, "outbox_high_octets"),
+    _key("amqp_broker.outbox_limit_size", kind.POSITIVE_OCTETS, "outbox_limit_octets"),
+    _key("cluster_exchange_limit", kind.LIMIT, "max_exchanges"),
+    _key("default_queue_type", kind.choice("classic", "quorum", "stream"), "default_queue_type"),
+    # Storage and memory
+    _key("amqp_broker.data_dir", kind.OPTIONAL_PATH, "data_dir", "none keeps everything in memory"),
+    _key("amqp_broker.sync", kind.choice("always", "interval", "never"), "sync"),
+    _key("amqp_broker.queue_window_size", kind.POSITIVE_OCTETS, "queue_window_octets"),
+    _key("amqp_broker.max_cached_routes", kind.POSITIVE, "max_cached_routes"),
+    _key("vm_memory_high_watermark.relative", kind.SHARE, "memory_high_watermark"),
+    _key("vm_memory_high_watermark.absolute", kind.POSITIVE_OCTETS, "memory_high_watermark_octets", "before relative"),
+    _key("total_memory_available_override_value", kind.POSITIVE_OCTETS, "total_memory_octets"),
+    _key("disk_free_limit.absolute", kind.OCTETS, "disk_free_limit_octets"),
+    _key("disk_free_limit.relative", kind.FACTOR, "disk_free_limit_relative", "before absolute"),
+    # Users
+    _key("default_user", kind.TEXT, "default_user", "made when the data directory is new"),
+    _key("default_pass", kind.TEXT, "default_password", "made when the data directory is new", secret=True),
+    _key("default_vhost", kind.TEXT, "default_vhost", "made when the data directory is new"),
+    _key("default_user_tags.*", kind.FLAG, "default_user_tags"),
+    _key("default_permissions.configure", kind.PATTERN, "default_permissions"),
+    _key("default_permissions.write", kind.PATTERN, "default_permissions"),
+    _key("default_permissions.read", kind.PATTERN, "default_permissions"),
+    _key("loopback_users", kind.choice("none"), "loopback_users", "everybody may come from everywhere"),
+    _key("loopback_users.*", kind.FLAG, "loopback_users"),
+    _key("anonymous_login_user", kind.OPTIONAL_TEXT, "anonymous_user"),
+    # Definitions
+    _key("load_definitions", kind.PATH, "load_definitions", "a file, or a directory of files"),
+    _key("management.load_definitions", kind.PATH, "load_definitions", "the same as load_definitions"),
+    _key("definitions.local.path", kind.PATH, "load_definitions", "the same as load_definitions"),
+    _key("definitions.import_backend", kind.choice("local_filesystem", "local"), None, "the only one there is"),
+    # Logging
+    _key("log.default.level", kind.LEVEL, "log.level"),
+    _key("log.console", kind.FLAG, "log.console"),
+    _key("log.console.level", kind.LEVEL, "log.console_level", "where absent, log.default.level"),
+    _key("log.console.stdio", kind.choice("stdout", "stderr"), "log.console_stream"),
+    _key("log.console.formatter", kind.choice("plaintext", "json"), "log.console_format"),
+    _key("log.dir", kind.PATH, "log.directory"),
+    _key("log.file", kind.FILE_OR_FALSE, "log.file", "a name in log.dir, or a path"),
+    _key("log.file.level", kind.LEVEL, "log.file_level", "where absent, log.default.level"),
+    _key("log.file.formatter", kind.choice("plaintext", "json"), "log.file_format"),
+    _key("log.file.rotation.size", kind.OCTETS, "log.rotation_octets", "0 never begins a new file"),
+    _key("log.file.rotation.count", kind.COUNT, "log.rotation_count", "old files that are kept"),
+    _key("log.connection.level", kind.LEVEL, "log.category_levels"),
+    _key("log.channel.level", kind.LEVEL, "log.category_levels"),
+    _key("log.queue.level", kind.LEVEL, "log.category_levels"),
+)
+
+
+def find_key(name: str) -> tuple[Key, tuple[str, ...]] | None:
+    """Look a name up; gives its row and the words that stand for `*`."""
+    row = _rows().get(name)
+    if row is not None:
+        return row, ()
+    words = name.split(".")
+    for row in _patterns():
+        pattern = row.name.split(".")
+        if _fits(pattern, words):
+            return row, tuple(word for part, word in zip(pattern, words, strict=True) if part == "*")
+    return None
+
+
+def is_rabbitmqs(name: str) -> bool:
+    """Whether RabbitMQ has a key of that name."""
+    words = name.split(".")
+    return any(_fits(pattern, words) for pattern in _known_patterns() if len(pattern) == len(words))
+
+
+def nearest(name: str) -> str | None:
+    """The known key that is most like an unknown one."""
+    import difflib  # when somebody has mistyped
+
+    names = [*_rows(), *(".".join(pattern) for pattern in _known_patterns())]
+    return next(iter(difflib.get_close_matches(name, names, n=1, cutoff=0.6)), None)
+
+
+def parse_value(row: Key, text: str, where: str) -> object:
+    """Read a value. Raises ConfigError, which does not show a secret."""
+    try:
+        return row.kind.parse(text)
+    except (ValueError, LookupError):
+        shown = "" if row.is_secret else f", found {text[:60]!r}"
+        subject = where if where.startswith("--") and where != "--set" else f"{where}: {row.name}"
+        raise ConfigError(f"{subject}: expected {row.kind.expected}{shown}") from None
+
+
+def _default_permissions(before: tuple[str, str, str], given: Collected) -> tuple[str, ...]:
+    names = ("configure", "write", "read")
+    return tuple(given.get((f"default_permissions.{name}",), old) for name, old in zip(names, before, strict=True))
+
+
+def _loopback_users(before: frozenset[str], given: Collected) -> frozenset[str]:
+    """`loopback_users = none` forgets the default; what is said of single users then counts."""
+    named = {words[1]: is_one for words, is_one in given.items() if len(words) == 2}
+    kept = frozenset[str]() if ("loopback_users",) in given else before
+    return (kept | {name for name, is_one in named.items() if is_one}) - {
+        name for name, is_one in named.items() if not is_one
+    }
+
+
+def _tags(_before: object, given: Collected) -> tuple[str, ...]:
+    return tuple(words[1] for words, is_set in given.items() if is_set)
+
+
+def _category_levels(_before: object, given: Collected) -> dict[str, str]:
+    return {name.split(".")[1]: level for (name,), level in given.items()}
+
+
+def _tls(_before: object, given: Collected) -> TlsOptions | None:
+    options: dict[str, Any] = {}
+    for (name, *_), value in given.items():
+        options[name.removeprefix("ssl_options.").removeprefix("ssl_cert_")] = value
+    chain = options.get("certfile")
+    if chain is None:
+        if any(name.startswith("ssl_options") for name, *_ in given):
+            raise ConfigError("ssl_options need ssl_options.certfile, the certificate to show")
+        return None
+    versions = sorted(value for (name, *_), value in given.items() if name == "ssl_options.versions.*")
+    ciphers = [value for (name, *_), value in given.items() if name == "ssl_options.ciphers.*"]
+    login_from = options.get("login_from", "distinguished_name").replace("alt_name", "alternative_name")
+    return TlsOptions(
+        certificates=(Certificate(chain=chain, key=options.get("keyfile"), key_password=options.get("password")),),
+        ca=options.get("cacertfile"),
+        verify_peer=options.get("verify") == "verify_peer",
+        fail_if_no_peer_cert=options.get("fail_if_no_peer_cert", False),
+        min_version=versions[0] if versions else "1.2",
+        max_version=versions[-1] if versions else "1.3",
+        ciphers=":".join(ciphers) or None,
+        login_from=login_from,
+        login_san_type=options.get("login_san_type", "dns"),
+        login_san_index=options.get("login_san_index", 0),
+    )
+
+
+class Gathered(NamedTuple):
+    """A field that several keys make together: a name for all of them, and the way from default and given to value."""
+
+    name: str
+    make: Callable[[Any, Collected], object]
+
+
+GATHERED: Final[Mapping[str, Gathered]] = {
+    "default_permissions": Gathered("default_permissions.*", _default_permissions),
+    "loopback_users": Gathered("loopback_users.*", _loopback_users),
+    "default_user_tags": Gathered("default_user_tags.*", _tags),
+    "tls": Gathered("ssl_options.*", _tls),
+    "log.category_levels": Gathered("log.*.level", _category_levels),
+}
+
+
+@cache
+def _rows() -> dict[str, Key]:
+    return {row.name: row for row in KEYS}
+
+
+@cache
+def _patterns() -> list[Key]:
+    return [row for row in KEYS if "*" in row.name]
+
+
+@cache
+def _known_patterns() -> list[list[str]]:
+    return [line.split(".") for line in KNOWN_NAMES_FILE.read_text("ascii").split()]
+
+
+def _fits(pattern: list[str], words: list[str]) -> bool:
+    return len(pattern) == len(words) and all(part in ("*", word) for part, word in zip(pattern, words, strict=True))

@@ -1,0 +1,108 @@
+"""Memory and disk: looks at what is used, and stops publishers before either runs out (rule 1.34).
+
+Somebody calls `look` now and then; it takes microseconds.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import psutil
+
+from amqp_broker.broker import Broker
+
+log = logging.getLogger(__name__)
+
+CGROUP_LIMITS: Final = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
+"""Where a container is told how much memory it has, in both versions of control groups."""
+
+
+class Resources:
+    """What the broker uses, and from where on it is too much.
+
+    Attributes:
+        memory_limit_octets: from there on publishers wait; may be changed at any time.
+        disk_free_limit_octets: below that publishers wait; may be changed at any time.
+    """
+
+    def __init__(
+        self,
+        broker: Broker,
+        *,
+        memory_used: Callable[[], int] | None = None,
+        memory_total: int | None = None,
+        disk_free: Callable[[Path], int] | None = None,
+    ) -> None:
+        config = broker.config
+        self._broker = broker
+        self._memory_used = memory_used or _resident_octets()
+        self._disk_free = disk_free or _free_octets
+        self._journal_error: OSError | None = None
+        self.memory_total_octets = config.total_memory_octets or memory_total or machine_memory_octets()
+        self.memory_limit_octets = config.memory_high_watermark_octets or int(
+            self.memory_total_octets * config.memory_high_watermark
+        )
+        self.disk_free_limit_octets = config.disk_free_limit_octets
+        if config.disk_free_limit_relative is not None:
+            self.disk_free_limit_octets = int(self.memory_total_octets * config.disk_free_limit_relative)
+
+    @property
+    def memory_used_octets(self) -> int:
+        return self._memory_used()
+
+    @property
+    def disk_free_octets(self) -> int | None:
+        """Free room for the data directory; None without one, or when nobody can tell."""
+        directory = self._broker.config.data_dir
+        if directory is None:
+            return None
+        try:
+            return self._disk_free(directory)
+        except OSError:
+            return None
+
+    def look(self) -> None:
+        """Raise or clear the alarms."""
+        used, limit = self.memory_used_octets, self.memory_limit_octets
+        if (used > limit) != ("memory" in self._broker.alarms):
+            log.warning("memory: %d MiB used, limit %d MiB", used >> 20, limit >> 20)
+            self._broker.set_alarm("memory", used > limit)
+        free = self.disk_free_octets
+        is_short = free is not None and free < self.disk_free_limit_octets
+        if (is_short or self._journal_error is not None) != ("disk" in self._broker.alarms):
+            if free is not None:
+                log.warning("disk: %d MB free, limit %d MB", free // 10**6, self.disk_free_limit_octets // 10**6)
+            self._broker.set_alarm("disk", is_short or self._journal_error is not None)
+
+    def journal_changed(self, error: OSError | None) -> None:
+        """The journal can't be written any more, or can again."""
+        if error is not None:
+            log.error("the journal can't be written: %s; publishers wait, free space or mend the disk", error)
+        else:
+            log.warning("the journal can be written again")
+        self._journal_error = error
+        self.look()
+
+
+def machine_memory_octets() -> int:
+    """The memory of the machine, or of the container where that is less."""
+    limits = [int(psutil.virtual_memory().total)]
+    for path in CGROUP_LIMITS:
+        try:
+            limits.append(int(path.read_text("ascii")))
+        except (OSError, ValueError):  # not there, or "max"
+            continue
+    return min(limit for limit in limits if limit > 0)
+
+
+def _resident_octets() -> Callable[[], int]:
+    process = psutil.Process()
+    return lambda: int(process.memory_info().rss)
+
+
+def _free_octets(directory: Path) -> int:
+    return shutil.disk_usage(directory).free

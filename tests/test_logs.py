@@ -1,0 +1,81 @@
+"""The log: a line an event, in either form; levels; nothing secret in it."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from amqp_broker import logs
+from amqp_broker.logs import LogSettings
+
+
+@pytest.fixture(autouse=True)
+def no_log_afterwards() -> Iterator[None]:
+    yield
+    logs.set_up(LogSettings(console=False))
+    root = logging.getLogger(logs.ROOT)
+    root.setLevel(logging.NOTSET)
+    root.propagate = True
+    for name in logs.CATEGORIES.values():
+        logging.getLogger(name).setLevel(logging.NOTSET)
+
+
+log = logging.getLogger("amqp_broker.test")
+
+
+def written(path: Path, settings: LogSettings | None = None) -> list[str]:
+    logs.set_up(settings or LogSettings(console=False, file=str(path)))
+    log.info("hello %s", "a\nb\x1b[31m")
+    try:
+        raise ValueError("of no use")
+    except ValueError:
+        log.exception("failed")
+    return path.read_text("utf-8").splitlines()
+
+
+def test_text_is_one_line_an_event_with_time_and_level(tmp_path: Path) -> None:
+    first, second = written(tmp_path / "x.log")
+    assert first.endswith(r" [info] hello a\nb\x1b[31m")
+    assert first[4] == "-"
+    assert first[10] == " "
+    assert "+00:00 [info] " in first
+    assert "[error] failed" in second
+    assert "ValueError: of no use" in second
+
+
+def test_json_is_one_object_an_event(tmp_path: Path) -> None:
+    path = tmp_path / "x.log"
+    first, second = written(path, LogSettings(console=False, file=str(path), file_format="json"))
+    assert json.loads(first)["msg"] == "hello a\nb\x1b[31m"
+    assert json.loads(first)["level"] == "info"
+    assert json.loads(second)["msg"].startswith("failed\nTraceback")
+
+
+def test_levels_count_for_all_a_handler_and_a_category(tmp_path: Path) -> None:
+    path = tmp_path / "x.log"
+    logs.set_up(LogSettings(console=False, file=str(path), level="warning", category_levels={"connection": "debug"}))
+    log.info("not this")
+    logging.getLogger(logs.CATEGORIES["connection"]).debug("but this")
+    logs.set_level("debug")
+    log.debug("and this")
+    logs.set_level("none")
+    log.critical("nor this")
+    assert [line.split("] ")[1] for line in path.read_text().splitlines()] == ["but this", "and this"]
+
+
+def test_files_are_rotated_by_size(tmp_path: Path) -> None:
+    path = tmp_path / "x.log"
+    logs.set_up(LogSettings(console=False, file="x.log", directory=tmp_path, rotation_octets=200, rotation_count=2))
+    for number in range(20):
+        log.info("number %d", number)
+    assert path.stat().st_size <= 200
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["x.log", "x.log.1", "x.log.2"]
+
+
+def test_unknown_level() -> None:
+    with pytest.raises(KeyError):
+        logs.set_level("loud")
