@@ -37,7 +37,8 @@ class _Inode:
     def sync(self) -> None:
         merged = bytearray(self.current)
         for block in self.forgotten:
-            start, end = block * BLOCK, min((block + 1) * BLOCK, len(merged))
+            start = min(block * BLOCK, len(merged))
+            end = min(start + BLOCK, len(merged))
             old = self.safe[start:end]
             merged[start:end] = old + bytes(end - start - len(old))
         self.safe = bytes(merged)
@@ -146,6 +147,7 @@ class SimulatedDisk:
         inode = self._current[path]
         inode.dirty.update(range((len(inode.current) + BLOCK - 1) // BLOCK))
         inode.current.clear()
+        inode.forgotten.clear()
         return SimulatedFile(self, inode, path)
 
     def open(self, path: str) -> SimulatedFile:
