@@ -422,14 +422,22 @@ class Journal:
         marked, self._marked = self._marked, {}
         seed = self._active.seed
         if marked := {key: mark for key, mark in marked.items() if self._is_live(*key)}:
-            self._gather(encode(seed, self._next_record, MARK, encode_marks(marked)), is_awaited=False)
+            self._gather(encode(seed, self._next_record, MARK, encode_marks(marked)), False)
         if removed:
-            self._gather(encode(seed, self._next_record, REMOVE, encode_ranges(removed)), is_awaited=False)
-        if self._synced > self._noted_synced and self._gathering.records:
+            self._gather(encode(seed, self._next_record, REMOVE, encode_ranges(removed)), False)
+        if self._synced > self._noted_synced and (self._gathering.records or self._must_note_synced):
             self._noted_synced = self._synced
             payload = encode_synced(self._synced, self._active.references)
-            self._gather(encode(seed, self._next_record, SYNCED, payload), is_awaited=False)
+            self._gather(encode(seed, self._next_record, SYNCED, payload), False)
         self._lazy_since = None
+
+    @property
+    def _must_note_synced(self) -> bool:
+        """Whether something that somebody waited for is on disk, and nothing there says so yet.
+
+        Until it does, damage at the journal's end could be taken for what a crash tore off.
+        """
+        return self._noted_synced < self._last_awaited <= self._synced
 
     def _is_live(self, number: int, ordinal: int) -> bool:
         segment = self.segments.get(number)
@@ -450,6 +458,8 @@ class Journal:
             self._synced = max(self._synced, last_record)
             self._settle(stretch)
             self._retire()
+            if self._must_note_synced and self._lazy_since is None:
+                self._lazy_since = self._clock()
         elif self.settings.sync == "never":
             self._settle(stretch)
         elif self._unsynced is None:

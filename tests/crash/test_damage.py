@@ -147,6 +147,25 @@ def test_a_damaged_record_is_named_with_its_queue_and_the_rest_recovered() -> No
     )
 
 
+def test_damage_at_the_end_is_not_taken_for_a_torn_tail_once_the_journal_was_idle() -> None:
+    disk = SimulatedDisk(Random(1))
+    harness = Harness(disk)
+    harness.drain()
+    location = harness.publish(1, bytes(40))
+    harness.drain()
+    harness.drain()
+    calls = disk.calls
+    harness.drain()
+    assert disk.calls == calls  # said once, not over and over
+    data = bytearray(disk.get(SEGMENT_1))
+    data[location.offset + location.length - 1] ^= 1
+    disk.put(SEGMENT_1, bytes(data))
+    recovery = recover(disk, DIRECTORY)
+    (damage,) = recovery.damage
+    assert damage.lost == [(location.ordinal, 1)]
+    assert not recovery.torn
+
+
 def test_a_missing_segment_is_reported() -> None:
     original = filled(1, is_clean=True)
     disk = original.disk.copy()
