@@ -95,6 +95,11 @@ class DataBatch:
         self.failed = failed
         self.is_synced = is_synced
 
+    @property
+    def is_appending(self) -> bool:
+        """Whether all it does is to write to the end of an open file, and perhaps to fsync that."""
+        return self.header is None and self.part.file is not None
+
     def execute(self, disk: Disk) -> None:
         """Write, in the calling thread.
 

@@ -1,14 +1,22 @@
-"""The committer: the one task that writes and fsyncs, a group at a time, in a thread. The room's only trio."""
+"""The committer: the one task that has groups of records written and fsynced, one at a time. The room's only trio.
+
+It wakes in the turn of the loop after the one in which something was appended, so all that was read in that turn
+is one group. The writer's thread does the work; small groups are waited for (see `writer`), so that confirms leave
+in the same turn.
+"""
 
 from __future__ import annotations
 
 import math
+from functools import partial
+from time import perf_counter
 
 import trio
 
-from amqp_broker.storage.batch import Batch
+from amqp_broker.storage.batch import Batch, DataBatch
 from amqp_broker.storage.journal import Journal
 from amqp_broker.storage.rewriting import LoadedSegment, Rewriter
+from amqp_broker.storage.writer import LONGEST_WAIT_S, Job, Patience, Writer
 
 FIRST_RETRY_S = 0.5
 LAST_RETRY_S = 5.0
@@ -31,6 +39,8 @@ class Committer:
 
     def __init__(self, journal: Journal, rewrite_octets_per_s: int = REWRITE_OCTETS_PER_S) -> None:
         self._journal = journal
+        self._writer = Writer(journal.disk)
+        self._patience = Patience()
         self._rewriter = Rewriter(journal)
         self._rewrite_octets_per_s = rewrite_octets_per_s
         self._rewrite_at = -math.inf
@@ -52,6 +62,12 @@ class Committer:
 
     async def run(self) -> None:
         """Write until stopped."""
+        try:
+            await self._run()
+        finally:
+            self._writer.close()
+
+    async def _run(self) -> None:
         journal = self._journal
         while not journal.is_finished:
             self._work = trio.Event()
@@ -66,11 +82,18 @@ class Committer:
         self.finished.set()
 
     async def _execute(self, batch: Batch | LoadedSegment) -> OSError | None:
-        error = None
-        try:
-            await trio.to_thread.run_sync(batch.execute, self._journal.disk)
-        except OSError as refusal:
-            error = refusal
+        job = self._writer.start(batch)
+        if isinstance(batch, DataBatch) and batch.is_appending and self._patience.allows(batch.stretch.octets):
+            since = perf_counter()
+            in_time = job.wait(LONGEST_WAIT_S)
+            self._patience.waited(perf_counter() - since, in_time=in_time)
+            if not in_time:
+                await _end_of(job)
+        else:
+            await _end_of(job)
+        error = job.error
+        if error is not None and not isinstance(error, OSError):
+            raise error
         if isinstance(batch, LoadedSegment):
             return error
         self._journal.batch_done(batch, error)
@@ -104,6 +127,14 @@ class Committer:
             due.append(trio.current_time() + idle_s)
         with trio.move_on_at(min(due)):
             await self._work.wait()
+
+
+async def _end_of(job: Job) -> None:
+    """Let the loop go on until a job is done; not to be cancelled, for the journal must learn of its end."""
+    done = trio.Event()
+    if not job.notify(partial(trio.lowlevel.current_trio_token().run_sync_soon, done.set)):
+        with trio.CancelScope(shield=True):
+            await done.wait()
 
 
 async def run_committer(journal: Journal) -> None:
