@@ -199,7 +199,7 @@ class Journal:
             if not reference[3] & TRANSIENT:
                 is_awaited = True
                 break
-        self._gather(record, is_awaited=is_awaited)
+        self._gather(record, is_awaited)
         return tuple.__new__(Location, (segment.number, ordinal, offset, length))  # a third of the class's own time
 
     def append_topology(self, kind: int, payload: bytes) -> None:
@@ -207,9 +207,9 @@ class Journal:
         if self._active.end >= self.settings.segment_octets:
             self._roll()
         payload = bytes((kind,)) + payload
-        self._gather(encode(self._active.seed, self._next_record, TOPOLOGY, payload), is_awaited=True)
+        self._gather(encode(self._active.seed, self._next_record, TOPOLOGY, payload), True)
 
-    def remove(self, location: Location, *, is_replaced: bool = False) -> None:
+    def remove(self, location: Location, is_replaced: bool = False) -> None:
         """A reference is gone: acked, expired, dropped. Removing it twice does nothing.
 
         Args:
@@ -256,7 +256,7 @@ class Journal:
         """Octets of what is live; see `Segment.live_octets`."""
         return sum(segment.live_octets for segment in self.segments.values())
 
-    def _gather(self, record: bytes, *, is_awaited: bool) -> None:
+    def _gather(self, record: bytes, is_awaited: bool) -> None:
         gathering = self._gathering
         length = len(record)
         gathering.records.append(record)

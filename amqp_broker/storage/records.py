@@ -38,7 +38,8 @@ REFERENCE_OCTETS: Final = REFERENCE.size
 PUBLISH_TO_ONE: Final = Struct(">IIQBIIIIIQQQB")  # PUBLISH_HEAD and the first reference
 
 _UNSUMMED_PUBLISH = Struct(">IQBIIIII")
-_UNSUMMED_PUBLISH_TO_ONE = Struct(">IQBIIIIIQQQB")
+_pack_unsummed_to_one = Struct(">IQBIIIIIQQQB").pack
+_pack_crc = CRC.pack
 _UNSUMMED_HEAD = Struct(">IQB")
 _RANGE = Struct(">III")  # segment, first ordinal, count
 _MARK = Struct(">IIIB")  # segment, ordinal, delivery count, flags
@@ -124,15 +125,28 @@ def encode_publish(
     kind = MOVED if origin else PUBLISH
     length = 20 + REFERENCE_OCTETS * count + len(address) + len(header) + len(body)
     if count == 1:
-        head = _UNSUMMED_PUBLISH_TO_ONE.pack(
-            length, number, kind, first_ordinal, 1, origin, len(address), len(header), *references[0]
+        queue_id, position, expires_at_ms, flags = references[0]
+        head = _pack_unsummed_to_one(
+            length,
+            number,
+            kind,
+            first_ordinal,
+            1,
+            origin,
+            len(address),
+            len(header),
+            queue_id,
+            position,
+            expires_at_ms,
+            flags,
         )
     else:
         head = _UNSUMMED_PUBLISH.pack(
             length, number, kind, first_ordinal, count, origin, len(address), len(header)
         ) + b"".join([REFERENCE.pack(*reference) for reference in references])
-    summed = b"".join((head, address, header, body))
-    return CRC.pack(extend(seed, summed)) + summed
+    head += address + header
+    # Summed in two pieces, so that the body is copied only once.
+    return b"".join((_pack_crc(extend(extend(seed, head), body)), head, body))
 
 
 def encode(seed: int, number: int, kind: int, payload: bytes) -> bytes:

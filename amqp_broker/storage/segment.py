@@ -198,7 +198,8 @@ class Segment:
     @property
     def has_live(self) -> bool:
         """Whether a reference is live, by the bits alone; the last octet may have some to spare."""
-        every = (1 << self.references) - 1
+        count = self.references  # an int of any size, which the attribute is not once compiled
+        every = (1 << count) - 1
         return int.from_bytes(self.gone, "little") & every != every
 
     def is_live(self, ordinal: int) -> bool:

@@ -123,16 +123,16 @@ class JournalStorage:
         if self._groups and self._groups[-1][0] is message:
             self._groups[-1][1].append(entry)
         else:
-            self._append(message, [entry], 0)
+            self._append_one(message, entry, 0)
 
-    def forget(self, entry: QueueEntry, *, is_replaced: bool = False) -> None:
+    def forget(self, entry: QueueEntry, is_replaced: bool = False) -> None:
         location = entry.location
         if location is None:
             self._leave_group(entry)
             return
         entry.location = None
         self._shelf(entry.queue.id).entries.pop(entry.position, None)
-        self.journal.remove(location, is_replaced=is_replaced)
+        self.journal.remove(location, is_replaced)
 
     def returned(self, entry: QueueEntry) -> None:
         if entry.location is not None:
@@ -217,11 +217,20 @@ class JournalStorage:
             entry.location = location.reference(index)
             self._shelf(entry.queue.id).entries[entry.position] = entry
 
+    def _append_one(self, message: Message, entry: QueueEntry, flags: int) -> None:
+        """As `_append`, for what most messages are in: one queue."""
+        queue_id = entry.queue.id
+        reference: Reference = (queue_id, entry.position, int(entry.expires_at * 1000), flags)
+        entry.location = self.journal.append_publish(
+            _stored_address(message), message.header.raw, message.body, (reference,)
+        )
+        self._shelf(queue_id).entries[entry.position] = entry
+
     def _location_of(self, entry: QueueEntry) -> Location:
         """Where an entry is; a transient message is stored now, until the next start (rule 7.3)."""
         if entry.location is None:
             assert entry.message is not None
-            self._append(entry.message, [entry], 0 if self._leave_group(entry) else TRANSIENT)
+            self._append_one(entry.message, entry, 0 if self._leave_group(entry) else TRANSIENT)
             assert entry.location is not None
         return entry.location
 
