@@ -145,7 +145,8 @@ class Vhost:
         self._max_routes = config.max_cached_routes
         self._window_octets = config.queue_window_octets
         self._timers = timers
-        self._hooks = QueueHooks(DeadLetters(self._bury).add, self._unused, self._unused)
+        letters = DeadLetters(self._bury)
+        self._hooks = QueueHooks(letters.add, letters.bury_again, self._unused, self._unused)
         self._chronicle = Chronicle(name, storage, events)
         self._sources = Sources()
         self.add_exchange(default_exchange(self._target_named))
@@ -609,13 +610,18 @@ class Vhost:
         if self.queues.get(queue.name) is queue:
             self._remove_queue(queue, INTERNAL_USER)
 
-    def _bury(self, queue: Queue, message: Message, reason: DeathReason) -> None:
+    def _bury(self, queue: Queue, message: Message, reason: DeathReason, reached: set[str]) -> bool:
+        """Send a dead message on; see `DeadLetters`."""
         name = queue.options.dead_letter_exchange
         exchange = None if name is None else self.exchanges.get(name)
         if name is None or exchange is None:
-            return
+            return name is None
         dead = dead_lettered(
             message, queue.name, reason, self._timers.now(), name, queue.options.dead_letter_routing_key
         )
         found = self.route(exchange, dead.routing_keys, dead.header.properties)
-        self.publish(dead, [target for target in found.queues if not is_cycle(dead, target.name)])
+        targets = [target for target in found.queues if target.name not in reached and not is_cycle(dead, target.name)]
+        self.storage.begin(dead)
+        reached.update(target.name for target in targets if target.enqueue(dead))
+        self.storage.end()
+        return found.is_routed and all(target.name in reached for target in targets)

@@ -34,6 +34,28 @@ class Overflow(StrEnum):
 
 
 @attrs.frozen(kw_only=True)
+class DelayedRetry:
+    """How long what was returned waits for its next try (rule 4.45).
+
+    Attributes:
+        failed: whether returns wait that count as failures.
+        returned: whether the others do.
+        least_s: multiplied by the number of failures.
+        most_s: the longest wait.
+    """
+
+    failed: bool
+    returned: bool
+    least_s: float
+    most_s: float
+
+    def delay_s(self, failures: int, *, failed: bool) -> float:
+        """The wait after a return, 0 for none."""
+        waits = self.failed if failed else self.returned
+        return min(self.least_s * max(1, failures), self.most_s) if waits else 0.0
+
+
+@attrs.frozen(kw_only=True)
 class QueueOptions:
     """What the arguments ask for, in the units of the model."""
 
@@ -49,6 +71,10 @@ class QueueOptions:
     single_active_consumer: bool = False
     delivery_limit: int | None = None
     """Quorum only; None is no limit."""
+    at_least_once: bool = False
+    """Quorum only: dead letters stay until they have arrived (rule 4.43)."""
+    delayed_retry: DelayedRetry | None = None
+    """Quorum only."""
     consumer_timeout_s: float | None = None
     """Quorum only; 0 is no timeout, None leaves it to the configuration (rule 5.47)."""
 
@@ -279,8 +305,22 @@ def options_of(queue_type: QueueType, arguments: Table) -> QueueOptions:
         dead_letter_routing_key=text("x-dead-letter-routing-key"),
         max_priority=integer("x-max-priority"),
         single_active_consumer=arguments.get("x-single-active-consumer") is True,
+        at_least_once=text("x-dead-letter-strategy") == "at-least-once" and overflow is Overflow.REJECT_PUBLISH,
+        delayed_retry=_delayed_retry(text("x-delayed-retry-type"), seconds),
         consumer_timeout_s=seconds("x-consumer-timeout"),
         delivery_limit=_delivery_limit(arguments) if queue_type is QueueType.QUORUM else None,
+    )
+
+
+def _delayed_retry(kind: str | None, seconds: Callable[[str], float | None]) -> DelayedRetry | None:
+    least_s, most_s = seconds("x-delayed-retry-min"), seconds("x-delayed-retry-max")
+    if kind in (None, "disabled") or not least_s:
+        return None
+    return DelayedRetry(
+        failed=kind in ("all", "failed"),
+        returned=kind in ("all", "returned"),
+        least_s=least_s,
+        most_s=LONGEST_TIME_MS / 1000 if most_s is None else most_s,
     )
 
 

@@ -13,6 +13,7 @@ import attrs
 
 from amqp_broker.deaths import Death, DeathReason, set_deaths
 from amqp_broker.message import Message
+from amqp_broker.queues.waiting import Undelivered
 from amqp_codec import ContentHeader, Table, encode_address, with_properties
 
 TYPE_CHECKING = False
@@ -26,9 +27,13 @@ class DeadLetters:
 
     One death can cause the next, in a chain as long as somebody cares to declare: they are worked off one
     after the other, not one inside the other.
+
+    Args:
+        bury: send one on to all queues it leads to but those it has reached, and add to these; gives whether
+            there are any, and all have it.
     """
 
-    def __init__(self, bury: Callable[[Queue, Message, DeathReason], None]) -> None:
+    def __init__(self, bury: Callable[[Queue, Message, DeathReason, set[str]], bool]) -> None:
         self._bury = bury
         self._waiting: deque[tuple[Queue, Message, DeathReason, QueueEntry | None]] = deque()
         self._burying = False
@@ -42,11 +47,16 @@ class DeadLetters:
         try:
             while self._waiting:
                 queue, message, reason, entry = self._waiting.popleft()
-                self._bury(queue, message, reason)
+                reached = set[str]()
+                has_arrived = self._bury(queue, message, reason, reached)
                 if entry is not None:
-                    queue.gone(entry)
+                    queue.buried(entry, reason, reached, has_arrived)
         finally:
             self._burying = False
+
+    def bury_again(self, queue: Queue, message: Message, letter: Undelivered) -> bool:
+        """Send a letter on that had not arrived; see `QueueHooks.bury_again`."""
+        return self._bury(queue, message, letter.reason, letter.reached)
 
 
 def dead_lettered(

@@ -20,6 +20,7 @@ from amqp_broker.queues.consumers import Consumers
 from amqp_broker.queues.entry import NEVER, QueueEntry
 from amqp_broker.queues.paging import Pager
 from amqp_broker.queues.ready import FifoReadyList, PriorityReadyList, ReadyList
+from amqp_broker.queues.waiting import Undelivered
 from amqp_broker.storage.interface import Storage
 from amqp_broker.timers import Timer, Timers
 from amqp_codec import Table
@@ -36,12 +37,14 @@ class QueueHooks:
 
     Attributes:
         dead_letter: a message died here, with the reason; the entry that it was, if it had become one, is to
-            be given to `gone` when the dead letter has been stored.
+            be given to `buried` when the dead letter has been stored.
+        bury_again: send a letter on that had not arrived; gives False when it still has not.
         on_unused: the last consumer of an auto-delete queue has gone (rule 4.9).
         on_expired: nobody has used the queue for its `x-expires` (rule 4.23).
     """
 
     dead_letter: Callable[[Queue, Message, DeathReason, QueueEntry | None], None]
+    bury_again: Callable[[Queue, Message, Undelivered], bool]
     on_unused: Callable[[Queue], None]
     on_expired: Callable[[Queue], None]
 
@@ -224,6 +227,17 @@ class Queue:
             self._is_back(entry)
             self._die(entry, DeathReason.REJECTED)
 
+    def buried(self, entry: QueueEntry, _reason: DeathReason, _reached: set[str], _has_arrived: bool) -> None:
+        """A dead entry has been sent on; whether it has arrived is not asked: at most once (rule 4.36).
+
+        Args:
+            entry: what died.
+            _reason: of what.
+            _reached: the names of the queues that have its dead letter.
+            _has_arrived: whether these are all it is to reach.
+        """
+        self.gone(entry)
+
     def gone(self, entry: QueueEntry) -> None:
         """What was made of a dead entry has been stored: its place here is free."""
         if not self.is_deleted:
@@ -321,6 +335,13 @@ class Queue:
         """Whether the message is to survive a restart (rule 7.2)."""
         return self.durable and message.is_persistent
 
+    def _kept_count(self) -> int:
+        """Messages that are not ready and count for the limits all the same."""
+        return 0
+
+    def _kept_octets(self) -> int:
+        return 0
+
     def _take_back(self, entry: QueueEntry, failed: bool) -> None:  # noqa: ARG002 - quorum queues ask
         self.ready.put_back(entry)
         self.ready_octets += entry.octets
@@ -351,8 +372,9 @@ class Queue:
         options = self.options
         if options.overflow is Overflow.DROP_HEAD:
             return False
-        over_length = options.max_length is not None and len(self.ready) + 1 > options.max_length
-        octets = self.ready_octets + len(message.body)
+        length = len(self.ready) + self._kept_count() + 1
+        over_length = options.max_length is not None and length > options.max_length
+        octets = self.ready_octets + self._kept_octets() + len(message.body)
         over_octets = options.max_length_octets is not None and octets > options.max_length_octets
         if not (over_length or over_octets):
             return False

@@ -1,12 +1,13 @@
 """The quorum type: counts its deliveries, gives up after too many, serves returned messages first.
 
-On one node that is what a client can tell from a classic queue; source: rules 4.44 to 4.50.
+On one node that is what a client can tell from a classic queue; source: rules 4.43 to 4.50.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from typing import Any
 
 from amqp_broker.deaths import DeathReason
 from amqp_broker.message import Message
@@ -14,6 +15,8 @@ from amqp_broker.queues.consumer import Consumer
 from amqp_broker.queues.entry import QueueEntry
 from amqp_broker.queues.queue import Queue
 from amqp_broker.queues.ready import PriorityReadyList, ReadyList, ReturnsReadyList
+from amqp_broker.queues.waiting import DelayedReturns, Undelivered, UndeliveredLetters, death_of
+from amqp_broker.timers import Timers
 from amqp_codec import Int64, Table, with_properties
 
 HIGHEST_PRIORITY = 31
@@ -21,7 +24,17 @@ DEFAULT_PRIORITY = 4
 
 
 class QuorumQueue(Queue):
-    """A queue with `x-queue-type` quorum."""
+    """A queue with `x-queue-type` quorum.
+
+    Attributes:
+        delayed: returned messages that wait for their next try (rule 4.45).
+        undelivered: dead letters that have not arrived (rule 4.43).
+    """
+
+    def __init__(self, name: str, *, timers: Timers, **rest: Any) -> None:
+        self.delayed = DelayedReturns(timers, self._delay_over)
+        self.undelivered = UndeliveredLetters(timers, self._send_on)
+        super().__init__(name, timers=timers, **rest)
 
     def outgoing(self, entry: QueueEntry) -> Message:
         """Tell a consumer how often the message was out before (rule 4.47)."""
@@ -59,13 +72,76 @@ class QuorumQueue(Queue):
         super().requeue(entries, failed=failed)
         self._hand_over()
 
+    def purge(self) -> int:
+        """What waits for its next try counts as ready, what is dead already is dropped without being counted."""
+        count = super().purge() + len(self.delayed)
+        for entry in (*self.delayed.drain(), *self.undelivered.drain()):
+            self._storage.forget(entry)
+        return count
+
+    def delete(self) -> None:
+        self.delayed.clear()
+        self.undelivered.clear()
+        super().delete()
+
+    def buried(self, entry: QueueEntry, reason: DeathReason, reached: set[str], has_arrived: bool) -> None:
+        """A dead entry has been sent on; at least once, it stays until it has arrived (rule 4.43)."""
+        if has_arrived or self.is_deleted or not self.options.at_least_once:
+            self.gone(entry)
+            return
+        self.undelivered.add(Undelivered(entry, reason, reached))
+        self._storage.returned(entry)
+        self._unload_beyond_window(entry, self.undelivered.octets)
+
+    def _send_on(self, letter: Undelivered) -> bool:
+        """Try again with a dead letter; one that can't be read any more has arrived as far as it can."""
+        entry = letter.entry
+        if entry.message is None:
+            self._storage.load([entry])
+        if entry.message is not None and self.options.at_least_once:
+            has_arrived: bool = self._hooks.bury_again(self, entry.message, letter)
+            if not has_arrived:
+                return False
+        self.gone(entry)
+        return True
+
+    def _delay_over(self, due: list[QueueEntry]) -> None:
+        """The time of these has come: they are ready, in the order in which they were due."""
+        for entry in due:
+            self.ready.put_back(entry)
+            self.ready_octets += entry.octets
+        if self._has_limit:
+            self._drop_excess()
+        self.dispatch()
+        if self._expiring:
+            self._expire_due()
+
+    def _is_dead(self, entry: QueueEntry) -> bool:
+        """Sort out, of what a restart has left, the dead letters that had not arrived."""
+        reason = death_of(entry)
+        if reason is not None:
+            self.ready_octets -= entry.octets
+            self.undelivered.add(Undelivered(entry, reason))
+        return reason is not None
+
+    def _unload_beyond_window(self, entry: QueueEntry, octets: int) -> None:
+        if self._pager is not None and octets > self._pager.window_octets:
+            self._storage.unload(entry)
+
+    def _kept_count(self) -> int:
+        return len(self.undelivered)
+
+    def _kept_octets(self) -> int:
+        return self.undelivered.octets
+
     def _hand_over(self) -> None:
         """Go on with the next single active consumer, if the last one has now settled all it had."""
         if self.consumers.is_changing and self.consumers.prefer_priority():
             self.dispatch()
 
     def _make_ready_list(self) -> ReadyList:
-        return ReturnsReadyList(PriorityReadyList(HIGHEST_PRIORITY, DEFAULT_PRIORITY, pager=self._pager), self._pager)
+        fresh = PriorityReadyList(HIGHEST_PRIORITY, DEFAULT_PRIORITY, self._pager, self._is_dead)
+        return ReturnsReadyList(fresh, self._pager)
 
     def _keeps(self, message: Message) -> bool:  # noqa: ARG002 - a quorum queue keeps every message
         return True
@@ -77,6 +153,13 @@ class QuorumQueue(Queue):
         limit = self.options.delivery_limit
         if limit is not None and entry.delivery_count > limit:
             self._die(entry, DeathReason.DELIVERY_LIMIT)
+            return
+        retry = self.options.delayed_retry
+        delay_s = 0.0 if retry is None else retry.delay_s(entry.delivery_count, failed=failed)
+        if delay_s:
+            self.delayed.add(entry, delay_s)
+            self._storage.returned(entry)
+            self._unload_beyond_window(entry, self.delayed.octets)
             return
         if limit is None and (again := self._at_the_tail(entry)) is not None:
             entry = again

@@ -32,6 +32,7 @@ cdef class PriorityReadyList:
     cdef dict _levels
     cdef object _pager
     cdef Py_ssize_t _size
+    cdef object _sorts_out
     cdef public object max_priority
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final, Protocol
 
 from amqp_broker.queues.entry import NEVER, QueueEntry
@@ -212,12 +212,26 @@ class FifoReadyList:
 
 
 class PriorityReadyList:
-    """A level per priority, 0 to `max_priority`; the highest that has something is the head."""
+    """A level per priority, 0 to `max_priority`; the highest that has something is the head.
 
-    __slots__ = ("_default", "_levels", "_pager", "_size", "max_priority")
+    Args:
+        max_priority: what is published with a higher one has this.
+        default_priority: of what is published with none.
+        pager: where entries go when they are many.
+        sorts_out: asked, after a restart, whether an entry goes elsewhere; then it does.
+    """
 
-    def __init__(self, max_priority: int, default_priority: int = 0, pager: Pager | None = None) -> None:
+    __slots__ = ("_default", "_levels", "_pager", "_size", "_sorts_out", "max_priority")
+
+    def __init__(
+        self,
+        max_priority: int,
+        default_priority: int = 0,
+        pager: Pager | None = None,
+        sorts_out: Callable[[QueueEntry], bool] | None = None,
+    ) -> None:
         self.max_priority = max_priority
+        self._sorts_out = sorts_out
         self._pager = pager
         self._default = default_priority
         self._levels: dict[int, FifoReadyList] = {}
@@ -272,7 +286,7 @@ class PriorityReadyList:
             while entries:
                 done = pager.load(entries)
                 for entry in entries[:done]:
-                    if entry.message is not None:
+                    if entry.message is not None and not (self._sorts_out and self._sorts_out(entry)):
                         self.append(entry)
                 entries = entries[done:]
 

@@ -125,4 +125,4 @@ class DeliveryTimeouts:
             queue.remove_consumer(consumer)
             channel.consumer_cancelled(consumer)
         channel.unacked.give_up(taken)
-        settle(channel.unacked, Outcome.REQUEUE_FAILED, taken)
+        settle(channel.unacked, Outcome.REQUEUE, taken)

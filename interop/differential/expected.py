@@ -127,6 +127,15 @@ EXPECTED: Final = (
         _returns_of_several,
     ),
     Expected(
+        "5.16",
+        "a get from a quorum queue counts what is due behind the message it gives; here that has gone before",
+        lambda difference: (
+            difference.operations[-1].call == "basic_get"
+            and _declares(difference, "x-delivery-limit")
+            and all(", got:" in line or "'left': " in line for line in difference.lines())
+        ),
+    ),
+    Expected(
         "4.26",
         "behind others in a priority queue RabbitMQ looks for what is due only when the next message comes or goes",
         lambda difference: _declares(difference, "x-max-priority") and _only_counts(difference),

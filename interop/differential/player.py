@@ -379,24 +379,35 @@ class Player:
         for owner, number in self._probing:
             if owner is None:
                 wire.send(number, spec.Channel.Close(200, "", 0, 0))
-        wire.send(1, spec.Channel.Open())
-        for operation in operations:
-            arguments = operation.arguments
-            if operation.call == "queue_declare" and not arguments.get("exclusive"):
-                wire.send(1, spec.Queue.Delete(queue=arguments["queue"]))
-            elif operation.call == "exchange_declare" and not arguments["exchange"].startswith("amq."):
-                wire.send(1, spec.Exchange.Delete(exchange=arguments["exchange"]))
-        wire.send(1, spec.Channel.Close(200, "", 0, 0))
-        deadline = time.monotonic() + ANSWER_DEADLINE_S
-        wire.inbox = []
+        deletes = dict.fromkeys(_undo(operation) for operation in operations)
+        deletes.pop(None, None)
+        # On a channel each: where one is refused, the others are not ignored.
+        for number, (kind, name) in enumerate(filter(None, deletes), start=1):
+            wire.send(number, spec.Channel.Open())
+            wire.send(number, spec.Queue.Delete(queue=name) if kind == "queue" else spec.Exchange.Delete(exchange=name))
+            wire.send(number, spec.Channel.Close(200, "", 0, 0))
         ends = (spec.Channel.CloseOk, spec.Channel.Close)
-        while not any(each.channel == 1 and isinstance(each.method, ends) for each in wire.inbox):
-            if not wire.receive(deadline):
+        waiting = set(range(1, len(deletes) + 1))
+        deadline = time.monotonic() + ANSWER_DEADLINE_S
+        while waiting:
+            for received in wire.inbox:
+                if isinstance(received.method, ends):
+                    waiting.discard(received.channel)
+                if isinstance(received.method, spec.Channel.Close):
+                    wire.send(received.channel, spec.Channel.CloseOk())
+            wire.inbox = []
+            if waiting and not wire.receive(deadline):
                 raise HangError(f"{self.url}: no end of the cleaning up")
-        for each in wire.inbox:
-            if isinstance(each.method, spec.Channel.Close):
-                wire.send(each.channel, spec.Channel.CloseOk())
-        wire.inbox = []
+
+
+def _undo(operation: Operation) -> tuple[str, str] | None:
+    """What is to be deleted when an operation has been played."""
+    arguments = operation.arguments
+    if operation.call == "queue_declare" and not arguments.get("exclusive"):
+        return "queue", arguments["queue"]
+    if operation.call == "exchange_declare" and not arguments["exchange"].startswith("amq."):
+        return "exchange", arguments["exchange"]
+    return None
 
 
 def _where(key: tuple[int, int]) -> str:

@@ -61,7 +61,7 @@ def test_late_delivery_goes_back_and_its_consumer_is_cancelled(
     again = other.get("q")
     assert again is not None
     assert again.redelivered
-    assert again.headers["x-delivery-count"] == 1
+    assert again.headers == {"x-acquired-count": 1}  # which is no failure (rule 4.46)
     # The channel stays, and an answer that crosses the cancel is no error.
     channel.send(BasicAck(delivery_tag=late.tag))
     assert channel.counts("q") == (0, 0)
@@ -155,8 +155,6 @@ def test_delivery_that_a_rollback_gave_back_is_as_old_as_before(world: World, ch
     quorum_queue(channel, "q", consumer_timeout=1000)
     consume(channel, "q")
     channel.call(TxSelect(), TxSelectOk)
-    channel.client.send_octets(b"")
-    channel.world.broker.vhosts["/"].queues["q"]
     other = channel.client.channel(2)
     other.publish_all("q", b"1", b"2")
     channel.expect_bodies(b"1", b"2")
