@@ -50,6 +50,9 @@ class DelayedReturns:
     def __len__(self) -> int:
         return len(self._heap)
 
+    def __iter__(self) -> Iterator[QueueEntry]:
+        return (entry for _, _, entry in self._heap)
+
     def add(self, entry: QueueEntry, delay_s: float) -> None:
         self._count += 1
         heapq.heappush(self._heap, (self._timers.now() + delay_s, self._count, entry))
@@ -58,7 +61,7 @@ class DelayedReturns:
 
     def drain(self) -> Iterator[QueueEntry]:
         """Take everything out, due or not."""
-        yield from (entry for _, _, entry in self._heap)
+        yield from self
         self.clear()
 
     def clear(self) -> None:
@@ -120,6 +123,9 @@ class UndeliveredLetters:
     def __len__(self) -> int:
         return len(self._letters)
 
+    def __iter__(self) -> Iterator[Undelivered]:
+        return iter(self._letters)
+
     def add(self, letter: Undelivered) -> None:
         """Keep one that has not arrived, and mark it so that it is still dead after a restart."""
         letter.entry.delivery_count = _MARKS[letter.reason]
@@ -137,7 +143,7 @@ class UndeliveredLetters:
 
     def drain(self) -> Iterator[QueueEntry]:
         """Give all of them up."""
-        yield from (letter.entry for letter in self._letters)
+        yield from (letter.entry for letter in self)
         self.clear()
 
     def clear(self) -> None:

@@ -1,9 +1,13 @@
 """Dead letters that stay in their queue until they have arrived (rule 4.43)."""
 
+from collections.abc import Callable
+
 import pytest
 
+from amqp_broker.config import Config
 from amqp_broker.queues.waiting import RETRY_S
 from amqp_codec import BasicAck, BasicNack, ConfirmSelect, ConfirmSelectOk, Properties
+from tests.simulation.machine import Machine
 from tests.support.client import ChannelClient, World
 from tests.support.topology import bind, delete_queue, exchange, got, purge, queue_with, quorum_queue, reject
 
@@ -160,3 +164,42 @@ def test_letter_that_would_go_round_in_circles_is_dropped(world: World, channel:
     assert channel.counts("q") == (0, 0)
     assert len(world.broker.vhosts["/"].queues["q"].ready) == 0
     assert world.broker.timers.next_deadline() is None
+
+
+@pytest.mark.rule("4.43", "7.6")
+@pytest.mark.parametrize("restart", [Machine.restarted, Machine.crashed], ids=["clean stop", "power cut"])
+def test_waiting_letters_are_still_dead_after_a_restart(restart: Callable[[Machine], Machine]) -> None:
+    machine = Machine()
+    channel = machine.channel()
+    source(channel, delivery_limit=0)
+    kill(channel, b"rejected")
+    channel.publish_all("q", b"given up", b"alive")
+    reject(channel, got(channel, "q"), requeue=True)
+    channel.queue("kept", durable=True)  # answered when all before it is safe
+    machine = restart(machine)
+    channel = machine.channel()
+    assert channel.counts("q") == (1, 0)
+    appear(channel)
+    machine.advance(RETRY_S)
+    letters = [got(channel, "dead") for _ in range(2)]
+    assert [(letter.body, letter.headers["x-last-death-reason"]) for letter in letters] == [
+        (b"rejected", b"rejected"),
+        (b"given up", b"delivery_limit"),
+    ]
+    assert channel.drain("q") == [b"alive"]
+    assert channel.get("dead") is None
+    assert restart(machine).channel().counts("q") == (0, 0)
+
+
+@pytest.mark.rule("4.43")
+def test_waiting_letters_are_left_to_the_disk_beyond_the_window() -> None:
+    machine = Machine(config=Config(queue_window_octets=4000))
+    channel = machine.channel()
+    source(channel)
+    bodies = [b"%d" % number + b"." * 500 for number in range(20)]
+    kill(channel, *bodies)
+    letters = machine.broker.vhosts["/"].queues["q"].undelivered  # type: ignore[attr-defined]
+    assert sum(letter.entry.message is not None for letter in letters) < 10
+    appear(channel)
+    machine.advance(RETRY_S)
+    assert channel.drain("dead") == bodies

@@ -1,8 +1,12 @@
 """Returned messages of a quorum queue that wait for their next try (rule 4.45)."""
 
+from collections.abc import Callable
+
 import pytest
 
+from amqp_broker.config import Config
 from amqp_codec import BasicNack, BasicReject, Properties
+from tests.simulation.machine import Machine
 from tests.support.client import ChannelClient, World
 from tests.support.topology import delete_queue, got, purge, quorum_queue
 
@@ -124,3 +128,33 @@ def test_nothing_waits_in_a_deleted_queue(world: World, channel: ChannelClient) 
     give_back(channel, failed=True)
     delete_queue(channel, "q")
     assert world.broker.timers.next_deadline() is None
+
+
+@pytest.mark.rule("4.45", "7.8", "7.11")
+@pytest.mark.parametrize("restart", [Machine.restarted, Machine.crashed], ids=["clean stop", "power cut"])
+def test_what_waits_is_ready_after_a_restart(restart: Callable[[Machine], Machine]) -> None:
+    machine = Machine()
+    channel = machine.channel()
+    retry_queue(channel, b"all")
+    channel.publish("q", b"1")
+    give_back(channel, failed=True)
+    channel.queue("kept", durable=True)  # answered when all before it is safe
+    channel = restart(machine).channel()
+    again = got(channel, "q")
+    assert again.redelivered
+    assert again.headers["x-delivery-count"] == 1
+
+
+@pytest.mark.rule("4.45")
+def test_what_waits_is_left_to_the_disk_beyond_the_window() -> None:
+    machine = Machine(config=Config(queue_window_octets=4000))
+    channel = machine.channel()
+    retry_queue(channel, b"all")
+    bodies = [b"%d" % number + b"." * 500 for number in range(20)]
+    channel.publish_all("q", *bodies)
+    for _ in bodies:
+        give_back(channel, failed=True)
+    queue = machine.broker.vhosts["/"].queues["q"]
+    assert sum(entry.message is not None for entry in queue.delayed) < 10  # type: ignore[attr-defined]
+    machine.advance(1)
+    assert channel.drain("q") == bodies
