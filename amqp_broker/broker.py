@@ -18,7 +18,7 @@ from amqp_broker.config import Config
 from amqp_broker.errors import entity, not_allowed, precondition_failed
 from amqp_broker.events import EventKind, Events
 from amqp_broker.queues.queue import Queue
-from amqp_broker.registry import GLOBAL, LIMITS_NAME, VHOST_LIMITS, Registry, limit_of, policies_of
+from amqp_broker.registry import CLUSTER_NAME, GLOBAL, LIMITS_NAME, VHOST_LIMITS, Registry, limit_of, policies_of
 from amqp_broker.routing.binding import Keeper
 from amqp_broker.storage.definitions import KEYS, Change, ChangeKind, text_of
 from amqp_broker.storage.interface import MemoryStorage, Storage
@@ -97,6 +97,12 @@ class Broker:
         self.alarms: dict[str, None] = {}
         if storage is None:
             self.restore((), {})
+
+    @property
+    def cluster_name(self) -> str:
+        """What clients are told: as it was set, or else configured."""
+        name = self.registry.parameters.get((GLOBAL, "", CLUSTER_NAME))
+        return name if isinstance(name, str) else self.config.cluster_name
 
     def definitions(self) -> Iterator[Change]:
         """All that survives a restart beside messages (rule 7.1)."""

@@ -33,6 +33,9 @@ VHOST_LIMITS: Final = "vhost-limits"
 LIMITS_NAME: Final = "limits"
 """Components, and the one name of a vhost's limits, that mean something to the broker."""
 
+CLUSTER_NAME: Final = "cluster_name"
+"""The global parameter that clients are told."""
+
 _PERMISSION_FIELDS = ("configure", "write", "read")
 
 

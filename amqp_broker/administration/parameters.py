@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Final, cast
 
 from amqp_broker.administration.errors import InvalidValueError, ParameterNotFoundError, validation_failed
@@ -11,11 +12,11 @@ from amqp_broker.auth.patterns import InvalidPatternError, Pattern
 from amqp_broker.broker import Broker
 from amqp_broker.events import INTERNAL_USER, EventKind
 from amqp_broker.policies import ApplyTo, InvalidDefinitionError, check_definition
-from amqp_broker.policies.settings import erlang
-from amqp_broker.registry import GLOBAL, OPERATOR_POLICY, POLICY, VHOST_LIMITS, Json
+from amqp_broker.policies.settings import erlang, numbers_of
+from amqp_broker.registry import CLUSTER_NAME, GLOBAL, OPERATOR_POLICY, POLICY, VHOST_LIMITS, Json
 from amqp_codec import Table
 
-CLUSTER_NAME: Final = "cluster_name"
+log = logging.getLogger(__name__)
 
 _COMPONENTS: Final = frozenset({"federation-upstream", "federation-upstream-set", "shovel"})
 """Components that may be set by name; nothing here goes by them, but definitions can be taken elsewhere."""
@@ -42,20 +43,46 @@ def set_policy(
         VhostNotFoundError: there is none.
         InvalidValueError: with the text of RabbitMQ's validator.
     """
-    find_vhost(broker, vhost)
-    check_name("policy", name)
-    value = checked_policy(
-        {"pattern": pattern, "definition": definition, "priority": priority, "apply-to": apply_to},
-        is_operators=is_operators,
-    )
     component = OPERATOR_POLICY if is_operators else POLICY
     is_new = (vhost, component, name) not in broker.registry.parameters
-    broker.registry.set_parameter(vhost, component, name, value)
+    value: Json = {"pattern": pattern, "definition": definition, "priority": priority, "apply-to": apply_to}
+    keep_policy(broker, vhost, component, name, value, by=by)
     broker.apply_parameters(vhost)
+    return is_new
+
+
+def keep_policy(
+    broker: Broker,
+    vhost: str,
+    component: str,
+    name: str,
+    value: Json,
+    *,
+    is_imported: bool = False,
+    by: str = INTERNAL_USER,
+) -> None:
+    """Set a policy of either kind that takes effect with the vhost's next `apply_parameters`.
+
+    Args:
+        broker: the broker.
+        vhost: the vhost's name.
+        component: `POLICY` or `OPERATOR_POLICY`.
+        name: the policy's.
+        value: an object with pattern, definition, priority and apply-to; the last two may be missing.
+        is_imported: keys of plugins and numbers as text are taken.
+        by: who does it.
+
+    Raises:
+        VhostNotFoundError: there is none.
+        InvalidValueError: with the text of RabbitMQ's validator.
+    """
+    find_vhost(broker, vhost)
+    check_name("policy", name)
+    value = checked_policy(value, is_operators=component == OPERATOR_POLICY, is_imported=is_imported)
+    broker.registry.set_parameter(vhost, component, name, value)
     broker.events.emit(
         EventKind.POLICY_SET, name=name, vhost=vhost, user_who_performed_action=by, **cast("Table", value)
     )
-    return is_new
 
 
 def clear_policy(broker: Broker, vhost: str, name: str, *, is_operators: bool = False, by: str = INTERNAL_USER) -> None:
@@ -99,6 +126,11 @@ def policy_item(vhost: str, name: str, value: dict[str, Json]) -> dict[str, Json
 def checked_policy(value: Json, *, is_operators: bool, is_imported: bool = False) -> dict[str, Json]:
     """Read the value of a policy's parameter; what is missing has its default.
 
+    Args:
+        value: an object.
+        is_operators: it is that of an operator policy.
+        is_imported: keys of plugins and numbers as text are taken.
+
     Raises:
         InvalidValueError: with the text of RabbitMQ's validator.
     """
@@ -106,6 +138,8 @@ def checked_policy(value: Json, *, is_operators: bool, is_imported: bool = False
         raise validation_failed(f"policy should be a JSON object, actually was {erlang(value)}")
     pattern, definition = value.get("pattern"), value.get("definition")
     priority, apply_to = value.get("priority", 0), value.get("apply-to", "all")
+    if is_imported:
+        definition, priority = numbers_of(definition), numbers_of(priority)
     if not isinstance(pattern, str):
         raise validation_failed(f"pattern should be a string, actually was {erlang(pattern)}")
     if not isinstance(priority, int | float) or isinstance(priority, bool):
@@ -141,19 +175,34 @@ def set_parameter(
     if component == POLICY:
         raise InvalidValueError("policies may not be set using this method")
     if component == OPERATOR_POLICY:
-        checked = checked_policy(value, is_operators=True)
-        broker.registry.set_parameter(vhost, component, name, checked)
+        keep_policy(broker, vhost, component, name, value, by=by)
         broker.apply_parameters(vhost)
     elif component == VHOST_LIMITS:
         set_vhost_limits(broker, vhost, value, by=by)
     elif component in _COMPONENTS:
-        broker.registry.set_parameter(vhost, component, name, value)
+        keep_parameter(broker, vhost, component, name, value, by=by)
     else:
         raise validation_failed(f"component {component} not found")
+    return is_new
+
+
+def keep_parameter(
+    broker: Broker, vhost: str, component: str, name: str, value: Json, *, by: str = INTERNAL_USER
+) -> None:
+    """Set a parameter that nothing here goes by, of whatever component.
+
+    Raises:
+        VhostNotFoundError: there is none.
+        InvalidValueError: no name.
+    """
+    find_vhost(broker, vhost)
+    check_name("parameter", name)
+    if component not in _COMPONENTS:
+        log.warning("parameter %r of vhost %r is kept, but its component %r has no effect", name, vhost, component)
+    broker.registry.set_parameter(vhost, component, name, value)
     broker.events.emit(
         EventKind.PARAMETER_SET, component=component, name=name, vhost=vhost, user_who_performed_action=by
     )
-    return is_new
 
 
 def clear_parameter(broker: Broker, vhost: str, component: str, name: str, *, by: str = INTERNAL_USER) -> None:

@@ -176,6 +176,17 @@ def check_definition(definition: Setting, *, is_operators: bool = False, is_impo
             raise InvalidDefinitionError(f"{erlang(value)} is not a valid {what}")
 
 
+def numbers_of(value: Setting) -> Setting:
+    """Read as numbers what some tools write as text: a whole setting, or those of an object that are numbers."""
+    if isinstance(value, dict):
+        return {key: each if _is_fit(key, each) else numbers_of(each) for key, each in value.items()}
+    return int(value) if isinstance(value, str) and re.fullmatch(r"-?[0-9]{1,18}", value) else value
+
+
+def _is_fit(key: str, value: Setting) -> bool:
+    return _KEYS.get(key, (_anything, ""))[0](value)
+
+
 def erlang(value: Setting) -> str:
     """Write a value as RabbitMQ's texts do."""
     if isinstance(value, str):

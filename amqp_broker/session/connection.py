@@ -492,7 +492,7 @@ class Connection:
             self._end()
             return b""
         self.state = State.START
-        self.send(0, login.start(self.config, self.peer))
+        self.send(0, login.start(self.config, self.broker.cluster_name, self.peer))
         return data[missing:]
 
     def _on_start_ok(self, method: ConnectionStartOk) -> None:

@@ -65,14 +65,14 @@ def offered(config: Config, peer: Peer) -> list[str]:
     return [name for name in MECHANISMS if name not in left_out]
 
 
-def start(config: Config, peer: Peer) -> ConnectionStart:
+def start(config: Config, cluster_name: str, peer: Peer) -> ConnectionStart:
     """Make the server's first method (rules 1.4, 1.5 and 1.16)."""
     return ConnectionStart(
         version_major=0,
         version_minor=9,
         server_properties={
             "capabilities": CAPABILITIES,
-            "cluster_name": config.cluster_name.encode(),
+            "cluster_name": cluster_name.encode(),
             "copyright": b"trio-amqp-broker contributors",
             "information": b"trio-amqp-broker " + __version__.encode() + b", licensed under Apache-2.0",
             "platform": f"Python {platform.python_version()}".encode(),

@@ -1,0 +1,278 @@
+"""Definition files: all or nothing, RabbitMQ's own and older ones, and back again (rules 8.16 and 7.1)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from amqp_broker.administration import users, vhosts
+from amqp_broker.administration.exporting import export_definitions
+from amqp_broker.administration.fields import InvalidDefinitionsError
+from amqp_broker.administration.importing import import_definitions, read_document
+from amqp_broker.auth.passwords import HashAlgorithm, PasswordHash
+from amqp_broker.broker import Broker
+from amqp_codec import Int64
+from tests.support.client import ChannelClient, World
+
+RECORDED = Path(__file__).with_name("rabbitmq-4.3.6.json")
+"""What a RabbitMQ 4.3.6 exported."""
+
+Items = dict[str, Any]
+
+
+def recorded() -> Items:
+    document: Items = json.loads(RECORDED.read_text())
+    document["queues"] = [queue for queue in document["queues"] if queue["type"] != "stream"]
+    return document
+
+
+def in_order(document: Any) -> Items:
+    """A document in which the order of items plays no part."""
+    return {
+        key: sorted(value, key=lambda item: json.dumps(item, sort_keys=True)) if isinstance(value, list) else value
+        for key, value in document.items()
+    }
+
+
+def fresh() -> Broker:
+    """A broker without anything."""
+    broker = Broker()
+    vhosts.delete_vhost(broker, "/")
+    users.delete_user(broker, "guest")
+    return broker
+
+
+def test_what_rabbitmq_exported_comes_back_as_it_was() -> None:
+    broker, document = fresh(), recorded()
+    import_definitions(broker, document)
+    exported = in_order(export_definitions(broker))
+    own = ("rabbit_version", "rabbitmq_version", "product_version", "original_cluster_name", "explanation")
+    expected = in_order(document)
+    expected["exchanges"] = [each for each in expected["exchanges"] if not each["name"].startswith("amq.")]
+    assert exported.keys() == expected.keys()
+    assert {key: exported[key] for key in exported if key not in own} == {
+        key: expected[key] for key in expected if key not in own
+    }
+    assert users.authenticate_user(broker, "hashed", "test12")
+
+
+def test_a_second_import_changes_nothing() -> None:
+    broker = fresh()
+    import_definitions(broker, recorded())
+    before = export_definitions(broker)
+    import_definitions(broker, recorded())
+    assert in_order(export_definitions(broker)) == in_order(before)
+
+
+def everything(broker: Broker) -> list[tuple[int, bytes]]:
+    return [(change.kind, change.encode()) for change in broker.definitions()]
+
+
+def spoil(section: str, item: Items) -> Callable[[Items], None]:
+    def change(document: Items) -> None:
+        document.setdefault(section, []).append(item)
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "path", "words"),
+    [
+        (spoil("bindings", {"vhost": "/", "source": "x1", "destination": "none"}), "$.bindings[3]", "no queue 'none'"),
+        (spoil("bindings", {"vhost": "/", "destination": "q1"}), "$.bindings[3]", "source is missing"),
+        (
+            spoil(
+                "bindings",
+                {"vhost": "/", "source": "xh", "destination": "q1", "arguments": {"x-match": "some"}},
+            ),
+            "$.bindings[3]",
+            "x-match",
+        ),
+        (spoil("queues", {"name": "q"}), "$.queues[7]", "vhost is missing"),
+        (spoil("queues", {"name": "q", "vhost": "none"}), "$.queues[7]", "Virtual host none does not exist"),
+        (spoil("queues", {"name": 5, "vhost": "/"}), "$.queues[7].name", "should be text, is 5"),
+        (spoil("queues", {"name": "q", "vhost": "/", "durable": "maybe"}), "$.queues[7].durable", "true or false"),
+        (
+            spoil("queues", {"name": "q", "vhost": "/", "arguments": {"x-max-length": -1}}),
+            "$.queues[7]",
+            "invalid arg 'x-max-length'",
+        ),
+        (spoil("queues", {"name": "q", "vhost": "/", "arguments": {"n": 1 << 70}}), "$.queues[7].arguments", "64 bits"),
+        (spoil("exchanges", {"name": "x", "vhost": "/", "type": "none"}), "$.exchanges[4]", "unknown exchange type"),
+        (spoil("users", {"name": "u", "password_hash": "???"}), "$.users[4]", "not base64"),
+        (spoil("users", {"name": "u", "hashing_algorithm": "rot13"}), "$.users[4]", "rot13"),
+        (spoil("users", {"name": "u", "tags": 5}), "$.users[4].tags", "a list of texts"),
+        (
+            spoil("permissions", {"user": "none", "vhost": "/", "configure": "", "write": "", "read": ""}),
+            "$.permissions[5]",
+            'User "none" does not exist',
+        ),
+        (
+            spoil("permissions", {"user": "mgr", "vhost": "/", "configure": "", "write": "", "read": "*"}),
+            "$.permissions[5]",
+            "invalid regular expression '*'",
+        ),
+        (
+            spoil("policies", {"name": "p", "vhost": "/", "pattern": "", "definition": {"max-length": -1}}),
+            "$.policies[1]",
+            "-1 is not a valid maximum length",
+        ),
+        (spoil("policies", {"name": "p", "vhost": "/", "pattern": "("}), "$.policies[1]", "pattern"),
+        (lambda document: document.update(vhosts=5), "$.vhosts", "should be a list, is 5"),
+        (lambda document: document["vhosts"].append("v"), "$.vhosts[2]", "should be an object"),
+    ],
+)
+def test_one_wrong_item_leaves_everything_as_it_was(
+    change: Callable[[Items], None], path: str, words: str, world: World, channel: ChannelClient
+) -> None:
+    channel.queue("there", durable=True)
+    before = everything(world.broker)
+    document = recorded()
+    change(document)
+    with pytest.raises(InvalidDefinitionsError) as raised:
+        import_definitions(world.broker, document)
+    assert raised.value.path == path
+    assert words in raised.value.reason
+    assert everything(world.broker) == before
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"", "line 1, column 1"),
+        (b'{"users": [\n]', "line 2, column 2"),
+        (b"\xff", "not UTF-8"),
+        (b"[" * 100_000, "nested too deeply"),
+    ],
+)
+def test_what_is_no_json_is_refused_with_its_place(data: bytes, words: str) -> None:
+    with pytest.raises(InvalidDefinitionsError, match=words):
+        read_document(data)
+
+
+@pytest.mark.parametrize("document", [b"5", b"null", b"[]"])
+def test_what_is_no_object_is_refused(document: bytes) -> None:
+    with pytest.raises(InvalidDefinitionsError, match="should be an object"):
+        import_definitions(Broker(), read_document(document))
+
+
+def test_a_byte_order_mark_and_unknown_keys_are_let_pass() -> None:
+    broker = Broker()
+    import_definitions(broker, read_document(b'\xef\xbb\xbf{"users": [{"name": "u", "x": 1}], "new": [1]}'))
+    assert broker.users.get("u") is not None
+
+
+def test_definitions_of_a_rabbitmq_3_are_understood() -> None:
+    """Clear passwords, MD5, tags with commas, administrator, no metadata, numbers as text, arguments as empty list."""
+    md5 = PasswordHash.of(b"x", HashAlgorithm.MD5).text
+    document: Items = {
+        "rabbit_version": "3.5.7",
+        "users": [
+            {
+                "name": "old",
+                "password_hash": md5,
+                "tags": "management, policymaker",
+            },
+            {"name": "clear", "password": "pw", "administrator": True},
+            {"name": "none", "password_hash": "", "tags": ""},
+        ],
+        "vhosts": [{"name": "v"}, {"name": "w", "limits": [], "metadata": {"default_queue_type": "undefined"}}],
+        "policies": [
+            {
+                "vhost": "v",
+                "name": "ha",
+                "pattern": "^",
+                "priority": "5",
+                "definition": {"ha-mode": "all", "max-length": "7", "dead-letter-routing-key": "1", "their-key": 1},
+            }
+        ],
+        "parameters": [
+            {"component": "vhost-limits", "name": "limits", "vhost": "v", "value": []},
+            {"component": "sharding", "name": "s", "vhost": "v", "value": {"a": 1}},
+        ],
+        "queues": [{"name": "q", "vhost": "v", "durable": "true", "auto_delete": "false", "arguments": []}],
+        "exchanges": [
+            {"name": "d", "vhost": "v", "type": "x-delayed-exchange", "arguments": {"x-delayed-type": "topic"}}
+        ],
+        "bindings": [{"vhost": "v", "source": "d", "destination": "q"}],
+    }
+    broker = Broker()
+    import_definitions(broker, document)
+    assert users.authenticate_user(broker, "old", "x")
+    assert users.authenticate_user(broker, "clear", "pw")
+    tags = {str(item["name"]): item["tags"] for item in users.list_users(broker)}
+    assert tags == {
+        "guest": ["administrator"],
+        "old": ["management", "policymaker"],
+        "clear": ["administrator"],
+        "none": [],
+    }
+    queue = broker.vhosts["v"].queues["q"]
+    assert (queue.durable, queue.options.max_length) == (True, 7)
+    exported: Any = export_definitions(broker)
+    assert exported["policies"][0]["priority"] == 5
+    assert exported["policies"][0]["definition"]["their-key"] == 1
+    assert exported["exchanges"][0]["type"] == "x-delayed-message"
+    assert exported["bindings"][0]["routing_key"] == ""
+
+
+def test_numbers_tables_and_lists_in_arguments_survive() -> None:
+    broker = Broker()
+    arguments: Items = {"x-max-length": 5, "own": {"list": [1, "a", None, True, 1.5], "table": {"n": -1}}}
+    document: Items = {"queues": [{"name": "q", "vhost": "/", "arguments": arguments}]}
+    import_definitions(broker, document)
+    kept = broker.vhosts["/"].queues["q"].arguments
+    assert isinstance(kept["x-max-length"], Int64)
+    exported: Any = export_definitions(broker)
+    assert exported["queues"][0]["arguments"] == {**arguments, "x-queue-type": "classic"}
+
+
+def test_what_is_there_stays_where_the_file_says_otherwise(world: World, channel: ChannelClient) -> None:
+    channel.queue("q", durable=True, arguments={"x-max-length": 5})
+    channel.publish("q", b"1")
+    document: Items = {"queues": [{"name": "q", "vhost": "/", "durable": False, "arguments": {"x-max-length": 9}}]}
+    import_definitions(world.broker, document)
+    assert channel.counts("q") == (1, 0)
+    assert world.broker.vhosts["/"].queues["q"].options.max_length == 5
+
+
+def test_bindings_to_what_is_only_transient_are_checked_with_it(world: World, channel: ChannelClient) -> None:
+    channel.queue("transient")
+    channel.queue("mine", exclusive=True)
+    document: Items = {"bindings": [{"vhost": "/", "source": "amq.fanout", "destination": "transient"}]}
+    import_definitions(world.broker, document)
+    channel.publish("", b"x", exchange="amq.fanout")
+    assert channel.counts("transient") == (1, 0)
+    exported: Any = export_definitions(world.broker)
+    assert [item["name"] for item in exported["queues"]] == ["transient"]
+
+
+def test_one_vhost_goes_into_another_by_any_name() -> None:
+    broker = fresh()
+    import_definitions(broker, recorded())
+    exported: Any = export_definitions(broker, "/")
+    assert exported["rabbitmq_definition_format"] == "single_virtual_host"
+    assert not any("vhost" in item for key in ("queues", "exchanges", "bindings", "policies") for item in exported[key])
+    import_definitions(broker, exported, "copy")
+    copied: Any = export_definitions(broker, "copy")
+    for key in ("queues", "exchanges", "bindings", "policies", "parameters", "metadata", "limits"):
+        assert in_order({key: copied[key]}) == in_order({key: exported[key]})
+    other = Broker()
+    import_definitions(other, exported)
+    assert "q1" in other.vhosts["/"].queues
+
+
+def test_a_large_file_with_its_last_line_wrong_changes_nothing() -> None:
+    broker = Broker()
+    queues: Any = [{"name": f"q{number}", "vhost": "/", "durable": True} for number in range(5000)]
+    document: Items = {"queues": queues, "bindings": [{"vhost": "/", "source": "amq.fanout", "destination": "q5000"}]}
+    before = everything(broker)
+    with pytest.raises(InvalidDefinitionsError, match=r"\$\.bindings\[0\]: no queue 'q5000'"):
+        import_definitions(broker, document)
+    assert everything(broker) == before
+    import_definitions(broker, {"queues": queues})
+    assert len(broker.vhosts["/"].queues) == 5000
