@@ -172,6 +172,13 @@ class Config:
     sync: Literal["always", "interval", "never"] = "always"
     """When a confirm may leave: after an fsync, or after the write with an fsync every second or none at all."""
 
+    management_host: str | None = None
+    """Where the HTTP API and its page are; None is `host`."""
+    management_port: int | None = 15672
+    """Their port, 0 for a free one, as it is when `port` is 0; None serves neither."""
+    node_name: str = "rabbit@localhost"
+    """What this broker is called where RabbitMQ tells its nodes apart."""
+
     product: str = "RabbitMQ"
     """Clients branch on it (rule 1.16)."""
     version: str = "4.2.0"

@@ -11,6 +11,7 @@ import trio
 
 from amqp_broker.broker import Broker
 from amqp_broker.config import AuthEntry, Config
+from amqp_broker.management.server import open_management
 from amqp_broker.net.doors import open_doors
 from amqp_broker.net.fetch import Fetcher
 from amqp_broker.net.listener import Reception, manners_of
@@ -81,12 +82,14 @@ class Server:
         """
         systemd = Notifier(os.environ)
         doors = await open_doors(self.config, inherited_sockets(os.environ))
-        self.urls = list(dict.fromkeys(door.url for door in doors))
+        management = await open_management(self.broker, doors)
+        self.urls = list(dict.fromkeys([*(door.url for door in doors), *management.urls]))
         async with trio.open_nursery() as background:
             background.start_soon(run_timers, self.broker.timers)
             if self._data is not None:
                 background.start_soon(self._data.committer.run)
             background.start_soon(_watch_resources, self.resources)
+            background.start_soon(management.serve)
             if self._fetcher is not None:
                 background.start_soon(self._fetcher.run)
             async with trio.open_nursery() as clients:

@@ -125,7 +125,7 @@ def _explain(group: BaseExceptionGroup[ListenError]) -> str:
     listener, cause = error.listener, error.cause
     if listener.path is not None:
         return f"can't listen on {listener.path}: {cause.strerror or cause}"
-    port = "--tls-port" if listener.is_tls else "--port"
+    port = error.option
     if cause.errno == errno.EADDRINUSE:
         return f"{shown(listener)} is in use by another process; stop it, or choose another port with {port}"
     if cause.errno == errno.EACCES:

@@ -24,6 +24,7 @@ TLS_PORT: Final = 5671
 OPTION_KEYS: Final = {
     "host": "amqp_broker.host",
     "port": "amqp_broker.port",
+    "management_port": "management.tcp.port",
     "tls_port": "listeners.ssl.default",
     "tls_cert": "ssl_options.certfile",
     "tls_key": "ssl_options.keyfile",
@@ -50,6 +51,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--tls-ca",
         metavar="FILE",
         help="ask clients for a certificate, which one of these CAs, PEM, must have signed",
+    )
+    parser.add_argument(
+        "--management-port",
+        metavar="PORT",
+        help="port of the HTTP API and its page, 0 for a free one, off for none "
+        f"(default: {default.management_port}; a free one with --port 0)",
     )
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--data-dir", metavar="DIR", help=f"directory for durable state (default: {default_data_dir()})")

@@ -28,12 +28,14 @@ class ListenError(Exception):
     Attributes:
         listener: what it was to be.
         cause: why not.
+        option: what chooses another port.
     """
 
-    def __init__(self, listener: Listener, cause: OSError) -> None:
+    def __init__(self, listener: Listener, cause: OSError, option: str | None = None) -> None:
         super().__init__(f"{shown(listener)}: {cause}")
         self.listener = listener
         self.cause = cause
+        self.option = option or ("--tls-port" if listener.is_tls else "--port")
 
 
 @attrs.frozen
@@ -78,6 +80,14 @@ async def open_doors(config: Config, inherited: Sequence[Inherited] = ()) -> lis
                 await door.close()
         raise
     return doors
+
+
+async def open_http(host: str, port: int, option: str) -> list[trio.SocketListener]:
+    """Open a port for HTTP, on all addresses of the host. Raises ListenError."""
+    try:
+        return list(await trio.open_tcp_listeners(port, host=host or None, backlog=BACKLOG))
+    except OSError as error:
+        raise ListenError(Listener(host=host, port=port), error, option) from error
 
 
 def shown(listener: Listener) -> str:

@@ -117,13 +117,14 @@ def test_a_bad_option_is_one_line_and_status_2(arguments: list[str], says: str) 
     assert says in errors
 
 
-def test_a_taken_port_is_one_line_and_status_2() -> None:
+@pytest.mark.parametrize(("option", "others"), [("--port", ()), ("--management-port", ("--port", "0", "--memory"))])
+def test_a_taken_port_is_one_line_and_status_2(option: str, others: tuple[str, ...]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        status, output, errors = finish(start("--port", str(port)))
+        status, output, errors = finish(start(*others, option, str(port)))
     assert (status, output) == (2, "")
     assert errors == (
-        f"amqp-broker: 127.0.0.1:{port} is in use by another process; stop it, or choose another port with --port\n"
+        f"amqp-broker: 127.0.0.1:{port} is in use by another process; stop it, or choose another port with {option}\n"
     )
 
 

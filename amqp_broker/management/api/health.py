@@ -1,0 +1,122 @@
+"""Health checks: 200 with `ok`, or 503 with `failed` and why (management reference, 1.3.1)."""
+
+from __future__ import annotations
+
+from amqp_broker.inspection.values import Json
+from amqp_broker.management.call import Call
+from amqp_broker.management.errors import bad_request, not_found
+from amqp_broker.management.replies import Reply
+from amqp_broker.management.routes import Needs, Routes
+
+routes = Routes()
+
+OK: dict[str, Json] = {"status": "ok"}
+
+PROTOCOL_NAMES = {
+    "amqp091": "amqp",
+    "amqp0-9-1": "amqp",
+    "amqp0.9.1": "amqp",
+    "amqps": "amqp/ssl",
+}
+"""Other spellings of a listener's protocol."""
+
+
+def failed(reason: str, **more: Json) -> Reply:
+    return Reply(503, {"status": "failed", "reason": reason, **more})
+
+
+@routes.get("health/checks/alarms")
+def check_alarms(call: Call) -> object:
+    """Whether nothing runs short."""
+    alarms = [{"node": call.node.name, "resource": resource} for resource in call.broker.alarms]
+    return failed("Alarm(s) in effect", alarms=alarms) if alarms else OK
+
+
+@routes.get("health/checks/local-alarms")
+def check_local_alarms(call: Call) -> object:
+    """Whether nothing runs short on this node."""
+    return check_alarms(call)
+
+
+@routes.get("health/checks/virtual-hosts")
+def check_virtual_hosts(_call: Call) -> object:
+    """Whether all vhosts are there; one that isn't is none here."""
+    return OK
+
+
+@routes.get("health/checks/port-listener/{port}")
+def check_port_listener(call: Call) -> object:
+    """Whether a port is listened on."""
+    try:
+        port = int(call.path["port"])
+    except ValueError:
+        raise bad_request("port is not an integer") from None
+    ports = sorted({listener.port for listener in call.node.listeners()})
+    if port in ports:
+        return {"status": "ok", "port": port}
+    return failed("No active listener", missing=port, ports=ports)
+
+
+@routes.get("health/checks/protocol-listener/{protocols}")
+def check_protocol_listener(call: Call) -> object:
+    """Whether protocols are listened for; several are divided by commas."""
+    there = sorted({listener.protocol for listener in call.node.listeners()})
+    wanted = [protocol.strip() for protocol in call.path["protocols"].split(",")]
+    missing = [name for name in wanted if PROTOCOL_NAMES.get(name.lower(), name.lower()) not in there]
+    if missing:
+        return failed("No active listener", missing=missing, protocols=there)
+    return {"status": "ok", "protocols": there}
+
+
+@routes.get("health/checks/node-is-quorum-critical")
+def check_node_is_quorum_critical(_call: Call) -> object:
+    """Whether a majority hangs on this node; a single one never counts as critical."""
+    return {"status": "ok", "reason": "single node cluster"}
+
+
+@routes.get("health/checks/quorum-queues-without-elected-leaders/all-vhosts")
+@routes.get("health/checks/quorum-queues-without-elected-leaders/vhost/{vhost}")
+@routes.get("health/checks/reached-target-cluster-size")
+@routes.get("health/checks/metadata-store/initialized")
+@routes.get("health/checks/metadata-store/initialized/with-data")
+def check_cluster(_call: Call) -> object:
+    """What concerns clusters is always well on a single node."""
+    return OK
+
+
+@routes.get("health/checks/is-in-service", Needs.NOBODY)
+@routes.get("health/checks/ready-to-serve-clients", Needs.NOBODY)
+def check_in_service(_call: Call) -> object:
+    """Whether clients are served: who gets an answer knows."""
+    return OK
+
+
+@routes.get("health/checks/below-node-connection-limit", Needs.NOBODY)
+def check_connection_limit(call: Call) -> object:
+    """Whether a further connection would be let in."""
+    limit = call.broker.config.max_connections
+    current = sum(1 for _ in call.broker.open_clients())
+    if limit is not None and current >= limit:
+        return failed("node connection limit is reached", current=current, limit=limit)
+    return OK
+
+
+@routes.get("healthchecks/node")
+@routes.get("healthchecks/node/{node}")
+def check_node(call: Call) -> object:
+    """The check of old releases."""
+    check_node_name(call)
+    return check_alarms(call)
+
+
+@routes.get("aliveness-test/{vhost}")
+def check_aliveness(call: Call) -> object:
+    """Whether a vhost is there."""
+    assert call.vhost
+    return OK
+
+
+def check_node_name(call: Call) -> None:
+    """Accept a path without a node, or with this one. Raises ApiError 404."""
+    if call.path.get("node", call.node.name) != call.node.name:
+        raise not_found()

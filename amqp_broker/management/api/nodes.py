@@ -1,0 +1,31 @@
+"""The node: what it is, and what it uses of the machine."""
+
+from __future__ import annotations
+
+from amqp_broker.inspection.values import Record
+from amqp_broker.management.api.health import check_node_name
+from amqp_broker.management.call import Call
+from amqp_broker.management.machine import memory_record, node_record
+from amqp_broker.management.routes import Needs, Routes
+
+routes = Routes()
+
+
+@routes.get("nodes", Needs.MONITORING)
+def list_nodes(call: Call) -> list[Record]:
+    """All nodes, which is one."""
+    return [node_record(call.node, call.broker)]
+
+
+@routes.get("nodes/{node}", Needs.MONITORING)
+def show_node(call: Call) -> Record:
+    """One node."""
+    check_node_name(call)
+    return node_record(call.node, call.broker)
+
+
+@routes.get("nodes/{node}/memory", Needs.MONITORING)
+def show_memory(call: Call) -> Record:
+    """What memory is used for."""
+    check_node_name(call)
+    return {"memory": memory_record()}

@@ -1,0 +1,179 @@
+"""Long answers: filtered, sorted, cut into pages and columns, and made in slices so that messages go on meanwhile.
+
+Source: management reference, 1.2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from math import ceil
+from typing import Any, Final
+
+import attrs
+
+from amqp_broker.inspection.values import Json, Record
+from amqp_broker.management.errors import ApiError, bad_request
+
+SLICE: Final = 50
+"""Records that are made, or written, before the loop has its turn: about a millisecond."""
+
+DEFAULT_PAGE_SIZE: Final = 100
+MAX_PAGE_SIZE: Final = 500
+MAX_PATTERN: Final = 1024
+
+Pause = Callable[[], Awaitable[None]]
+"""Lets everybody else go on for a moment."""
+
+
+@attrs.frozen
+class Listing:
+    """A list that an endpoint answers with.
+
+    Attributes:
+        items: records that are yet to be made; making the next one is what costs time.
+        is_paged: `page` and its kin are understood.
+    """
+
+    items: Iterable[Record]
+    is_paged: bool = False
+
+
+@attrs.frozen
+class Page:
+    """The part of a listing that was asked for."""
+
+    number: int
+    size: int
+    name: str
+    use_regex: bool
+
+
+def page_of(query: Mapping[str, str]) -> Page | None:
+    """The page that was asked for; None for all.
+
+    Raises:
+        ApiError: 400, a number is none.
+    """
+    if "page" not in query:
+        return None
+    try:
+        number, size = int(query["page"]), int(query.get("page_size", DEFAULT_PAGE_SIZE))
+    except ValueError:
+        raise bad_request("Pagination parameters are invalid") from None
+    if number < 1 or not 1 <= size <= MAX_PAGE_SIZE:
+        raise bad_request("Pagination parameters are invalid")
+    name = query.get("name", "")
+    if len(name) > MAX_PATTERN:
+        raise bad_request("name is longer than 1024 characters")
+    return Page(number, size, name, query.get("use_regex") == "true")
+
+
+async def collect(
+    listing: Listing, query: Mapping[str, str], pause: Pause, matcher: Callable[[Page], Callable[[str], bool]]
+) -> list[Record] | Record:
+    """Make what was asked for.
+
+    Args:
+        listing: what there is.
+        query: `columns`, `sort`, `sort_reverse`, and for pages `page`, `page_size`, `name` and `use_regex`.
+        pause: called between slices.
+        matcher: makes the test of a name for a page.
+
+    Raises:
+        ApiError: 400.
+    """
+    page = page_of(query) if listing.is_paged else None
+    items = []
+    for count, item in enumerate(listing.items, 1):
+        items.append(item)
+        if count % SLICE == 0:
+            await pause()
+    total = len(items)
+    if page is not None and page.name:
+        fits = matcher(page)
+        items = [item for item in items if fits(str(item["name"]))]
+    if sort := query.get("sort"):
+        items.sort(key=lambda item: _sort_key(_at(item, sort)), reverse=query.get("sort_reverse") == "true")
+    columns = [column for column in query.get("columns", "").split(",") if column]
+    if page is None:
+        return await _columns_of(items, columns, pause)
+    return _paged(await _columns_of(_cut(items, page), columns, pause), page, total, len(items))
+
+
+def _cut(items: list[Record], page: Page) -> list[Record]:
+    start = (page.number - 1) * page.size
+    if start and start >= len(items):
+        raise ApiError(
+            400,
+            "page_out_of_range",
+            f"Page out of range, page: {page.number} page size: {page.size}, len: {len(items)}",
+        )
+    return items[start : start + page.size]
+
+
+def _paged(items: list[Record], page: Page, total: int, filtered: int) -> Record:
+    return {
+        "total_count": total,
+        "item_count": len(items),
+        "filtered_count": filtered,
+        "page": page.number,
+        "page_size": page.size,
+        "page_count": max(1, ceil(filtered / page.size)),
+        "items": items,
+    }
+
+
+async def _columns_of(items: list[Record], columns: list[str], pause: Pause) -> list[Record]:
+    if not columns:
+        return items
+    kept = []
+    for count, item in enumerate(items, 1):
+        kept.append(only(item, columns))
+        if count % SLICE == 0:
+            await pause()
+    return kept
+
+
+def only(item: Record, columns: Iterable[str]) -> Record:
+    """A record with nothing but some columns; a dot leads into a record within."""
+    kept: dict[str, Any] = {}
+    for column in columns:
+        path = column.split(".")
+        value: Any = item
+        for key in path:
+            value = value.get(key, _MISSING) if isinstance(value, Mapping) else _MISSING
+        if value is not _MISSING:
+            place = kept
+            for key in path[:-1]:
+                place = place.setdefault(key, {})
+                if not isinstance(place, dict):
+                    break
+            else:
+                place[path[-1]] = value
+    return kept
+
+
+_MISSING: Final = object()
+
+
+def _at(item: Record, path: str) -> Json:
+    value: Json = item
+    for key in path.split("."):
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return value
+
+
+def _sort_key(value: Json) -> tuple[int, float, str]:
+    """Order numbers before text, and what is absent before both; nothing is ever compared with something else."""
+    if value is None:
+        return (0, 0.0, "")
+    if isinstance(value, bool | int | float):
+        return (1, float(value), "")
+    return (2, 0.0, str(value))
+
+
+async def slices(items: list[Record], pause: Pause) -> AsyncIterator[list[Record]]:
+    """Give a long list in pieces, with a pause between them."""
+    for start in range(0, len(items), SLICE):
+        yield items[start : start + SLICE]
+        await pause()

@@ -1,0 +1,182 @@
+"""The node and the machine as the API shows them: what can be known is measured, what only Erlang has is zero."""
+
+from __future__ import annotations
+
+import os
+import platform
+import resource
+
+import psutil
+
+from amqp_broker import __version__
+from amqp_broker.auth.sasl import MECHANISMS
+from amqp_broker.broker import Broker
+from amqp_broker.inspection.values import Json, Record
+from amqp_broker.management.node import Node
+from amqp_broker.routing.types import EXCHANGE_TYPES
+
+DISK_FREE_LIMIT_OCTETS = 50_000_000
+"""RabbitMQ's default, below which it would raise an alarm."""
+
+_COUNTERS = (
+    "gc_num",
+    "gc_bytes_reclaimed",
+    "context_switches",
+    "io_read_count",
+    "io_read_bytes",
+    "io_write_count",
+    "io_write_bytes",
+    "io_sync_count",
+    "io_seek_count",
+    "io_reopen_count",
+    "mnesia_ram_tx_count",
+    "mnesia_disk_tx_count",
+    "msg_store_read_count",
+    "msg_store_write_count",
+    "queue_index_read_count",
+    "queue_index_write_count",
+)
+_AVERAGES = ("io_read_avg_time", "io_write_avg_time", "io_sync_avg_time", "io_seek_avg_time")
+
+_MEMORY_CATEGORIES = (
+    "connection_readers",
+    "connection_writers",
+    "connection_channels",
+    "connection_other",
+    "stream_queue_procs",
+    "stream_queue_replica_reader_procs",
+    "stream_queue_coordinator_procs",
+    "queue_procs",
+    "quorum_queue_procs",
+    "quorum_queue_dlx_procs",
+    "plugins",
+    "metadata_store",
+    "metrics",
+    "mgmt_db",
+    "quorum_ets",
+    "mnesia",
+    "metadata_store_ets",
+    "other_ets",
+    "binary",
+    "msg_index",
+    "code",
+    "atom",
+    "other_system",
+    "allocated_unused",
+    "reserved_unallocated",
+)
+
+
+def exchange_types() -> list[Json]:
+    """The exchange types there are."""
+    return [{"name": name, "description": f"{name} exchange", "enabled": True} for name in sorted(EXCHANGE_TYPES)]
+
+
+def listener_records(node: Node) -> list[Json]:
+    """What is listened on."""
+    return [
+        {
+            "node": node.name,
+            "protocol": listener.protocol,
+            "ip_address": listener.address,
+            "port": listener.port,
+            "socket_opts": {},
+            "tls": listener.protocol in ("amqp/ssl", "https"),
+        }
+        for listener in node.listeners()
+    ]
+
+
+def context_records(node: Node) -> list[Json]:
+    """What is served over HTTP."""
+    shown = {"http": ("RabbitMQ Management", "/"), "http/prometheus": ("RabbitMQ Prometheus", "/metrics")}
+    return [
+        {
+            "node": node.name,
+            "description": shown[listener.protocol][0],
+            "path": shown[listener.protocol][1],
+            "port": str(listener.port),
+        }
+        for listener in node.listeners()
+        if listener.protocol in shown
+    ]
+
+
+def erlang_version() -> Record:
+    """Tools ask for the version of Erlang; they are told what runs instead."""
+    python = platform.python_version()
+    return {
+        "erlang_version": python,
+        "erlang_full_version": f"Python {python} [{platform.python_implementation()}] [{platform.machine()}]",
+    }
+
+
+def node_record(node: Node, broker: Broker) -> Record:
+    """The node as `nodes` shows it."""
+    process = psutil.Process(node.os_pid)
+    with process.oneshot():
+        memory_used = process.memory_info().rss
+        files_used = process.num_fds() if hasattr(process, "num_fds") else 0
+        threads = process.num_threads()
+    memory_limit = int(psutil.virtual_memory().total * broker.config.memory_high_watermark)
+    directory = str(broker.config.data_dir or os.getcwd())
+    files_total = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    connections = sum(1 for _ in broker.clients)
+    record: Record = {
+        "name": node.name,
+        "type": "disc",
+        "running": True,
+        "being_drained": False,
+        "os_pid": str(node.os_pid),
+        "uptime": node.uptime_ms,
+        "run_queue": 0,
+        "processors": os.cpu_count() or 1,
+        "rates_mode": "basic",
+        "mem_used": memory_used,
+        "mem_limit": memory_limit,
+        "mem_alarm": "memory" in broker.alarms,
+        "mem_calculation_strategy": "rss",
+        "disk_free": psutil.disk_usage(directory).free,
+        "disk_free_limit": DISK_FREE_LIMIT_OCTETS,
+        "disk_free_alarm": "disk" in broker.alarms,
+        "fd_used": files_used,
+        "fd_total": files_total,
+        "sockets_used": connections,
+        "sockets_total": files_total,
+        "proc_used": threads,
+        "proc_total": 1_048_576,
+        "partitions": [],
+        "exchange_types": exchange_types(),
+        "auth_mechanisms": [{"name": name, "description": name, "enabled": True} for name in MECHANISMS],
+        "applications": [
+            {"name": "rabbit", "description": "trio-amqp-broker", "version": broker.config.version},
+            {"name": "rabbitmq_management", "description": "HTTP API and web page", "version": __version__},
+        ],
+        "enabled_plugins": ["rabbitmq_management", "rabbitmq_prometheus"],
+        "contexts": context_records(node),
+        "log_files": ["<stderr>"],
+        "db_dir": directory,
+        "config_files": [],
+        "net_ticktime": 60,
+        "cluster_links": [],
+        "metrics_gc_queue_length": {},
+        "rabbitmq_version": broker.config.version,
+        **erlang_version(),
+    }
+    for name in _COUNTERS:
+        record |= {name: 0, f"{name}_details": {"rate": 0.0}}
+    for name in _AVERAGES:
+        record |= {name: 0.0, f"{name}_details": {"rate": 0.0}}
+    for name in ("mem_used", "fd_used", "sockets_used", "proc_used", "disk_free"):
+        record[f"{name}_details"] = {"rate": 0.0}
+    return record
+
+
+def memory_record() -> Record:
+    """What memory is used for: Python does not say, so all of it is other."""
+    used = psutil.Process().memory_info().rss
+    record: Record = dict.fromkeys(_MEMORY_CATEGORIES, 0)
+    record["other_proc"] = used
+    record["strategy"] = "rss"
+    record["total"] = {"erlang": used, "rss": used, "allocated": used}
+    return record

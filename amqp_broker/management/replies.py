@@ -1,0 +1,30 @@
+"""Answers other than a list or a record."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+import attrs
+
+
+@attrs.frozen
+class Reply:
+    """An answer with a status of its own.
+
+    Attributes:
+        body: what becomes JSON; None for no body at all.
+    """
+
+    status: int = 200
+    body: object = None
+    headers: Mapping[str, str] = attrs.field(factory=dict)
+
+
+CREATED: Final = Reply(201)
+NO_CONTENT: Final = Reply(204)
+
+
+def created_or_changed(is_new: bool) -> Reply:
+    """What a PUT answers."""
+    return CREATED if is_new else NO_CONTENT

@@ -1,0 +1,84 @@
+"""Rates: how fast counters have grown lately.
+
+The counters are the objects' own. Samples of them are taken every few seconds, of an object that is gone none
+are kept; a rate is what has come since the oldest sample that is at least a period old, or the oldest there is.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Final
+from weakref import WeakKeyDictionary
+
+import attrs
+
+from amqp_broker.inspection.values import Record
+
+PERIOD_S: Final = 5.0
+"""How far apart samples are: RabbitMQ's interval."""
+
+KEPT: Final = 121
+"""Samples of one object: ten minutes."""
+
+Counts = Mapping[str, int]
+
+
+@attrs.frozen
+class Sample:
+    """The counters of one object at one moment; the clock is the broker's."""
+
+    at: float
+    counts: Counts
+
+
+class Statistics:
+    """Samples of whatever has been asked for."""
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._now = now
+        self._samples: WeakKeyDictionary[object, deque[Sample]] = WeakKeyDictionary()
+
+    def __len__(self) -> int:
+        """How many objects there are samples of."""
+        return len(self._samples)
+
+    def take(self, subject: object, counts: Counts) -> None:
+        """Keep a sample, unless the last one is young: all counters of an object that rates are wanted of."""
+        samples = self._samples.get(subject)
+        if samples is None:
+            samples = self._samples[subject] = deque(maxlen=KEPT)
+        now = self._now()
+        if not samples or now - samples[-1].at >= PERIOD_S * 0.9:
+            samples.append(Sample(now, dict(counts)))
+
+    def samples(self, subject: object) -> list[Sample]:
+        """What is kept of an object, oldest first."""
+        return list(self._samples.get(subject, ()))
+
+    def rates(self, subject: object, counts: Counts) -> dict[str, float]:
+        """How many a second each counter has grown over the last period; 0 for an object that is new here."""
+        base = self._base(subject)
+        elapsed_s = 0.0 if base is None else self._now() - base.at
+        if base is None or elapsed_s <= 0:
+            return dict.fromkeys(counts, 0.0)
+        before = base.counts
+        return {name: round((count - before.get(name, count)) / elapsed_s, 1) for name, count in counts.items()}
+
+    def _base(self, subject: object) -> Sample | None:
+        samples = self._samples.get(subject)
+        if not samples:
+            return None
+        limit = self._now() - PERIOD_S
+        for sample in reversed(samples):
+            if sample.at <= limit:
+                return sample
+        return samples[0]
+
+    def with_rates(self, subject: object, counts: Counts) -> Record:
+        """Counters, each with its `_details`, as the API shows them."""
+        record: Record = {}
+        for name, rate in self.rates(subject, counts).items():
+            record[name] = counts[name]
+            record[f"{name}_details"] = {"rate": rate}
+        return record

@@ -1,0 +1,52 @@
+"""The web server on trio, and the task that takes samples while it runs."""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import TYPE_CHECKING, Final, cast
+
+import hypercorn.config
+import hypercorn.trio
+import trio
+
+from amqp_broker.broker import Broker
+from amqp_broker.management.api import ENDPOINTS
+from amqp_broker.management.app import ManagementApi
+from amqp_broker.management.node import Node
+from amqp_broker.management.sampling import sample
+from amqp_broker.management.site import Site
+from amqp_broker.management.statistics import PERIOD_S, Statistics
+
+if TYPE_CHECKING:
+    from hypercorn.typing import ASGIFramework
+
+log = logging.getLogger(__name__)
+
+SLICE_S: Final = 0.001
+"""How long sampling may go on before the loop has its turn."""
+
+
+async def serve(broker: Broker, node: Node, listeners: list[trio.SocketListener]) -> None:
+    """Serve HTTP on these sockets until cancelled."""
+    statistics = Statistics(broker.timers.now)
+    config = hypercorn.config.Config()
+    config.bind = [f"fd://{os.dup(listener.socket.fileno())}" for listener in listeners]
+    config.errorlog = log
+    config.include_server_header = False
+    config.keep_alive_timeout = 60
+    config.graceful_timeout = 0.5
+    app = Site(ManagementApi(broker, node, statistics, ENDPOINTS))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_sample, broker, node, statistics)
+        await hypercorn.trio.serve(cast("ASGIFramework", app), config, mode="asgi", shutdown_trigger=trio.sleep_forever)
+
+
+async def _sample(broker: Broker, node: Node, statistics: Statistics) -> None:
+    while True:
+        ends = trio.current_time() + SLICE_S
+        for _ in sample(broker, node, statistics):
+            if trio.current_time() >= ends:
+                await trio.lowlevel.checkpoint()
+                ends = trio.current_time() + SLICE_S
+        await trio.sleep(PERIOD_S)

@@ -1,0 +1,27 @@
+"""A client of the HTTP API, with no socket between."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import httpx
+
+from amqp_broker.broker import Broker
+from amqp_broker.management.api import ENDPOINTS
+from amqp_broker.management.app import ManagementApi
+from amqp_broker.management.node import ListeningPort, Node
+from amqp_broker.management.site import Site
+from amqp_broker.management.statistics import Statistics
+
+GUEST = ("guest", "guest")
+
+
+@asynccontextmanager
+async def api_of(broker: Broker, auth: tuple[str, str] | None = GUEST) -> AsyncIterator[httpx.AsyncClient]:
+    """Call the API of a broker; paths begin behind `/api/`."""
+    node = Node("rabbit@localhost", lambda: [ListeningPort("amqp", "127.0.0.1", 5672)])
+    site = Site(ManagementApi(broker, node, Statistics(broker.timers.now), ENDPOINTS))
+    transport = httpx.ASGITransport(site)
+    async with httpx.AsyncClient(transport=transport, base_url="http://broker/api/", auth=auth) as client:
+        yield client

@@ -1,0 +1,163 @@
+"""What can be read over HTTP, and by whom."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+
+from amqp_broker.administration.permissions import set_permissions
+from amqp_broker.administration.users import add_user
+from amqp_broker.administration.vhosts import add_vhost
+from amqp_broker.management.api import ENDPOINTS
+from amqp_broker.management.routes import Needs
+from tests.management.support import api_of
+from tests.support.client import ChannelClient, World
+from tests.support.topology import bind
+
+
+@pytest.fixture
+def channel() -> ChannelClient:
+    return World().channel()
+
+
+@pytest.fixture
+async def api(channel: ChannelClient) -> AsyncIterator[httpx.AsyncClient]:
+    async with api_of(channel.world.broker) as client:
+        yield client
+
+
+async def test_a_declared_queue_is_there_at_once(channel: ChannelClient, api: httpx.AsyncClient) -> None:
+    name = channel.queue("a/b c")
+    channel.publish_all(name, b"1", b"2")
+    channel.consume(name, no_ack=True)
+    record = (await api.get("queues/%2F/a%2Fb%20c")).json()
+    assert (record["name"], record["messages"], record["consumers"]) == (name, 0, 1)
+    assert record["message_stats"]["deliver_no_ack"] == 2
+    assert [each["consumer_tag"] for each in record["consumer_details"]] == ["c"]
+    assert [each["name"] for each in (await api.get("queues/")).json()] == [name]
+    assert (await api.get("queues?columns=name,message_stats.publish")).json() == [
+        {"name": name, "message_stats": {"publish": 2}}
+    ]
+
+
+async def test_a_page_of_queues_by_a_pattern(channel: ChannelClient, api: httpx.AsyncClient) -> None:
+    for name in ("Alpha", "beta", "gamma"):
+        channel.queue(name)
+    page = (await api.get("queues?page=1&page_size=1&use_regex=true&name=^A|^B")).json()
+    assert (page["filtered_count"], page["page_count"], page["total_count"]) == (2, 2, 3)
+    assert [each["name"] for each in page["items"]] == ["Alpha"]
+    bad = await api.get("queues?page=1&use_regex=true&name=(")
+    assert (bad.status_code, bad.json()["error"]) == (400, "bad_request")
+
+
+async def test_bindings_by_their_keys(channel: ChannelClient, api: httpx.AsyncClient) -> None:
+    name = channel.queue("q")
+    bind(channel, name, "amq.topic", "a.#")
+    (binding,) = (await api.get("bindings/%2F/e/amq.topic/q/q")).json()
+    assert binding["properties_key"] == "a.%23"
+    assert (await api.get("bindings/%2F/e/amq.topic/q/q/a.%2523")).json() == binding
+    assert (await api.get("bindings/%2F/e/amq.topic/q/q/other")).status_code == 404
+    assert len((await api.get("queues/%2F/q/bindings")).json()) == 2
+
+
+async def test_connections_and_channels(channel: ChannelClient, api: httpx.AsyncClient) -> None:
+    (connection,) = (await api.get("connections")).json()
+    assert (connection["user"], connection["channels"], connection["state"]) == ("guest", 1, "running")
+    name = connection["name"]
+    assert (await api.get(f"connections/{name}")).json()["name"] == name
+    (of_connection,) = (await api.get(f"connections/{name}/channels")).json()
+    assert of_connection["name"] == f"{name} (1)"
+    assert (await api.get(f"channels/{name} (1)")).json()["number"] == 1
+    assert (await api.delete(f"connections/{name}", headers={"x-reason": "enough"})).status_code == 204
+    channel.client.pump()
+    channel.client.expect_close(320, "CONNECTION_FORCED - enough")
+
+
+async def test_the_overview_counts_what_there_is(channel: ChannelClient, api: httpx.AsyncClient) -> None:
+    channel.publish_all(channel.queue("q"), b"1")
+    overview = (await api.get("overview")).json()
+    assert overview["queue_totals"]["messages_ready"] == 1
+    assert overview["object_totals"]["queues"] == 1
+    assert overview["message_stats"]["publish"] == 1
+    assert overview["churn_rates"]["queue_created"] == 1
+    assert overview["rabbitmq_version"] == "4.2.0"
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["nope", "queues/%2F/nope", "queues/nope", "exchanges/%2F/nope", "connections/nope", "channels/nope", "nodes/nope"],
+)
+async def test_what_is_not_there(api: httpx.AsyncClient, path: str) -> None:
+    answer = await api.get(path)
+    assert answer.status_code == 404
+    assert answer.json() == {"error": "Object Not Found", "reason": "Not Found"}
+
+
+async def test_who_is_nobody_is_asked_once_and_refused_twice(channel: ChannelClient) -> None:
+    async with api_of(channel.world.broker, None) as api:
+        asked = await api.get("overview")
+        assert asked.status_code == 401
+        assert asked.headers["www-authenticate"] == 'Basic realm="RabbitMQ Management"'
+        refused = await api.get("overview", auth=("guest", "wrong"))
+        assert refused.status_code == 401
+        assert refused.json() == {"error": "not_authorized", "reason": "Not_Authorized"}
+        assert "www-authenticate" not in refused.headers
+        assert (await api.get("overview", headers={"authorization": "Basic !"})).status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("tags", "allowed"),
+    [
+        ((), {Needs.NOBODY}),
+        (("management",), {Needs.NOBODY, Needs.MANAGEMENT}),
+        (("policymaker",), {Needs.NOBODY, Needs.MANAGEMENT, Needs.POLICYMAKER}),
+        (("monitoring",), {Needs.NOBODY, Needs.MANAGEMENT, Needs.MONITORING}),
+        (("administrator",), set(Needs)),
+    ],
+)
+async def test_each_tag_opens_its_endpoints(channel: ChannelClient, tags: tuple[str, ...], allowed: set[Needs]) -> None:
+    broker = channel.world.broker
+    add_user(broker, "u", "p", tags)
+    set_permissions(broker, "u", "/", ".*", ".*", ".*")
+    async with api_of(broker, ("u", "p")) as api:
+        for endpoint in ENDPOINTS:
+            if endpoint.method == "GET" and "{" not in endpoint.path:
+                answer = await api.get(endpoint.path)
+                assert (answer.status_code != 401) == (endpoint.needs in allowed), endpoint.path
+
+
+async def test_a_vhost_that_is_not_ones_own(channel: ChannelClient) -> None:
+    broker = channel.world.broker
+    add_vhost(broker, "other")
+    add_user(broker, "u", "p", ("management",))
+    set_permissions(broker, "u", "/", ".*", ".*", ".*")
+    async with api_of(broker, ("u", "p")) as api:
+        refused = await api.get("queues/other")
+        assert refused.status_code == 401
+        assert refused.json() == {
+            "error": "not_authorised",
+            "reason": "User not authorised to access virtual host",
+        }
+        assert [each["name"] for each in (await api.get("vhosts")).json()] == ["/"]
+        assert (await api.get("connections")).json() == []
+
+
+async def test_methods(api: httpx.AsyncClient) -> None:
+    refused = await api.post("overview")
+    assert (refused.status_code, refused.headers["allow"]) == (405, "HEAD, GET, OPTIONS")
+    assert (await api.options("queues/%2F/q")).headers["allow"].startswith("HEAD, GET")
+    head, get = await api.head("whoami"), await api.get("whoami")
+    assert head.content == b""
+    assert head.headers["content-length"] == get.headers["content-length"]
+
+
+async def test_health(api: httpx.AsyncClient, channel: ChannelClient) -> None:
+    assert (await api.get("health/checks/port-listener/5672")).json() == {"status": "ok", "port": 5672}
+    failed = await api.get("health/checks/protocol-listener/mqtt")
+    assert (failed.status_code, failed.json()["missing"]) == (503, ["mqtt"])
+    channel.world.broker.set_alarm("disk", True)
+    failed = await api.get("health/checks/local-alarms")
+    assert failed.status_code == 503
+    assert failed.json()["alarms"] == [{"node": "rabbit@localhost", "resource": "disk"}]

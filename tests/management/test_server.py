@@ -1,0 +1,39 @@
+"""The management port as it is opened: over sockets, with the web server that users get."""
+
+from __future__ import annotations
+
+import httpx
+import trio
+
+from amqp_broker.config import Config
+from amqp_broker.server import Server
+
+DEADLINE_S = 20.0
+
+
+async def test_the_url_follows_amqp_s_and_answers() -> None:
+    server = Server(Config(port=0))
+    with trio.fail_after(DEADLINE_S):
+        async with trio.open_nursery() as nursery:
+            await nursery.start(server.run)
+            amqp, http = server.urls
+            assert amqp.startswith("amqp://127.0.0.1:")
+            assert http.startswith("http://127.0.0.1:")
+            async with httpx.AsyncClient(base_url=http, auth=("guest", "guest")) as client:
+                overview = (await client.get("/api/overview")).json()
+                assert {listener["protocol"] for listener in overview["listeners"]} == {"amqp", "http"}
+                assert (await client.get("/api/vhosts/%2F")).json()["name"] == "/"
+            server.stop()
+            await server.stopped.wait()
+            nursery.cancel_scope.cancel()
+
+
+async def test_it_can_be_turned_off() -> None:
+    server = Server(Config(port=0, management_port=None))
+    with trio.fail_after(DEADLINE_S):
+        async with trio.open_nursery() as nursery:
+            await nursery.start(server.run)
+            assert [url.partition(":")[0] for url in server.urls] == ["amqp"]
+            server.stop()
+            await server.stopped.wait()
+            nursery.cancel_scope.cancel()
