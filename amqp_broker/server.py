@@ -112,6 +112,7 @@ class Server:
                 clients.cancel_scope.deadline = trio.current_time() + self.config.shutdown_timeout_s
                 self.broker.shut_down()
             background.cancel_scope.deadline = trio.current_time() + self.config.shutdown_timeout_s
+            self.broker.timers.finish_work()
             if self._data is not None:
                 await self._data.close()
             background.cancel_scope.cancel()

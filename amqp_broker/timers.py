@@ -2,11 +2,18 @@
 
 Knows no clock but the one it is given and starts nothing by itself: the edge sleeps until
 `next_deadline` and calls `run`, tests set the clock forward and do the same. A change costs O(log n).
+Work that is too long for one go is done here too, a slice each time.
 """
 
 import heapq
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator
+from itertools import islice
+from typing import Final
+
+SLICE: Final = 1000
+"""Steps of long work in one go: a millisecond or two where a step forgets a message."""
 
 
 class Timer:
@@ -45,6 +52,7 @@ class Timers:
         self._heap: list[tuple[float, int, Timer]] = []
         self._count = 0
         self._cancelled = 0
+        self._work: deque[Iterator[object]] = deque()
 
     def at(self, when: float, callback: Callable[[], None]) -> Timer:
         timer = Timer(when, callback, self)
@@ -84,6 +92,30 @@ class Timers:
                     raise
                 self.on_error(error)
 
+    def spread(self, work: Iterator[object]) -> None:
+        """Do long work in slices: the first now, the others one each time `run` is called.
+
+        What comes later begins when all before it is done, so that it finds nothing half done.
+
+        Args:
+            work: does a step each time it is asked for the next, and may find anything changed in between.
+        """
+        if self._work or _has_rest(work):
+            self._work.append(work)
+            if len(self._work) == 1:
+                self.at(self.now(), self._go_on)
+
+    def finish_work(self) -> None:
+        """Do all that is left of long work now: the end is near."""
+        while self._work:
+            deque(self._work.popleft(), maxlen=0)
+
+    def _go_on(self) -> None:
+        if self._work and not _has_rest(self._work[0]):
+            self._work.popleft()
+        if self._work:
+            self.at(self.now(), self._go_on)
+
     def forget_one(self) -> None:
         """A timer was cancelled; its place is taken back when such places are the majority."""
         self._cancelled += 1
@@ -91,6 +123,11 @@ class Timers:
             self._heap = [item for item in self._heap if item[2].callback is not None]
             heapq.heapify(self._heap)
             self._cancelled = 0
+
+
+def _has_rest(work: Iterator[object]) -> bool:
+    """Do a slice of some work; tells whether there may be more."""
+    return sum(1 for _ in islice(work, SLICE)) == SLICE
 
 
 def steady_wall_clock() -> Callable[[], float]:

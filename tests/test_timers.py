@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
-from amqp_broker.timers import Timers
+from amqp_broker.timers import SLICE, Timers
 
 
 class Clock:
@@ -90,3 +92,64 @@ def test_a_fault_in_a_callback_concerns_nobody_else(handled: bool) -> None:
     else:
         with pytest.raises(ValueError, match="ours"):
             clock.run_at(103.0)
+
+
+# Long work
+
+
+@pytest.fixture
+def timers() -> Timers:
+    return Clock().timers
+
+
+def steps(done: list[str], name: str, count: int) -> Iterator[None]:
+    for _ in range(count):
+        done.append(name)
+        yield
+
+
+def test_long_work_is_done_a_slice_at_a_time(timers: Timers) -> None:
+    done: list[str] = []
+    timers.spread(steps(done, "a", 2 * SLICE + 5))
+    assert len(done) == SLICE
+    timers.run()
+    assert len(done) == 2 * SLICE
+    timers.run()
+    assert len(done) == 2 * SLICE + 5
+    assert timers.next_deadline() is None
+
+
+def test_short_work_is_done_at_once(timers: Timers) -> None:
+    done: list[str] = []
+    timers.spread(steps(done, "a", SLICE - 1))
+    assert len(done) == SLICE - 1
+    assert timers.next_deadline() is None
+
+
+def test_later_work_begins_when_the_earlier_is_done(timers: Timers) -> None:
+    done: list[str] = []
+    timers.spread(steps(done, "a", SLICE + 1))
+    timers.spread(steps(done, "b", 1))
+    timers.run()
+    assert done[SLICE:] == ["a"]
+    timers.run()
+    assert done[SLICE:] == ["a", "b"]
+    assert timers.next_deadline() is None
+
+
+def test_what_is_due_has_its_turn_between_slices(timers: Timers) -> None:
+    done: list[str] = []
+    timers.spread(steps(done, "a", 3 * SLICE))
+    timers.after(0, lambda: done.append("timer"))
+    timers.run()
+    assert done.index("timer") <= 2 * SLICE
+
+
+def test_at_the_end_all_work_is_finished(timers: Timers) -> None:
+    done: list[str] = []
+    timers.spread(steps(done, "a", 5 * SLICE))
+    timers.spread(steps(done, "b", 2))
+    timers.finish_work()
+    assert (done.count("a"), done.count("b")) == (5 * SLICE, 2)
+    timers.run()
+    assert timers.next_deadline() is None

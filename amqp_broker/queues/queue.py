@@ -7,7 +7,7 @@ between two calls either nobody can take a message or there is none.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import attrs
 
@@ -245,10 +245,8 @@ class Queue:
 
     def purge(self) -> int:
         """Drop the ready messages, without dead-lettering; gives their number (rule 4.22)."""
-        count = len(self.ready)
-        for entry in self.ready.drain():
-            self._storage.forget(entry)
-        self.ready_octets = 0
+        count = self.message_count
+        self._timers.spread(self._forget_each(self._take_everything()))
         return count
 
     # Consumers
@@ -307,9 +305,7 @@ class Queue:
         for timer in (self._expiry_timer, self._lease_timer):
             if timer is not None:
                 timer.cancel()
-        self._storage.queue_deleted(self.id)
-        self.ready = self._make_ready_list()
-        self.ready_octets = 0
+        self._timers.spread(self._forget_all(self._take_everything()))
         for consumer in list(self.consumers):
             self.consumers.remove(consumer)
             consumer.on_cancelled(consumer)
@@ -324,6 +320,11 @@ class Queue:
             self._plan_expiry()  # not now: dead letters find their way only when everything is there again
 
     # What the types do differently
+
+    def _take_everything(self) -> Iterator[QueueEntry]:
+        """Empty the queue at once, as all can see; gives what was in it, to be forgotten little by little."""
+        ready, self.ready, self.ready_octets = self.ready, self._make_ready_list(), 0
+        return ready.drain()
 
     def _make_ready_list(self) -> ReadyList:
         priorities = self.options.max_priority
@@ -347,6 +348,16 @@ class Queue:
         self.ready_octets += entry.octets
 
     # Helpers
+
+    def _forget_each(self, entries: Iterator[QueueEntry]) -> Iterator[None]:
+        for entry in entries:
+            self._storage.forget(entry)
+            yield
+
+    def _forget_all(self, entries: Iterator[QueueEntry]) -> Iterator[None]:
+        """Forget what was ready, and then whatever else storage has of the queue: clients have that."""
+        yield from self._forget_each(entries)
+        self._storage.queue_deleted(self.id)
 
     def _hand_out(self, entry: QueueEntry, consumer: Consumer) -> None:
         consumer.deliver(entry, self.outgoing(entry))

@@ -5,8 +5,9 @@ On one node that is what a client can tell from a classic queue; source: rules 4
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from itertools import chain
 from typing import Any
 
 from amqp_broker.deaths import DeathReason
@@ -73,16 +74,11 @@ class QuorumQueue(Queue):
         self._hand_over()
 
     def purge(self) -> int:
-        """What waits for its next try counts as ready, what is dead already is dropped without being counted."""
-        count = super().purge() + len(self.delayed)
-        for entry in (*self.delayed.drain(), *self.undelivered.drain()):
-            self._storage.forget(entry)
-        return count
+        """What waits for its next try counts as ready; dead letters are dropped without being counted."""
+        return len(self.delayed) + super().purge()
 
-    def delete(self) -> None:
-        self.delayed.clear()
-        self.undelivered.clear()
-        super().delete()
+    def _take_everything(self) -> Iterator[QueueEntry]:
+        return chain(super()._take_everything(), self.delayed.drain(), self.undelivered.drain())
 
     def buried(self, entry: QueueEntry, reason: DeathReason, reached: set[str], has_arrived: bool) -> None:
         """A dead entry has been sent on; at least once, it stays until it has arrived (rule 4.43)."""

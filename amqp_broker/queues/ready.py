@@ -52,7 +52,7 @@ class ReadyList(Protocol):
         """The earliest instant at which a head is due, NEVER when no head expires."""
 
     def drain(self) -> Iterator[QueueEntry]:
-        """Take everything out, with or without messages."""
+        """Take everything out, one after the other, with or without messages."""
 
     def restore(self, pages: Sequence[Page]) -> None:
         """Take over what a restart has left, in the order of positions."""
@@ -141,10 +141,10 @@ class FifoReadyList:
 
     def drain(self) -> Iterator[QueueEntry]:
         while self.peek() is not None:
-            yield from (entry for _, entry in self._returned)
-            self._returned.clear()
-            yield from self._fresh
-            self._fresh.clear()
+            while self._returned:
+                yield self._returned.pop()[1]
+            while self._fresh:
+                yield self._fresh.popleft()
         self._resident = 0
 
     def restore(self, pages: Sequence[Page]) -> None:
@@ -337,8 +337,8 @@ class ReturnsReadyList:
         return self._returns[0].expires_at if self._returns else self._fresh.next_expiry()
 
     def drain(self) -> Iterator[QueueEntry]:
-        yield from self._returns
-        self._returns.clear()
+        while self._returns:
+            yield self._returns.popleft()
         yield from self._fresh.drain()
 
     def restore(self, pages: Sequence[Page]) -> None:

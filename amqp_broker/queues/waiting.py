@@ -60,15 +60,11 @@ class DelayedReturns:
         self._plan()
 
     def drain(self) -> Iterator[QueueEntry]:
-        """Take everything out, due or not."""
-        yield from self
-        self.clear()
-
-    def clear(self) -> None:
-        self._heap.clear()
-        self.octets = 0
+        """Take everything out at once, due or not."""
+        heap, self._heap, self.octets = self._heap, [], 0
         if self._timer is not None:
             self._timer.cancel()
+        return (heap.pop()[2] for _ in range(len(heap)))
 
     def _plan(self) -> None:
         due = self._heap[0][0]
@@ -142,12 +138,8 @@ class UndeliveredLetters:
             self._timer = self._timers.after(RETRY_S, self.send_on)
 
     def drain(self) -> Iterator[QueueEntry]:
-        """Give all of them up."""
-        yield from (letter.entry for letter in self)
-        self.clear()
-
-    def clear(self) -> None:
-        self._letters.clear()
-        self.octets = 0
+        """Give all of them up at once."""
+        letters, self._letters, self.octets = self._letters, deque(), 0
         if self._timer is not None:
             self._timer.cancel()
+        return (letters.popleft().entry for _ in range(len(letters)))

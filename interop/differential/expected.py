@@ -87,13 +87,23 @@ def _consumes(difference: Difference, argument: str | None = None) -> int:
     return sum(argument is None or argument in arguments["arguments"] for arguments in started)
 
 
+def _gives_back(operation: Operation) -> bool:
+    """Whether an operation may return what several consumers have."""
+    return operation.call in ("basic_recover", "close", CLOSE_CONNECTION, DROP_CONNECTION) or (
+        operation.call == "basic_nack" and operation.arguments.get("multiple") is True
+    )
+
+
 def _returns_of_several(difference: Difference) -> bool:
     """The last step gives back what more than one consumer had, to a queue with a limit."""
-    last = difference.operations[-1]
-    gives_back = last.call in ("basic_recover", "close", CLOSE_CONNECTION, DROP_CONNECTION) or (
-        last.call == "basic_nack" and last.arguments.get("multiple") is True
-    )
-    return gives_back and _consumes(difference) > 1 and _declares(difference, "x-max-length", "x-max-length-bytes")
+    has_limit = _declares(difference, "x-max-length", "x-max-length-bytes")
+    return _gives_back(difference.operations[-1]) and _consumes(difference) > 1 and has_limit
+
+
+def _reordered_returns(difference: Difference) -> bool:
+    """Something was given back to a quorum queue by more than one consumer, and comes again in another order."""
+    given_back = any(_gives_back(operation) for operation in difference.operations)
+    return given_back and _consumes(difference) > 1 and _declares(difference, "x-delivery-limit")
 
 
 def _only_counts(difference: Difference) -> bool:
@@ -125,6 +135,11 @@ EXPECTED: Final = (
         "4.32",
         "RabbitMQ takes back what several consumers had consumer by consumer, and drops what is too much after each",
         _returns_of_several,
+    ),
+    Expected(
+        "4.48",
+        "so it does with quorum queues, whose returned messages then come in that order",
+        _reordered_returns,
     ),
     Expected(
         "5.16",

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from amqp_broker.config import Config
+from amqp_broker.timers import SLICE
 from amqp_codec import (
     BasicAck,
     BasicNack,
@@ -635,3 +636,20 @@ def test_unroutable_after_a_restart_is_returned(restart: Restart) -> None:
     channel = restart(machine).channel()
     channel.publish("q", b"1", mandatory=True)
     assert channel.expect_delivery(BasicReturn).body == b"1"
+
+
+@pytest.mark.rule("4.22", "7.6")
+@pytest.mark.parametrize("deleted", [False, True], ids=["purge", "delete"])
+def test_what_a_purge_has_not_forgotten_yet_is_gone_after_a_clean_stop(deleted: bool) -> None:
+    machine = Machine(config=SMALL_WINDOW)
+    channel = machine.channel()
+    channel.queue("q", durable=True)
+    keep(channel, "q", *(b"%d" % number for number in range(2 * SLICE)))
+    assert purge(channel, "q") == 2 * SLICE
+    keep(channel, "q", b"after")
+    if deleted:
+        delete_queue(channel, "q")
+    channel = machine.restarted().channel()
+    assert has_queue(channel, "q") is not deleted
+    if not deleted:
+        assert channel.drain("q") == [b"after"]

@@ -137,6 +137,7 @@ class Machine(World):
         self.broker.shut_down()
         for client in list(self.broker.clients):
             client.edge.abort()  # type: ignore[attr-defined]
+        self.broker.timers.finish_work()
         self.storage.prepare_stop()
         self.journal.finish()
         while not self.journal.is_finished:
