@@ -142,6 +142,14 @@ EXPECTED: Final = (
         _reordered_returns,
     ),
     Expected(
+        "5.38",
+        "under a limit of the channel 3.10 delivers what a commit publishes before what the same commit returns",
+        lambda difference: (
+            difference.operations[-1].call == "tx_commit"
+            and any(each.arguments.get("global_qos") is True for each in difference.operations)
+        ),
+    ),
+    Expected(
         "5.16",
         "a get from a quorum queue counts what is due behind the message it gives; here that has gone before",
         lambda difference: (

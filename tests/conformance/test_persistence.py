@@ -653,3 +653,25 @@ def test_what_a_purge_has_not_forgotten_yet_is_gone_after_a_clean_stop(deleted: 
     assert has_queue(channel, "q") is not deleted
     if not deleted:
         assert channel.drain("q") == [b"after"]
+
+
+@pytest.mark.rule("6.19", "6.17")
+@pytest.mark.parametrize("steps", range(6))
+def test_power_cut_during_a_commit_leaves_its_beginning_and_after_commit_ok_all_of_it(steps: int) -> None:
+    machine = Machine()
+    channel = machine.channel()
+    channel.queue("q", durable=True)
+    tx_select(channel)
+    bodies = [b"%d" % number for number in range(5)]
+    keep(channel, "q", *bodies)
+    machine.is_eager = False
+    channel.send(TxCommit())
+    for _ in range(steps):
+        machine.writer.step()
+    channel.client.pump()
+    is_committed = bool(channel.client.inbox)
+    crashed = machine.crashed()
+    crashed.is_eager = True
+    left = crashed.channel().drain("q")
+    assert left == bodies[: len(left)]
+    assert not is_committed or left == bodies
