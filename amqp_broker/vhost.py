@@ -621,7 +621,8 @@ class Vhost:
         )
         found = self.route(exchange, dead.routing_keys, dead.header.properties)
         targets = [target for target in found.queues if target.name not in reached and not is_cycle(dead, target.name)]
-        self.storage.begin(dead)
-        reached.update(target.name for target in targets if target.enqueue(dead))
-        self.storage.end()
+        if not queue.options.at_least_once:
+            self.publish(dead, targets)
+            return True
+        reached.update(target.name for target in targets if self.publish(dead, (target,)))
         return found.is_routed and all(target.name in reached for target in targets)

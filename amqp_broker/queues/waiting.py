@@ -125,6 +125,7 @@ class UndeliveredLetters:
     def add(self, letter: Undelivered) -> None:
         """Keep one that has not arrived, and mark it so that it is still dead after a restart."""
         letter.entry.delivery_count = _MARKS[letter.reason]
+        letter.entry.redelivered = True  # as storage will have it
         self._letters.append(letter)
         self.octets += letter.entry.octets
         if self._timer is None or not self._timer.is_planned:

@@ -20,6 +20,7 @@ from amqp_broker.message import Message
 from amqp_broker.queues.arguments import QueueType
 from amqp_broker.queues.entry import NEVER, QueueEntry
 from amqp_broker.queues.queue import Queue
+from amqp_broker.queues.quorum import QuorumQueue
 from amqp_broker.storage.definitions import Change
 from amqp_broker.storage.journal import SyncMode
 from amqp_broker.storage.store import JournalStorage
@@ -115,6 +116,21 @@ KINDS = (
     Kind({"x-queue-type": b"quorum", "x-delivery-limit": -1}),
     Kind(
         {"x-queue-type": b"quorum", "x-delivery-limit": 1, "x-dead-letter-exchange": DEAD.encode()},
+        is_plain=False,
+    ),
+    Kind(
+        {"x-queue-type": b"quorum", "x-delayed-retry-type": b"all", "x-delayed-retry-min": 200, "x-message-ttl": 9000},
+        is_plain=False,
+    ),
+    Kind(
+        {
+            "x-queue-type": b"quorum",
+            "x-delivery-limit": 1,
+            "x-max-length": 5,
+            "x-overflow": b"reject-publish",
+            "x-dead-letter-exchange": DEAD.encode(),
+            "x-dead-letter-strategy": b"at-least-once",
+        },
         is_plain=False,
     ),
     Kind({"x-expires": 4000}, is_plain=False),
@@ -425,6 +441,11 @@ class Run(Observer):
             while (entry := queue.get()) is not None:
                 entries.append(_found(entry))
             assert not queue.message_count
+            if isinstance(queue, QuorumQueue):
+                for entry in (*queue.delayed.drain(), *queue.undelivered.drain()):
+                    if entry.message is None:
+                        machine.storage.load([entry])
+                    entries.append(_found(entry))
             found[queue.name] = entries
         machine.time = now
         return found
