@@ -9,6 +9,7 @@ import secrets
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final, Protocol
 
+from amqp_broker.auth.attempts import FailedLogins
 from amqp_broker.auth.backends.configured import make_chain
 from amqp_broker.auth.fetching import Fetch, fetch_nothing
 from amqp_broker.auth.permissions import Permissions
@@ -66,6 +67,7 @@ class Broker:
 
     Attributes:
         auth: finds out who a client is.
+        failed_logins: how long the next refusal waits.
         fetch: what backends ask others with; there is nobody to ask until the edge sets it.
         registry: users and parameters; to be changed through `administration`.
         clients: who is connected, from the first octet on.
@@ -87,6 +89,9 @@ class Broker:
         self.events = Events()
         self.users = Users(self.config.loopback_users)
         self.registry = Registry(self.users, self.storage)
+        self.failed_logins = FailedLogins(
+            self.timers.now, self.config.free_login_failures, self.config.login_failure_delay_s
+        )
         self.fetch: Fetch = fetch_nothing
         self.auth = make_chain(
             self.config, self.users, lambda request, done: self.fetch(request, done), self.timers.now

@@ -194,6 +194,8 @@ class Config:
     """From accepting the socket to open-ok, the PROXY header and the TLS handshake included (rule 1.3)."""
     login_failure_delay_s: float = 3.0
     """How long a refused login is kept waiting before the socket closes (rule 1.12)."""
+    free_login_failures: int = 3
+    """Refused logins of one address that are answered at once; further ones wait, up to `login_failure_delay_s`."""
     close_timeout_s: float = 30.0
     """The longest wait for a peer to finish closing (rule 1.39)."""
     shutdown_timeout_s: float = 4.0

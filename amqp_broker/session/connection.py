@@ -522,10 +522,22 @@ class Connection:
     def _refuse_login(self, refusal: login.LoginRefusedError) -> None:
         self._warn(str(refusal))
         self.broker.events.emit(EventKind.USER_AUTHENTICATION_FAILURE, connection_name=self.name)
-        if refusal.answer is not None and self.client_can("authentication_failure_close"):
-            self._close(refusal.answer, 0, 0)
-        else:
+        if refusal.answer is None or not self.client_can("authentication_failure_close"):
             self._end_later()
+            return
+        delay_s = self.broker.failed_logins.delay_s(self.peer.address)
+        if delay_s:
+            self._waits_for_answer = True
+            self.broker.timers.after(delay_s, partial(self._refuse_late, refusal.answer))
+        else:
+            self._close(refusal.answer, 0, 0)
+
+    def _refuse_late(self, answer: AMQPError) -> None:
+        """Refuse somebody who comes from where much was refused."""
+        self._waits_for_answer = False
+        if self.state is not _ENDED:
+            self._close(answer, 0, 0)
+            self.edge.reading_changed()
 
     def _become(self, identity: Identity) -> None:
         """Be that user from now on, until the login expires."""
@@ -555,7 +567,7 @@ class Connection:
             self._waits_for_answer = False
             if self.state is not _ENDED:
                 then(answer)
-                if is_late:
+                if is_late and not self._waits_for_answer:
                     self.receive(b"")
             self.edge.reading_changed()
 
