@@ -219,7 +219,7 @@ def decode_synced(payload: bytes) -> tuple[int, int]:
     return record, references
 
 
-def find_record(data: bytes, start: int, seed: int, at_least: int, at_most: int) -> int:
+def find_record(data: bytes, start: int, seed: int, at_least: int, at_most: int, types: bytes = TYPES) -> int:
     """Look for the next valid record.
 
     The upper five octets of its number are nearly known, and the type is one of six octets: so a regular
@@ -231,13 +231,14 @@ def find_record(data: bytes, start: int, seed: int, at_least: int, at_most: int)
         seed: the segment's seed.
         at_least: the lowest number the record may have.
         at_most: the highest.
+        types: those it may have.
 
     Returns:
         Where the record begins, or -1.
     """
     high = range(at_least >> 24, (at_most >> 24) + 1)
     upper = b"|".join(re.escape(value.to_bytes(5, "big")) for value in high) if len(high) < 16 else b"....."
-    candidate = re.compile(b"(?:" + upper + b")...[" + TYPES + b"]", re.DOTALL)
+    candidate = re.compile(b"(?:" + upper + b")...[" + types + b"]", re.DOTALL)
     position = start + 8
     while match := candidate.search(data, position):
         begin = match.start() - 8

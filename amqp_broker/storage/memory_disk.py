@@ -1,0 +1,73 @@
+"""A `Disk` that is memory: what streams are kept on where there is no data directory."""
+
+from __future__ import annotations
+
+import errno
+
+
+class MemoryFile:
+    """Octets that grow."""
+
+    def __init__(self) -> None:
+        self._octets = bytearray()
+
+    def pread(self, octets: int, offset: int) -> bytes:
+        return bytes(self._octets[offset : offset + octets])
+
+    def pwrite(self, data: bytes, offset: int) -> None:
+        self._octets[offset : offset + len(data)] = data
+
+    def fsync(self) -> None:
+        """There is nothing safer than this."""
+
+    def truncate(self, octets: int) -> None:
+        del self._octets[octets:]
+
+    def size(self) -> int:
+        return len(self._octets)
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+class MemoryDisk:
+    """Files by path; folders are not needed. See `Disk`."""
+
+    def __init__(self) -> None:
+        self._files: dict[str, MemoryFile] = {}
+
+    def create(self, path: str) -> MemoryFile:
+        file = self._files[path] = MemoryFile()
+        return file
+
+    def open(self, path: str) -> MemoryFile:
+        try:
+            return self._files[path]
+        except KeyError:
+            raise FileNotFoundError(errno.ENOENT, "No such file or directory", path) from None
+
+    def open_for_reading(self, path: str) -> MemoryFile:
+        return self.open(path)
+
+    def names(self, directory: str) -> list[str]:
+        prefix = f"{directory}/"
+        return sorted(path.removeprefix(prefix) for path in self._files if path.startswith(prefix))
+
+    def exists(self, path: str) -> bool:
+        return path in self._files
+
+    def make_directory(self, path: str) -> None:
+        """None is needed."""
+
+    def rename(self, source: str, target: str) -> None:
+        self._files[target] = self._files.pop(source)
+
+    def unlink(self, path: str) -> None:
+        self.open(path)
+        del self._files[path]
+
+    def fsync_directory(self, path: str) -> None:
+        """There is nothing safer than this."""
+
+    def free_octets(self, path: str) -> int:  # noqa: ARG002 - what is free is free for all
+        return 1 << 62
