@@ -22,6 +22,7 @@ from amqp_broker.storage.committer import Committer
 from amqp_broker.storage.journal import JournalSettings
 from amqp_broker.storage.lock import DirectoryLock
 from amqp_broker.storage.opening import open_journal
+from amqp_broker.storage.stream_committer import StreamCommitter
 from amqp_broker.timers import Timers
 
 log = logging.getLogger(__name__)
@@ -88,6 +89,7 @@ class Server:
             background.start_soon(run_timers, self.broker.timers)
             if self._data is not None:
                 background.start_soon(self._data.committer.run)
+                background.start_soon(self._data.stream_committer.run)
             background.start_soon(_watch_resources, self.resources)
             background.start_soon(management.serve)
             if self._fetcher is not None:
@@ -121,13 +123,14 @@ class Server:
 
 
 class _DataDirectory:
-    """The journal in a data directory, and the task that writes it."""
+    """What is in a data directory, and the tasks that write it."""
 
     def __init__(self, path: Path, config: Config) -> None:
         self._lock = DirectoryLock(str(path))
         self._config = config
         self._opened = open_journal(str(path), JournalSettings(sync=config.sync))
         self.committer = Committer(self._opened.storage.journal)
+        self.stream_committer = StreamCommitter(self._opened.storage.streams)
 
     def make_broker(self) -> Broker:
         """Make the broker that was here before."""
@@ -141,12 +144,14 @@ class _DataDirectory:
         return broker
 
     def on_stalled(self, callback: Callable[[OSError | None], None]) -> None:
-        """Have somebody told when the journal can't be written, and when it can again."""
-        self._opened.storage.journal.on_stalled = callback
+        """Have somebody told when the data directory can't be written, and when it can again."""
+        self._opened.storage.on_stalled(callback)
 
     async def close(self) -> None:
         """Write what there is and a clean checkpoint; cancelled, it is as safe as after a crash."""
         self._opened.storage.prepare_stop()
+        self.stream_committer.stop()
+        await self.stream_committer.finished.wait()
         self.committer.stop()
         await self.committer.finished.wait()
         self._lock.release()

@@ -19,7 +19,6 @@ from amqp_broker.errors import (
     access_refused,
     entity,
     not_found,
-    not_implemented,
     precondition_failed,
     resource_locked,
 )
@@ -41,6 +40,7 @@ from amqp_broker.queues.history import History
 from amqp_broker.queues.queue import Queue, QueueHooks
 from amqp_broker.queues.quorum import QuorumQueue
 from amqp_broker.queues.reply import NoRequester, ReplyConsumer, is_reply_name
+from amqp_broker.queues.stream import StreamQueue
 from amqp_broker.routing.binding import Binding
 from amqp_broker.routing.declaration import check_alternate, check_same_exchange
 from amqp_broker.routing.dice import LocalRandomMatcher
@@ -61,6 +61,12 @@ PREDECLARED: Final = {
     "amq.match": "headers",
 }
 """Exchanges every vhost has from the beginning, beside the default one (rule 3.1)."""
+
+QUEUE_CLASSES: Final = {
+    QueueType.CLASSIC: Queue,
+    QueueType.QUORUM: QuorumQueue,
+    QueueType.STREAM: StreamQueue,
+}
 
 TRACE_EXCHANGE: Final = "amq.rabbitmq.trace"
 
@@ -146,7 +152,7 @@ class Vhost:
         self._window_octets = config.queue_window_octets
         self._timers = timers
         letters = DeadLetters(self._bury)
-        self._hooks = QueueHooks(letters.add, letters.bury_again, self._unused, self._unused)
+        self._hooks = QueueHooks(letters.add, letters.bury_again, self._unused, self._unused, name)
         self._chronicle = Chronicle(name, storage, events)
         self._sources = Sources()
         self.add_exchange(default_exchange(self._target_named))
@@ -343,8 +349,6 @@ class Vhost:
             name=name,
             vhost=self.name,
         )
-        if options.type is QueueType.STREAM:
-            raise not_implemented("queues of type stream")
         if options.dead_letter_exchange is not None:
             authorize(Access.READ, "queue", name)
             authorize(Access.WRITE, "exchange", options.dead_letter_exchange)
@@ -368,9 +372,10 @@ class Vhost:
         Raises:
             AMQPError: 406 when a condition does not hold.
         """
-        if if_empty and queue.message_count:
+        has_conditions = queue.options.type is not QueueType.STREAM
+        if if_empty and has_conditions and queue.message_count:
             raise precondition_failed(f"{entity('queue', queue.name, self.name)} not empty")
-        if if_unused and len(queue.consumers):
+        if if_unused and has_conditions and len(queue.consumers):
             raise precondition_failed(f"{entity('queue', queue.name, self.name)} in use")
         count = queue.message_count
         self._remove_queue(queue, user)
@@ -471,8 +476,7 @@ class Vhost:
         options: QueueOptions,
     ) -> Queue:
         """Make a queue of the type its options name."""
-        make = QuorumQueue if options.type is QueueType.QUORUM else Queue
-        queue = make(
+        queue = QUEUE_CLASSES[options.type](
             name,
             queue_id=queue_id,
             durable=durable,

@@ -13,6 +13,7 @@ from typing import Final
 import attrs
 
 from amqp_broker.errors import AMQPError, entity, precondition_failed
+from amqp_broker.queues.stream_arguments import seconds_of
 from amqp_broker.routing.equivalence import as_text, check_equivalent_argument
 from amqp_codec import ByteArray, Table, Value, field_type_name
 
@@ -77,6 +78,10 @@ class QueueOptions:
     """Quorum only."""
     consumer_timeout_s: float | None = None
     """Quorum only; 0 is no timeout, None leaves it to the configuration (rule 5.47)."""
+    max_age_s: float | None = None
+    segment_octets: int | None = None
+    filter_octets: int | None = None
+    """Stream only, like the two before it; None is the default."""
 
 
 Check = Callable[[Value], "str | None"]
@@ -309,6 +314,9 @@ def options_of(queue_type: QueueType, arguments: Table) -> QueueOptions:
         delayed_retry=_delayed_retry(text("x-delayed-retry-type"), seconds),
         consumer_timeout_s=seconds("x-consumer-timeout"),
         delivery_limit=_delivery_limit(arguments) if queue_type is QueueType.QUORUM else None,
+        max_age_s=None if (age := text("x-max-age")) is None else seconds_of(age),
+        segment_octets=integer("x-stream-max-segment-size-bytes") or None,
+        filter_octets=integer("x-stream-filter-size-bytes"),
     )
 
 

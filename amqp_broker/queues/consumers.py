@@ -56,7 +56,7 @@ class Consumers:
         del self._all[consumer]
         consumer.retire(self.past)
         consumer.unacked.blocked.pop(consumer, None)
-        self._leave_rotation(consumer)
+        self.leave_rotation(consumer)
         if consumer is self.exclusive:
             self.exclusive = None
         if consumer is self.active:
@@ -78,7 +78,7 @@ class Consumers:
         active = self.active
         if active is None or (first := self._first()).priority == active.priority:
             return False
-        self._leave_rotation(active)
+        self.leave_rotation(active)
         active.unacked.blocked.pop(active, None)
         self.is_changing = active.unacked_count > 0
         if not self.is_changing:
@@ -118,7 +118,8 @@ class Consumers:
         self.is_changing = False
         self.unblock(consumer)
 
-    def _leave_rotation(self, consumer: Consumer) -> None:
+    def leave_rotation(self, consumer: Consumer) -> None:
+        """It gets nothing until `unblock`."""
         for index, (priority, lane) in enumerate(self._lanes):
             if priority == consumer.priority:
                 if consumer in lane:

@@ -41,12 +41,14 @@ class QueueHooks:
         bury_again: send a letter on that had not arrived; gives False when it still has not.
         on_unused: the last consumer of an auto-delete queue has gone (rule 4.9).
         on_expired: nobody has used the queue for its `x-expires` (rule 4.23).
+        vhost: where the queue is, for the texts of errors.
     """
 
     dead_letter: Callable[[Queue, Message, DeathReason, QueueEntry | None], None]
     bury_again: Callable[[Queue, Message, Undelivered], bool]
     on_unused: Callable[[Queue], None]
     on_expired: Callable[[Queue], None]
+    vhost: str
 
 
 class Queue:

@@ -19,6 +19,7 @@ from amqp_broker.queues.arguments import QueueType, consumer_priority
 from amqp_broker.queues.consumer import Consumer
 from amqp_broker.queues.queue import Queue
 from amqp_broker.queues.reply import REPLY_TO, ReplyConsumer
+from amqp_broker.queues.stream import StreamQueue
 from amqp_broker.routing.exchange import Exchange
 from amqp_broker.session import news
 from amqp_broker.session.channel import Channel
@@ -127,6 +128,9 @@ def on_basic_consume(channel: Channel, method: BasicConsume) -> None:
         return
     queue = readable_queue(channel, method.queue)
     _refuse_exclusive_use(channel, queue, method.exclusive)
+    if isinstance(queue, StreamQueue):
+        has_prefetch = bool(channel.prefetch_count or channel.unacked.prefetch_count)
+        queue.check_consumer(method.arguments, has_prefetch=has_prefetch, no_ack=method.no_ack)
     consumer = Consumer(
         tag,
         queue,

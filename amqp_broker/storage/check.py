@@ -31,6 +31,8 @@ from amqp_broker.storage.records import (
 from amqp_broker.storage.recovery import Damage, Recovery, TornTail, inspect
 from amqp_broker.storage.scan import read_segment, scan
 from amqp_broker.storage.segment import HEADER_OCTETS, Part, SegmentHeader, parse_segment_name, seed_of
+from amqp_broker.storage.stream_recovery import dump_streams, inspect_streams
+from amqp_broker.storage.streams import RecoveredStream
 
 
 class CheckReport(NamedTuple):
@@ -43,6 +45,7 @@ class CheckReport(NamedTuple):
     messages: int
     queues: int
     topology: int
+    streams: dict[int, RecoveredStream]
     torn: list[TornTail]
     damage: list[Damage]
     lost_queues: dict[int, int]
@@ -59,6 +62,7 @@ class CheckReport(NamedTuple):
             f"{self.segments} segments, {self.octets} octets",
             f"{self.messages} messages in {self.queues} queues; {self.topology} topology records since the checkpoint",
         ]
+        lines += [_describe_stream(stream_id, found) for stream_id, found in sorted(self.streams.items())]
         lines += [f"torn tail: {torn}" for torn in self.torn]
         lines += [f"DAMAGED: {damage}" for damage in self.damage]
         lines += [
@@ -86,6 +90,7 @@ def check(
     counts: Counter[int] = Counter(reference.queue_id for reference in recovery.messages())
     lost = read_definitions(recovery).lost_queues(counts) if recovery.damage and read_definitions else []
     segments = recovery.journal_state.segments.values()
+    streams = inspect_streams(disk or OsDisk(), directory, recovery.journal_state.identity)
     return CheckReport(
         directory,
         recovery.was_clean,
@@ -94,8 +99,9 @@ def check(
         counts.total(),
         len(counts),
         len(recovery.topology),
-        recovery.torn,
-        recovery.damage,
+        streams.streams,
+        recovery.torn + streams.torn,
+        recovery.damage + streams.damage,
         {queue_id: counts[queue_id] for queue_id in lost},
     )
 
@@ -128,6 +134,16 @@ def dump(directory: str, disk: Disk | None = None) -> Iterator[str]:
         if parsed := parse_segment_name(name):
             part = Part(parsed[1], f"{folder}/{name}", HEADER_OCTETS)
             yield from _dump_file(disk, name, part)
+    yield from dump_streams(disk, directory)
+
+
+def _describe_stream(stream_id: int, found: RecoveredStream) -> str:
+    first = found.segments[0].first if found.segments else found.next_offset
+    octets = sum(segment.tip.end for segment in found.segments)
+    return (
+        f"stream of queue {stream_id}: offsets {first} to {found.next_offset - 1} in {len(found.segments)} segments, "
+        f"{octets} octets"
+    )
 
 
 def _dump_file(disk: Disk, name: str, part: Part) -> Iterator[str]:

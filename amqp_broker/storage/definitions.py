@@ -176,7 +176,7 @@ class Definitions:
         known = {queue_id_of(change.table) for change in declared} | self.deleted
         return sorted(set(ids) - known)
 
-    def adopt(self, queue_id: int) -> str:
+    def adopt(self, queue_id: int, arguments: Table | None = None) -> str:
         """Declare a queue in the place of one whose declaration is lost, so that its messages are not; gives its name.
 
         Nobody can have a queue of this name already, as its prefix is reserved.
@@ -187,7 +187,7 @@ class Definitions:
             "name": name,
             "id": Int64(queue_id),
             "auto_delete": False,
-            "arguments": {},
+            "arguments": arguments or {},
         }
         self.apply(Change(ChangeKind.QUEUE_DECLARED, table))
         return name

@@ -9,12 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from amqp_broker.storage.memory import MemoryStreams
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from amqp_broker.message import Message
     from amqp_broker.queues.entry import QueueEntry
     from amqp_broker.storage.definitions import Change
     from amqp_broker.storage.page import Page
+    from amqp_broker.storage.stream_format import MakeMessage
+    from amqp_broker.storage.stream_log import StreamLimits, StreamLog
 
 
 class Storage(Protocol):
@@ -86,6 +90,18 @@ class Storage(Protocol):
     def returned(self, entry: QueueEntry) -> None:
         """The counts of an entry have changed, and are to survive (rule 7.11)."""
 
+    def open_stream(
+        self, queue_id: int, limits: StreamLimits, make_message: MakeMessage, now: Callable[[], float]
+    ) -> StreamLog:
+        """Open the log of a stream, as a restart has left it or new; `queue_deleted` ends it.
+
+        Args:
+            queue_id: whose it is.
+            limits: how much of it is kept.
+            make_message: see `StreamLog`.
+            now: seconds since 1970.
+        """
+
     def changed(self, change: Change) -> None:
         """Keep a change of durable topology."""
 
@@ -141,6 +157,12 @@ class MemoryStorage:
 
     def returned(self, entry: QueueEntry) -> None:
         """Nothing outlives the process."""
+
+    def open_stream(
+        self, queue_id: int, limits: StreamLimits, make_message: MakeMessage, now: Callable[[], float]
+    ) -> StreamLog:
+        """Open a log in memory, which ends when nobody refers to it."""
+        return MemoryStreams().open(queue_id, limits, make_message, now)
 
     def changed(self, change: Change) -> None:
         """Nothing outlives the process."""

@@ -5,18 +5,24 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from typing import Final
 
 import attrs
 
 from amqp_broker.storage.batch import CheckpointBatch
-from amqp_broker.storage.definitions import Definitions
+from amqp_broker.storage.definitions import Definitions, queue_id_of
 from amqp_broker.storage.disk import Disk, OsDisk
 from amqp_broker.storage.journal import Journal, JournalSettings
 from amqp_broker.storage.page import Page
 from amqp_broker.storage.recovery import recover
 from amqp_broker.storage.store import JournalStorage, read_queues, read_topology
+from amqp_broker.storage.stream_recovery import recover_streams
+from amqp_broker.storage.streams import Streams
+from amqp_codec import Table
 
 log = logging.getLogger(__name__)
+
+STREAM_ARGUMENTS: Final[Table] = {"x-queue-type": b"stream"}
 
 ALL_SEGMENTS = 1 << 63
 """Above every segment: all that is there may have been delivered."""
@@ -70,12 +76,30 @@ def open_journal(
             next_queue_id = max(next_queue_id, queue_id + 1)
             log.error("the declaration of a queue is lost: its messages, %d, are in queue %r of vhost '/'", count, name)
     state = recovery.journal_state
+    found = recover_streams(disk, directory, state.identity)
+    for torn in found.torn:
+        log.warning("%s", torn)
+    for damage in found.damage:
+        log.error("damaged, what can be read is recovered: %s", damage)
+    if recovery.damage:
+        for queue_id in definitions.lost_queues(found.streams):
+            name = definitions.adopt(queue_id, STREAM_ARGUMENTS)
+            next_queue_id = max(next_queue_id, queue_id + 1)
+            log.error("the declaration of a stream is lost: its messages are in stream %r of vhost '/'", name)
+    streams = Streams(disk, directory, state.identity, settings, found.streams, clock)
+    streams.forget_others({queue_id_of(change.table) for change in definitions.queues.values()})
     if not recovery.was_clean:
         crashed_before = state.next_segment
     opened: list[JournalStorage] = []
     journal = Journal(disk, directory, state, lambda: opened[0].snapshot(), settings, clock)
     opened.append(
-        JournalStorage(journal, next_queue_id=next_queue_id, crashed_before=crashed_before, start=state.next_segment)
+        JournalStorage(
+            journal,
+            streams,
+            next_queue_id=next_queue_id,
+            crashed_before=crashed_before,
+            start=state.next_segment,
+        )
     )
     if not recovery.is_new:
         if recovery.was_clean:

@@ -7,8 +7,9 @@ a deleted queue leaves behind can be given up. Leaves threads to the committer a
 from __future__ import annotations
 
 import logging
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Final
 
 from amqp_broker.deaths import deaths_of
@@ -19,6 +20,9 @@ from amqp_broker.storage.journal import Journal
 from amqp_broker.storage.page import Page, Pages, Row
 from amqp_broker.storage.records import REDELIVERED, TRANSIENT, Location, Reference, StoredMessage
 from amqp_broker.storage.recovery import Recovery
+from amqp_broker.storage.stream_format import MakeMessage
+from amqp_broker.storage.stream_log import StreamLimits, StreamLog
+from amqp_broker.storage.streams import Streams
 from amqp_codec import Table, Value, decode_table, encode_table, parse_content_header
 
 TYPE_CHECKING = False
@@ -46,18 +50,35 @@ class _Shelf:
         self.pages: dict[Page, None] = {}
 
 
+class _Promise:
+    """A callback that waits for the journal and for the streams."""
+
+    __slots__ = ("callback", "halves")
+
+    def __init__(self, callback: Callable[[], None]) -> None:
+        self.callback = callback
+        self.halves = 2
+
+
 class JournalStorage:
     """The `Storage` that keeps its promises.
 
     Attributes:
         journal: where records go.
+        streams: where messages of streams go.
         definitions: gives the durable topology, for a checkpoint; the broker sets it.
     """
 
     can_page = True
 
-    def __init__(self, journal: Journal, *, next_queue_id: int = 1, crashed_before: int = 0, start: int = 0) -> None:
+    def __init__(
+        self, journal: Journal, streams: Streams, *, next_queue_id: int = 1, crashed_before: int = 0, start: int = 0
+    ) -> None:
         self.journal = journal
+        self.streams = streams
+        self._doomed_streams: list[int] = []
+        """Deleted ones whose files are to go once the deletion is recorded."""
+        self._promises: deque[_Promise] = deque()
         self.first_position = start * POSITIONS_PER_SEGMENT
         self.definitions: Callable[[], Iterable[Change]] = tuple
         self.stored_count = 0
@@ -92,9 +113,14 @@ class JournalStorage:
         self._unsaved_changes += 1
         self.journal.append_topology(change.kind, change.encode())
         self.journal.when_durable(self._change_saved)
+        if self._doomed_streams:
+            self.journal.when_durable(partial(self._remove_streams, self._doomed_streams))
+            self._doomed_streams = []
 
     def queue_deleted(self, queue_id: int) -> None:
-        """Give up all that is stored of a queue, whoever has it."""
+        """Give up all that is stored of a queue, whoever has it; the change that says so comes after this."""
+        if self.streams.delete(queue_id):
+            self._doomed_streams.append(queue_id)
         shelf = self._shelves.pop(queue_id, None)
         if shelf is None:
             return
@@ -139,11 +165,44 @@ class JournalStorage:
             self.journal.mark(entry.location, entry.delivery_count, REDELIVERED)
 
     def when_durable(self, callback: Callable[[], None]) -> None:
-        self.journal.when_durable(callback)
+        if not self._promises and not self.streams.is_dirty:
+            self.journal.when_durable(callback)
+            return
+        promise = _Promise(callback)
+        self._promises.append(promise)
+        kept = partial(self._half_kept, promise)
+        self.journal.when_durable(kept)
+        self.streams.when_durable(kept)
 
     @property
     def is_behind(self) -> bool:
-        return self.journal.is_behind
+        return self.journal.is_behind or self.streams.is_behind
+
+    def on_stalled(self, callback: Callable[[OSError | None], None]) -> None:
+        """Call back with the error when the disk refuses to be written, and with None when all of it can be again."""
+
+        def tell(_error: OSError | None) -> None:
+            callback(self.journal.stalled or self.streams.stalled)
+
+        self.journal.on_stalled = self.streams.on_stalled = tell
+
+    def _half_kept(self, promise: _Promise) -> None:
+        """The journal or the streams have kept a promise; it is told when both have, and after those before it."""
+        promise.halves -= 1
+        promises = self._promises
+        while promises and not promises[0].halves:
+            promises.popleft().callback()
+
+    # Streams
+
+    def open_stream(
+        self, queue_id: int, limits: StreamLimits, make_message: MakeMessage, now: Callable[[], float]
+    ) -> StreamLog:
+        return self.streams.open(queue_id, limits, make_message, now)
+
+    def _remove_streams(self, queue_ids: list[int]) -> None:
+        for queue_id in queue_ids:
+            self.streams.remove(queue_id)
 
     # Paging
 

@@ -171,7 +171,7 @@ class ChunkHead(NamedTuple):
         first: offset of its first message.
         timestamp_ms: when it was begun, since 1970.
         safe: when it was written, all before this offset was on disk.
-        count: messages in it.
+        messages: how many are in it.
         has_unfiltered: some have no filter value.
         filter_octets: of the filter behind this head; 0 if none has one.
     """
@@ -180,14 +180,14 @@ class ChunkHead(NamedTuple):
     first: int
     timestamp_ms: int
     safe: int
-    count: int
+    messages: int
     has_unfiltered: bool
     filter_octets: int
 
     @property
     def next(self) -> int:
         """Offset behind its last message."""
-        return self.first + self.count
+        return self.first + self.messages
 
 
 def chunk_octets(data: bytes, offset: int) -> int:
@@ -264,7 +264,7 @@ class StoredChunk:
         position = CHUNK_HEAD_OCTETS + self.head.filter_octets
         messages: list[Message] = []
         values: list[bytes | None] = []
-        for _ in range(self.head.count):
+        for _ in range(self.head.messages):
             octets, address_octets, header_octets, value_octets = _ENTRY.unpack_from(data, position)
             address = position + ENTRY_OCTETS
             header = address + address_octets
@@ -273,7 +273,9 @@ class StoredChunk:
             if self.filter:
                 values.append(data[body : body + value_octets - 1] if value_octets else None)
                 body += max(0, value_octets - 1)
-            messages.append(make(offset, data[address:header], data[header : header + header_octets], data[body:position]))
+            messages.append(
+                make(offset, data[address:header], data[header : header + header_octets], data[body:position])
+            )
             offset += 1
         self._messages, self._values = messages, values
         self._data = b""
@@ -394,4 +396,3 @@ def decode_index(data: bytes) -> ChunkIndex | None:
     index.positions.extend(numbers[count : 2 * count])
     index.timestamps.extend(numbers[2 * count :])
     return index
-

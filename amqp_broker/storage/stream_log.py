@@ -470,7 +470,7 @@ class Cursor:
             chunk = self._chunk
             assert chunk is not None
             index = self.offset - chunk.head.first
-            count = chunk.head.count
+            count = chunk.head.messages
             wanted = self._wanted
             if wanted is not None:
                 while index < count and not wanted.takes(chunk.filter_value(index)):

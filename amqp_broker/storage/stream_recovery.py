@@ -23,6 +23,7 @@ from amqp_broker.storage.stream_format import (
     StreamHeader,
     decode_head,
     decode_index_head,
+    file_name,
     parse_file_name,
 )
 from amqp_broker.storage.stream_log import StreamSegment, Tip
@@ -69,6 +70,34 @@ def inspect_streams(disk: Disk, directory: str, identity: bytes) -> StreamReport
     return _Reader(disk, directory, identity, repairs=False).run()
 
 
+def dump_streams(disk: Disk, directory: str) -> Iterator[str]:
+    """Yield a line for each segment of a stream and for each of its chunks. Raises as `recover_streams`."""
+    folder = f"{directory}/{STREAMS}"
+    for name in disk.names(folder):
+        parsed = parse_file_name(name)
+        if parsed is None or parsed[2] != "seg":
+            continue
+        file = disk.open_for_reading(f"{folder}/{name}")
+        data = file.pread(file.size(), 0)
+        header = StreamHeader.decode(data[:HEADER_OCTETS], name)
+        if header is None:
+            yield f"{name}: DAMAGED: no header"
+            continue
+        yield f"{name}: stream of queue {header.stream} from offset {header.first}, {len(data)} octets"
+        end = HEADER_OCTETS
+        for position, head in _chunks_of(data, StreamSegment(header, folder, 0), ANY_OFFSET):
+            if position > end:
+                yield f"{name}:{end}: UNREADABLE: {position - end} octets"
+            yield (
+                f"{name}:{position}: CHUNK offsets {head.first} to {head.next - 1}, {head.octets} octets, "
+                f"{head.timestamp_ms} ms, safe up to {head.safe - 1}"
+                + (f", filter of {head.filter_octets} octets" if head.filter_octets else "")
+            )
+            end = position + head.octets
+        if end < len(data):
+            yield f"{name}:{end}: UNREADABLE: {len(data) - end} octets"
+
+
 class _Reader:
     def __init__(self, disk: Disk, directory: str, identity: bytes, *, repairs: bool) -> None:
         self._disk = disk
@@ -96,21 +125,23 @@ class _Reader:
         if self._repairs:
             for stream, first in indexes:  # of segments that retention has removed
                 with suppress(OSError):
-                    self._disk.unlink(_segment_of(self._folder, stream, first, b"").index_path)
+                    self._disk.unlink(_path_of(self._folder, stream, first, "idx"))
         return self._report
 
     def _read_stream(self, stream: int, firsts: list[int]) -> RecoveredStream:
         segments: list[StreamSegment] = []
-        expected = firsts[0]
-        for first, following in zip(firsts, [*firsts[1:], None], strict=True):
-            segment = _segment_of(self._folder, stream, first, self._identity)
-            file = self._disk.open_for_reading(segment.path)
-            size = file.size()
-            header = StreamHeader.decode(file.pread(HEADER_OCTETS, 0), segment.path)
-            if header is None or header[:2] != (stream, first):
-                self._unreadable(segment, file.pread(size, 0), is_last=following is None)
+        expected, highest = firsts[0], firsts[-1]
+        headers = {first: self._header_of(stream, first) for first in firsts}
+        if headers[highest] is None and not self._was_begun(stream, highest):
+            self._set_aside_torn(stream, firsts.pop())
+        for first, following in zip(firsts, [*firsts[1:], None][: len(firsts)], strict=True):
+            header = headers[first]
+            if header is None:
+                self._set_aside_damaged(stream, first)
                 continue
             segment = StreamSegment(header, self._folder, 0)
+            file = self._disk.open_for_reading(segment.path)
+            size = file.size()
             known = self._take_index(segment, size, following)
             if not self._repairs or segment.index is not None:
                 known = self._scan(segment, file.pread(size, 0), following, known)
@@ -119,7 +150,18 @@ class _Reader:
             expected = max(known, segment.tip.next)
             if segment.tip.next > first:
                 segments.append(segment)
-        return RecoveredStream(segments, max(expected, firsts[-1]))
+        return RecoveredStream(segments, max(expected, highest))
+
+    def _header_of(self, stream: int, first: int) -> StreamHeader | None:
+        """Read the header of a segment; None if it can't be read, or is another's."""
+        path = _path_of(self._folder, stream, first)
+        header = StreamHeader.decode(self._disk.open_for_reading(path).pread(HEADER_OCTETS, 0), path)
+        return header if header is not None and header[:2] == (stream, first) else None
+
+    def _was_begun(self, stream: int, first: int) -> bool:
+        """Tell whether a file without a header ever had one on disk."""
+        segment = StreamSegment(StreamHeader(stream, first, self._identity), self._folder, 0)
+        return any(head.safe > first for _, head in _chunks_of(self._read(segment.path), segment, ANY_OFFSET))
 
     def _take_index(self, segment: StreamSegment, size: int, following: int | None) -> int:
         """Believe what the index says, if there is one that fits; gives the offset that is known to have been next."""
@@ -197,24 +239,33 @@ class _Reader:
         with suppress(OSError):
             write_index(self._disk, segment, segment.tip)
 
-    def _unreadable(self, segment: StreamSegment, data: bytes, *, is_last: bool) -> None:
-        """A file without a header: the last one may never have been begun in earnest, any other is damaged."""
-        was_begun = any(head.safe > segment.first for _, head in _chunks_of(data, segment, ANY_OFFSET))
-        if is_last and not was_begun:
-            self._report.torn.append(TornTail(segment.path, 0, len(data), segment.first))
-        else:
-            what = "its header can't be read: the messages in it are lost"
-            self._report.damage.append(Damage(segment.path, 0, len(data), 0, segment.first, 0, [], [], what))
+    def _set_aside_torn(self, stream: int, first: int) -> None:
+        """The last file was never begun in earnest: nobody was told of anything in it."""
+        path = _path_of(self._folder, stream, first)
+        self._report.torn.append(TornTail(path, 0, len(self._read(path)), first))
+        self._set_aside(path)
+
+    def _set_aside_damaged(self, stream: int, first: int) -> None:
+        path = _path_of(self._folder, stream, first)
+        what = "its header can't be read: the messages in it are lost"
+        self._report.damage.append(Damage(path, 0, len(self._read(path)), 0, first, 0, [], [], what))
+        self._set_aside(path)
+
+    def _set_aside(self, path: str) -> None:
         if self._repairs:
-            set_aside(self._disk, self._directory, [segment.path])
+            set_aside(self._disk, self._directory, [path])
+
+    def _read(self, path: str) -> bytes:
+        file = self._disk.open_for_reading(path)
+        return file.pread(file.size(), 0)
 
     def _lost(self, path: str, position: int, octets: int, missing: int, next_offset: int) -> None:
         what = f"messages {missing} to {next_offset - 1} of a stream can't be read"
         self._report.damage.append(Damage(path, position, octets, 0, missing, next_offset - missing, [], [], what))
 
 
-def _segment_of(folder: str, stream: int, first: int, identity: bytes) -> StreamSegment:
-    return StreamSegment(StreamHeader(stream, first, identity), folder, 0)
+def _path_of(folder: str, stream: int, first: int, kind: str = "seg") -> str:
+    return f"{folder}/{file_name(stream, first, kind)}"
 
 
 def _chunks_of(data: bytes, segment: StreamSegment, limit: int) -> Iterator[tuple[int, ChunkHead]]:
@@ -234,4 +285,3 @@ def _chunks_of(data: bytes, segment: StreamSegment, limit: int) -> Iterator[tupl
         yield position, head
         position += head.octets
         least = head.next
-

@@ -1,11 +1,14 @@
-"""What the writer does for streams in its thread: plain blocking functions over a `Disk`; `streams` judges the result."""
+"""What the writer does for streams in its thread: plain blocking functions over a `Disk`.
+
+`streams` judges the result.
+"""
 
 from __future__ import annotations
 
 from contextlib import suppress
 
 from amqp_broker.storage.disk import Disk
-from amqp_broker.storage.stream_format import Gathering, IndexHead, encode_index
+from amqp_broker.storage.stream_format import HEADER_OCTETS, Gathering, IndexHead, encode_index
 from amqp_broker.storage.stream_log import StreamLog, StreamSegment, Tip
 
 
@@ -43,7 +46,10 @@ class Stretch:
             if disk.exists(segment.path):
                 disk.unlink(segment.path)  # an attempt the disk refused; nobody was told of anything in it
             file = disk.create(segment.path)
-            file.pwrite(segment.header.encode() + data, 0)
+            # With a header it takes over from the segment before, which may hold some of this too, if not safely.
+            file.pwrite(data, HEADER_OCTETS)
+            file.fsync()
+            file.pwrite(segment.header.encode(), 0)
             file.fsync()
             disk.fsync_directory(directory)
             segment.file = file

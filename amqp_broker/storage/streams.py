@@ -138,11 +138,17 @@ class Streams:
         log.retain()
         return log
 
-    def delete(self, stream_id: int) -> None:
-        """End a stream; its files stay until `remove`."""
+    def forget_others(self, known: set[int]) -> None:
+        """Remove the files of streams that no queue is known for: their declaration or deletion was cut short."""
+        for stream_id in self._recovered.keys() - known:
+            del self._recovered[stream_id]
+            self._remove_files(stream_id)
+
+    def delete(self, stream_id: int) -> bool:
+        """End a stream; its files stay until `remove`. Tells whether there is such a stream."""
         log = self._logs.get(stream_id)
         if log is None:
-            return
+            return False
         self._dirty.pop(log, None)
         self._unsynced.pop(log, None)
         self._unwritten_octets -= log.delete()
@@ -150,13 +156,12 @@ class Streams:
             self._uncache(key)
         for segment in [segment for segment in self._files if segment.header.stream == stream_id]:
             del self._files[segment]
+        return True
 
     def remove(self, stream_id: int) -> None:
         """Remove the files of a stream that nobody will look for any more."""
         if self._logs.pop(stream_id, None) is not None:
-            prefix = file_name(stream_id, 0, "seg")[:17]
-            names = [name for name in self.disk.names(self._directory) if name.startswith(prefix)]
-            self._unlink([f"{self._directory}/{name}" for name in names])
+            self._remove_files(stream_id)
 
     # ---- what logs ask of it
 
@@ -260,6 +265,11 @@ class Streams:
         self._is_finishing = True
         self.on_work()
 
+    def _remove_files(self, stream_id: int) -> None:
+        prefix = file_name(stream_id, 0, "")[:17]
+        names = [name for name in self.disk.names(self._directory) if name.startswith(prefix)]
+        self._unlink([f"{self._directory}/{name}" for name in names])
+
     def _unlink(self, paths: list[str]) -> None:
         self._unlinked += paths
         self.on_work()
@@ -332,7 +342,8 @@ class Streams:
         end = segment.readable.end
         file = self._file_of(segment)
         window = file.pread(min(WINDOW_OCTETS, end - position), position)
-        if len(window) >= HEAD_OCTETS and (octets := chunk_octets(window, 0)) > len(window) and position + octets <= end:
+        octets = chunk_octets(window, 0) if len(window) >= HEAD_OCTETS else 0
+        if len(window) < octets <= end - position:
             window = file.pread(octets, position)
         first = self._take_in(log, segment, position, window, 0)
         offset = 0 if first is None else first.head.octets
@@ -392,7 +403,7 @@ def valid_chunk(data: bytes, offset: int, seed: int) -> bytes | None:
 
 def _cost(chunk: StoredChunk) -> int:
     """What a chunk takes of memory once its messages are made, about."""
-    return chunk.head.octets + MESSAGE_OCTETS * chunk.head.count
+    return chunk.head.octets + MESSAGE_OCTETS * chunk.head.messages
 
 
 def _nothing() -> None:

@@ -231,6 +231,31 @@ def encode_content_header(properties: Properties, body_size: int) -> bytes:
         raise ValueError(f"out of range: timestamp {properties.timestamp}, or body size {body_size}") from error
 
 
+def add_header(raw: bytes, name: str, value: int) -> ContentHeader:
+    """Put an int64 behind the headers of a content header, which is otherwise left as it is.
+
+    Args:
+        raw: a checked payload whose headers don't have it already.
+        name: ASCII.
+        value: the number.
+    """
+    flags = int.from_bytes(raw[12:14], "big")
+    field = bytes((len(name),)) + name.encode("ascii") + b"l" + value.to_bytes(8, "big", signed=True)
+    at = _head.size
+    if flags & FLAG_CONTENT_TYPE:
+        at += 1 + raw[at]
+    if flags & FLAG_CONTENT_ENCODING:
+        at += 1 + raw[at]
+    if flags & FLAG_HEADERS:
+        octets = int.from_bytes(raw[at : at + 4], "big")
+        end = at + 4 + octets
+        parts = (raw[:at], (octets + len(field)).to_bytes(4, "big"), raw[at + 4 : end], field, raw[end:])
+    else:
+        flags |= FLAG_HEADERS
+        parts = (raw[:12] + flags.to_bytes(2, "big"), raw[14:at], len(field).to_bytes(4, "big"), field, raw[at:])
+    return parse_content_header(b"".join(parts))
+
+
 def with_properties(header: ContentHeader, properties: Properties) -> ContentHeader:
     """A header of the same body with other properties; `dataclasses.replace` helps to make them."""
     return parse_content_header(encode_content_header(properties, header.body_size))

@@ -146,6 +146,7 @@ class RecordedStorage:
         self.load = inner.load
         self.returned = inner.returned
         self.when_durable = inner.when_durable
+        self.open_stream = inner.open_stream
 
     @property
     def has_unsaved_changes(self) -> bool:

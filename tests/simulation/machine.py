@@ -17,6 +17,8 @@ from amqp_broker.storage.journal import Journal, JournalSettings
 from amqp_broker.storage.opening import open_journal
 from amqp_broker.storage.rewriting import LoadedSegment, Rewriter
 from amqp_broker.storage.store import JournalStorage
+from amqp_broker.storage.stream_write import StreamBatch
+from amqp_broker.storage.streams import Streams
 from tests.storage.simulated_disk import SimulatedDisk
 from tests.support.client import Client, World
 
@@ -43,8 +45,9 @@ class Writer:
         journal: whose batches these are.
     """
 
-    def __init__(self, journal: Journal) -> None:
+    def __init__(self, journal: Journal, streams: Streams) -> None:
         self.journal = journal
+        self._streams = StreamWriter(streams)
         self._rewriter = Rewriter(journal)
         self._batch: Batch | None = None
         self._is_executed = False
@@ -52,6 +55,10 @@ class Writer:
 
     def step(self) -> bool:
         """Take a batch, or write it, or report it; tells whether there was anything to do."""
+        did = self._streams.step()
+        return self._step_journal() or did
+
+    def _step_journal(self) -> bool:
         if self._batch is None:
             self._batch = self.journal.take_batch()
             self._is_executed = False
@@ -93,6 +100,33 @@ class Writer:
         return True
 
 
+class StreamWriter:
+    """The same for streams, which have a thread and a task of their own."""
+
+    def __init__(self, streams: Streams) -> None:
+        self._streams = streams
+        self._batch: StreamBatch | None = None
+        self._is_executed = False
+        self._error: OSError | None = None
+
+    def step(self) -> bool:
+        if self._batch is None:
+            self._batch = self._streams.take_batch()
+            self._is_executed = False
+            return self._batch is not None
+        if not self._is_executed:
+            self._error = None
+            try:
+                self._batch.execute(self._streams.disk)
+            except OSError as error:
+                self._error = error
+            self._is_executed = True
+            return True
+        batch, self._batch = self._batch, None
+        self._streams.batch_done(batch, self._error)
+        return True
+
+
 class Machine(World):
     """A broker, its data directory and a clock; what the power leaves goes to the next one.
 
@@ -121,10 +155,11 @@ class Machine(World):
         opened = open_journal(DIRECTORY, settings, self.disk, lambda: self.time)
         self.storage = opened.storage
         self.journal = opened.storage.journal
-        self.writer = Writer(self.journal)
+        self.streams = opened.storage.streams
+        self.writer = Writer(self.journal, self.streams)
         self.broker = Broker(self.config, now=lambda: self.time, storage=wrap(opened.storage))
         opened.storage.definitions = self.broker.definitions
-        self.journal.on_stalled = lambda error: self.broker.set_alarm("disk", error is not None)
+        opened.storage.on_stalled(lambda error: self.broker.set_alarm("disk", error is not None))
         there = self.broker.restore(opened.definitions, opened.queues)
         for queue_id in opened.queues.keys() - there:
             opened.forget_queue(queue_id)
@@ -139,6 +174,11 @@ class Machine(World):
             client.edge.abort()  # type: ignore[attr-defined]
         self.broker.timers.finish_work()
         self.storage.prepare_stop()
+        self.streams.finish()
+        while not self.streams.is_finished:
+            self.writer.run()
+            self.streams.retry()
+            self.time += 0.1
         self.journal.finish()
         while not self.journal.is_finished:
             self.writer.run()

@@ -1,8 +1,11 @@
-"""A `Disk` that is memory: what streams are kept on where there is no data directory."""
+"""Streams where there is no data directory: in files of memory, written at once."""
 
 from __future__ import annotations
 
 import errno
+
+from amqp_broker.storage.journal import JournalSettings
+from amqp_broker.storage.streams import Streams
 
 
 class MemoryFile:
@@ -71,3 +74,16 @@ class MemoryDisk:
 
     def free_octets(self, path: str) -> int:  # noqa: ARG002 - what is free is free for all
         return 1 << 62
+
+
+class MemoryStreams(Streams):
+    """Streams that are written at once, for there is nothing to wait for."""
+
+    def __init__(self) -> None:
+        super().__init__(MemoryDisk(), "", bytes(16), JournalSettings(sync="never"))
+        self.on_work = self._write
+
+    def _write(self) -> None:
+        while (batch := self.take_batch()) is not None:
+            batch.execute(self.disk)
+            self.batch_done(batch, None)
