@@ -16,7 +16,7 @@ from amqp_codec import (
     Value,
 )
 from tests.support.client import ChannelClient
-from tests.support.topology import connection_refused, has_queue, queue_with, refused
+from tests.support.topology import has_queue, queue_with, refused
 
 TYPES = ["classic", "quorum"]
 ERLANG = {
@@ -261,10 +261,8 @@ def test_sizes_of_streams_have_limits(channel: ChannelClient, key: str, value: i
 
 @pytest.mark.rule("4.14")
 @pytest.mark.parametrize(("key", "value"), STREAM_GOOD)
-def test_stream_is_not_there_yet_and_says_so_after_its_arguments(
-    channel: ChannelClient, key: str, value: Value
-) -> None:
-    connection_refused(channel, declare("stream", key, value), 540, "NOT_IMPLEMENTED - queues of type stream")
+def test_stream_takes_its_arguments(channel: ChannelClient, key: str, value: Value) -> None:
+    queue_with(channel, "q", {"x-queue-type": b"stream", key: value}, durable=True)
 
 
 @pytest.mark.rule("4.14")
