@@ -172,6 +172,12 @@ class StreamQueue(Queue):
         self._cursors.clear()
         self._resting.clear()
 
+    def apply(self, options: QueueOptions) -> None:
+        """Go by other limits from now on (rule 8.6)."""
+        super().apply(options)
+        self.log.limits = limits_of(options)
+        self._retain()
+
     # Helpers
 
     def _readable(self) -> None:
@@ -216,6 +222,8 @@ class StreamQueue(Queue):
 
     def _retain(self) -> None:
         self.log.retain()
+        if self._retention is not None:
+            self._retention.cancel()
         self._plan_retention()
 
     def _where(self) -> str:

@@ -18,6 +18,7 @@ class MemoryFile:
         return bytes(self._octets[offset : offset + octets])
 
     def pwrite(self, data: bytes, offset: int) -> None:
+        self._octets.extend(bytes(max(0, offset - len(self._octets))))
         self._octets[offset : offset + len(data)] = data
 
     def fsync(self) -> None:

@@ -304,7 +304,7 @@ class StreamLog:
             self._last_timestamp_ms = max(self._last_timestamp_ms, int(self._now() * 1000))
             chunk = self._open = Gathering(self.next_offset, self._last_timestamp_ms, self.limits.filter_octets)
             self._gathered.append(chunk)
-        before = chunk.octets
+        before = chunk.octets if chunk.count else 0
         chunk.append(address, header, body, filter_value)
         offset = self.next_offset
         self.next_offset = offset + 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import attrs
 import pytest
 
 from amqp_broker.queues.stream import StreamQueue
@@ -419,6 +420,18 @@ def test_reader_goes_on_behind_what_retention_has_dropped(channel: ChannelClient
     ack(other, first.tag)
     (second,) = other.expect_bodies(bytes(200))
     assert offsets([second])[0] >= the_stream(channel.world).first_offset > 0
+
+
+@pytest.mark.rule("8.6")
+def test_other_limits_count_at_once(channel: ChannelClient) -> None:
+    stream(channel, stream_max_segment_size_bytes=1_000)
+    for _ in range(50):
+        channel.publish("s", bytes(200))
+    queue = the_stream(channel.world)
+    assert queue.first_offset == 0
+    queue.apply(attrs.evolve(queue.options, max_length_octets=3_000))
+    assert queue.log.octets <= 3_000
+    assert queue.first_offset > 20
 
 
 # Filters
