@@ -19,10 +19,13 @@ cdef class JournalStorage:
     cdef public object first_position
     cdef public Journal journal
     cdef public long long stored_count
+    cdef public object streams
     cdef object _crashed_before
+    cdef list _doomed_streams
     cdef list _groups
     cdef object _last_moved
     cdef object _next_queue_id
+    cdef object _promises
     cdef dict _shelves
     cdef object _unsaved_changes
 
