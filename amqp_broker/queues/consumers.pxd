@@ -8,6 +8,7 @@ from amqp_broker.queues.consumer cimport Consumer
 
 @cython.final
 cdef class Consumers:
+    cdef Consumer _again
     cdef dict _all
     cdef list _lanes
     cdef public Consumer active
@@ -16,5 +17,5 @@ cdef class Consumers:
     cdef public MessageCounters past
     cdef public bint single_active
 
-    @cython.locals(consumer=Consumer)
+    @cython.locals(again=Consumer, consumer=Consumer)
     cpdef Consumer next(self)

@@ -25,7 +25,7 @@ class Consumers:
         is_changing: the active one gets nothing more, and another follows when nothing of it is out.
     """
 
-    __slots__ = ("_all", "_lanes", "active", "exclusive", "is_changing", "past", "single_active")
+    __slots__ = ("_again", "_all", "_lanes", "active", "exclusive", "is_changing", "past", "single_active")
 
     def __init__(self, single_active: bool) -> None:
         self.single_active = single_active
@@ -35,6 +35,8 @@ class Consumers:
         self.past = MessageCounters()
         self._all: dict[Consumer, None] = {}
         self._lanes: list[tuple[int, deque[Consumer]]] = []
+        self._again: Consumer | None = None
+        """It had the last turn and has the next one too, for it is alone; None where that is not known."""
 
     def __len__(self) -> int:
         return len(self._all)
@@ -87,6 +89,7 @@ class Consumers:
 
     def unblock(self, consumer: Consumer) -> None:
         """Give a consumer a place at the back of its priority's rotation."""
+        self._again = None
         for index, (priority, lane) in enumerate(self._lanes):
             if priority == consumer.priority:
                 lane.append(consumer)
@@ -98,12 +101,18 @@ class Consumers:
 
     def next(self) -> Consumer | None:
         """Whose turn it is; it goes to the back of its priority (rule 5.25)."""
+        again = self._again
+        if again is not None and again.can_take():
+            return again
+        self._again = None
         for _, lane in self._lanes:
             while lane:
                 consumer = lane[0]
                 if consumer.can_take():
                     if len(lane) > 1:
                         lane.rotate(-1)
+                    else:
+                        self._again = consumer
                     return consumer
                 lane.popleft()
                 consumer.block()
@@ -120,6 +129,7 @@ class Consumers:
 
     def leave_rotation(self, consumer: Consumer) -> None:
         """It gets nothing until `unblock`."""
+        self._again = None
         for index, (priority, lane) in enumerate(self._lanes):
             if priority == consumer.priority:
                 if consumer in lane:

@@ -12,7 +12,7 @@ from dataclasses import replace
 import attrs
 
 from amqp_broker.deaths import Death, DeathReason, set_deaths
-from amqp_broker.message import Message
+from amqp_broker.message import Message, new_message
 from amqp_broker.queues.waiting import Undelivered
 from amqp_codec import ContentHeader, Table, encode_address, with_properties
 
@@ -80,7 +80,7 @@ def dead_lettered(
         headers.pop("CC", None)
     header = _with_headers(message.header, headers)
     key = message.routing_key if routing_key is None else routing_key
-    dead = Message(encode_address(exchange, key), header, message.body)
+    dead = new_message(encode_address(exchange, key), header, message.body)
     dead.extra_keys = message.extra_keys if routing_key is None else ()
     dead.deaths = deaths
     return dead

@@ -14,9 +14,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Final, cast
 
-from amqp_broker.message import Message
-from amqp_broker.queues.entry import QueueEntry
+from amqp_broker.message import Message, new_message
+from amqp_broker.queues.entry import QueueEntry, new_entry
 from amqp_broker.queues.ready import ENTRY_OCTETS, PAGE_ENTRIES
+from amqp_broker.queues.target import Target
 from amqp_broker.routing.delayed import DELAY, delay_ms
 from amqp_broker.storage.interface import Storage
 from amqp_broker.timers import Timer, Timers
@@ -34,7 +35,7 @@ _EARLY_MS: Final = 0.01
 """A clock that is read as a float can be off by less; nothing is late or early by a millisecond for that."""
 
 
-class DelayLine:
+class DelayLine(Target):
     """The messages of one delayed exchange that wait.
 
     Attributes:
@@ -185,7 +186,7 @@ class DelayLine:
 
     def _entry(self, position: int, message: Message | None = None) -> QueueEntry:
         # To storage an entry's queue is an id and a name, and nobody else sees these entries.
-        return QueueEntry(message, cast("Queue", self), position)
+        return new_entry(message, cast("Queue", self), position)
 
 
 def _waited(message: Message) -> Message:
@@ -194,7 +195,7 @@ def _waited(message: Message) -> Message:
     headers = dict(properties.headers or {})
     headers[DELAY] = -delay_ms(headers)
     header = with_properties(message.header, replace(properties, headers=headers))
-    released = Message(message.address, header, message.body)
+    released = new_message(message.address, header, message.body)
     released.extra_keys = message.extra_keys
     released.deaths = message.deaths
     return released

@@ -19,3 +19,7 @@ cdef class QueueEntry:
     cdef public bint redelivered
     cdef public long long acquired_count
     cdef public long long delivery_count
+
+
+@cython.locals(entry=QueueEntry)
+cpdef QueueEntry new_entry(Message message, queue, long long position)

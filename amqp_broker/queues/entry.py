@@ -18,7 +18,7 @@ NEVER = 0.0
 
 
 class QueueEntry:
-    """A message's life in a queue.
+    """A message's life in a queue; `new_entry` makes one.
 
     Attributes:
         message: None while only storage has it.
@@ -32,6 +32,18 @@ class QueueEntry:
         acquired_count: times handed out before; only quorum queues count.
         delivery_count: returns that count as failed (rule 4.46); only quorum queues count.
     """
+
+    message: Message | None
+    queue: Queue
+    position: int
+    octets: int
+    priority: int
+    location: Location | None
+    expires_at: float
+    redelivered: bool
+    consumer: Consumer | None
+    acquired_count: int
+    delivery_count: int
 
     __slots__ = (
         "acquired_count",
@@ -47,18 +59,22 @@ class QueueEntry:
         "redelivered",
     )
 
-    def __init__(self, message: Message | None, queue: Queue, position: int) -> None:
-        self.message = message
-        self.queue = queue
-        self.position = position
-        self.octets = 0
-        self.priority = -1
-        if message is not None:
-            self.octets = len(message.body)
-            self.priority = message.header.priority
-        self.location: Location | None = None
-        self.expires_at = NEVER
-        self.redelivered = False
-        self.consumer: Consumer | None = None
-        self.acquired_count = 0
-        self.delivery_count = 0
+
+def new_entry(message: Message | None, queue: Queue, position: int) -> QueueEntry:
+    """Make an entry; compiled, this costs a third of calling a class with arguments."""
+    entry = QueueEntry.__new__(QueueEntry)
+    entry.message = message
+    entry.queue = queue
+    entry.position = position
+    entry.octets = 0
+    entry.priority = -1
+    if message is not None:
+        entry.octets = len(message.body)
+        entry.priority = message.header.priority
+    entry.location = None
+    entry.expires_at = NEVER
+    entry.redelivered = False
+    entry.consumer = None
+    entry.acquired_count = 0
+    entry.delivery_count = 0
+    return entry

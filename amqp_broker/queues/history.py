@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from typing import cast
 
 from amqp_broker.message import Message
-from amqp_broker.queues.entry import QueueEntry
+from amqp_broker.queues.entry import QueueEntry, new_entry
 from amqp_broker.queues.ready import ENTRY_OCTETS
+from amqp_broker.queues.target import Target
 from amqp_broker.routing.history import NO_STORE
 from amqp_broker.storage.interface import Storage
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from amqp_broker.storage.page import Page
 
 
-class History:
+class History(Target):
     """The last messages that came through an exchange: so many, and no more octets than a queue has in memory.
 
     Those of a durable exchange that are persistent survive a restart.
@@ -90,4 +91,4 @@ class History:
 
     def _entry(self, position: int, message: Message | None = None) -> QueueEntry:
         # To storage an entry's queue is an id and a name, and nobody else sees these entries.
-        return QueueEntry(message, cast("Queue", self), position)
+        return new_entry(message, cast("Queue", self), position)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from amqp_broker.queues.entry import QueueEntry
+from amqp_broker.queues.entry import QueueEntry, new_entry
 from amqp_broker.storage.interface import Storage
 
 TYPE_CHECKING = False
@@ -33,4 +33,4 @@ class Pager:
         return self._storage.load(entries)
 
     def _entry(self, position: int) -> QueueEntry:
-        return QueueEntry(None, self._queue, position)
+        return new_entry(None, self._queue, position)

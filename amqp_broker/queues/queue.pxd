@@ -6,12 +6,17 @@ from amqp_broker.counters cimport MessageCounters
 from amqp_broker.message cimport Message
 from amqp_broker.queues.consumer cimport Consumer
 from amqp_broker.queues.consumers cimport Consumers
-from amqp_broker.queues.entry cimport QueueEntry
+from amqp_broker.queues.entry cimport QueueEntry, new_entry
+from amqp_broker.queues.ready cimport ReadyList
+from amqp_broker.queues.target cimport Target
 
 
-cdef class Queue:
+cdef unsigned int _FLAG_EXPIRATION
+cdef int _PERSISTENT
+
+
+cdef class Queue(Target):
     cdef object __weakref__
-    cdef public str name
     cdef public object id
     cdef public bint durable
     cdef public object exclusive_owner
@@ -19,31 +24,35 @@ cdef class Queue:
     cdef public dict arguments
     cdef public object options
     cdef public Consumers consumers
-    cdef public object ready
+    cdef public ReadyList ready
     cdef public Py_ssize_t ready_octets
     cdef public Py_ssize_t unacked_count
     cdef public MessageCounters counters
-    cdef public bint is_deleted
-    cdef object _timers
-    cdef object _storage
+    cdef public object _timers
+    cdef public object _storage
     cdef object _pager
     cdef public Py_ssize_t unacked_octets
     cdef object _hooks
     cdef long long _next_position
     cdef bint _expiring
     cdef bint _has_limit
+    cdef bint _has_ttl
+    cdef Py_ssize_t _window_octets
     cdef object _expiry_timer
     cdef object _lease_timer
     cdef double _last_used
 
     @cython.locals(entry=QueueEntry, consumer=Consumer)
-    cpdef enqueue(self, Message message)
+    cpdef bint enqueue(self, Message message) except -1
 
-    @cython.locals(entry=QueueEntry, consumer=Consumer)
+    @cython.locals(ready=ReadyList, entry=QueueEntry, consumer=Consumer)
     cpdef dispatch(self)
 
-    cpdef outgoing(self, QueueEntry entry)
-    cpdef _keeps(self, Message message)
+    cpdef Message outgoing(self, QueueEntry entry)
+    cpdef ack(self, QueueEntry entry)
+    cpdef let_go(self, QueueEntry entry)
+    cpdef bint _keeps(self, Message message) except -1
+    cdef _forget(self, QueueEntry entry)
     cpdef _take_back(self, QueueEntry entry, failed)
     cpdef _hand_out(self, QueueEntry entry, Consumer consumer)
     cpdef _is_back(self, QueueEntry entry)

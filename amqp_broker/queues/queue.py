@@ -8,18 +8,20 @@ between two calls either nobody can take a message or there is none.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Final
 
 import attrs
 
 from amqp_broker.counters import MessageCounters
 from amqp_broker.deaths import DeathReason
-from amqp_broker.message import Message
+from amqp_broker.message import PERSISTENT, Message
 from amqp_broker.queues.arguments import Overflow, QueueOptions
 from amqp_broker.queues.consumer import Consumer
 from amqp_broker.queues.consumers import Consumers
-from amqp_broker.queues.entry import NEVER, QueueEntry
+from amqp_broker.queues.entry import NEVER, QueueEntry, new_entry
 from amqp_broker.queues.paging import Pager
 from amqp_broker.queues.ready import FifoReadyList, PriorityReadyList, ReadyList
+from amqp_broker.queues.target import Target
 from amqp_broker.queues.waiting import Undelivered
 from amqp_broker.storage.interface import Storage
 from amqp_broker.timers import Timer, Timers
@@ -29,6 +31,11 @@ from amqp_codec.properties import FLAG_EXPIRATION
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from amqp_broker.storage.page import Page
+
+
+_FLAG_EXPIRATION: Final = FLAG_EXPIRATION
+_PERSISTENT: Final = PERSISTENT
+"""What every message is compared with: compiled, these are C integers."""
 
 
 @attrs.frozen
@@ -51,7 +58,7 @@ class QueueHooks:
     vhost: str
 
 
-class Queue:
+class Queue(Target):
     """A classic queue, and what the other types have in common with it.
 
     Attributes:
@@ -90,6 +97,7 @@ class Queue:
         self.consumers = Consumers(options.single_active_consumer)
         self._timers = timers
         self._storage = storage
+        self._window_octets = window_octets
         self._pager = Pager(self, storage, window_octets) if storage.can_page else None
         self.ready = self._make_ready_list()
         self.ready_octets = 0
@@ -102,6 +110,7 @@ class Queue:
         self._expiring = False
         """Some message here has had an expiry instant; until then nobody looks at the clock."""
         self._has_limit = options.max_length is not None or options.max_length_octets is not None
+        self._has_ttl = options.message_ttl_s is not None
         self._expiry_timer: Timer | None = None
         self._lease_timer: Timer | None = None
         self._last_used = 0.0
@@ -110,7 +119,7 @@ class Queue:
     @property
     def message_count(self) -> int:
         """Ready messages (rule 4.4)."""
-        return len(self.ready)
+        return self.ready.size
 
     def statistics(self) -> MessageCounters:
         """All that has happened here."""
@@ -132,15 +141,15 @@ class Queue:
         if self._has_limit and self._refuses(message):
             return False
         self.counters.publish += 1
-        entry = QueueEntry(message, self, self._next_position)
+        entry = new_entry(message, self, self._next_position)
         self._next_position += 1
-        if self.options.message_ttl_s is not None or message.header.flags & FLAG_EXPIRATION:
+        if self._has_ttl or message.header.flags & _FLAG_EXPIRATION:
             entry.expires_at = self._expiry_of(message)
             self._expiring = True
-        if not self.ready:
+        if self.ready.size == 0:
             consumer = self.consumers.next()
             if consumer is not None:
-                if self._keeps(message) and not consumer.no_ack:
+                if not consumer.no_ack and self._keeps(message):
                     self._storage.store(entry)
                 self._hand_out(entry, consumer)
                 return True
@@ -176,10 +185,10 @@ class Queue:
     def dispatch(self) -> None:
         """Hand ready messages to consumers until one of the two runs out."""
         ready = self.ready
-        while ready:
+        while ready.size:
             if self._expiring:
                 self._expire_due()
-                if not ready:
+                if not ready.size:
                     return
             consumer = self.consumers.next()
             if consumer is None:
@@ -189,7 +198,7 @@ class Queue:
                 return
             self.ready_octets -= entry.octets
             if consumer.no_ack:
-                self._storage.forget(entry)
+                self._forget(entry)
             self._hand_out(entry, consumer)
 
     def get(self) -> QueueEntry | None:
@@ -221,7 +230,7 @@ class Queue:
         """A delivery is gone for good."""
         if not self.is_deleted:
             self._is_back(entry)
-            self._storage.forget(entry)
+            self._forget(entry)
 
     def reject(self, entry: QueueEntry) -> None:
         """A delivery was refused for good: dead-letter or drop it (rule 5.41)."""
@@ -289,6 +298,7 @@ class Queue:
         is_lease_new = options.expires_s != self.options.expires_s
         self.options = options
         self._has_limit = options.max_length is not None or options.max_length_octets is not None
+        self._has_ttl = options.message_ttl_s is not None
         if is_lease_new:
             if self._lease_timer is not None:
                 self._lease_timer.cancel()
@@ -336,7 +346,7 @@ class Queue:
 
     def _keeps(self, message: Message) -> bool:
         """Whether the message is to survive a restart (rule 7.2)."""
-        return self.durable and message.is_persistent
+        return self.durable and message.header.delivery_mode == _PERSISTENT
 
     def _kept_count(self) -> int:
         """Messages that are not ready and count for the limits all the same."""
@@ -366,8 +376,13 @@ class Queue:
         if not consumer.no_ack:
             self.unacked_count += 1
             self.unacked_octets += entry.octets
-            if self._pager is not None and self.unacked_octets > self._pager.window_octets:
+            if self.unacked_octets > self._window_octets and self._pager is not None:
                 self._storage.unload(entry)
+
+    def _forget(self, entry: QueueEntry) -> None:
+        """An entry has gone; storage is not told of those it never heard of, which are most."""
+        if entry.location is not None or (entry.message is not None and self._keeps(entry.message)):
+            self._storage.forget(entry)
 
     def _is_back(self, entry: QueueEntry) -> None:
         """A delivery is no longer out."""

@@ -9,6 +9,7 @@ cdef class QuorumQueue(Queue):
     cdef public object delayed
     cdef public object undelivered
 
-    cpdef outgoing(self, QueueEntry entry)
-    cpdef _keeps(self, Message message)
+    cpdef Message outgoing(self, QueueEntry entry)
+    cpdef ack(self, QueueEntry entry)
+    cpdef bint _keeps(self, Message message) except -1
     cpdef _take_back(self, QueueEntry entry, failed)

@@ -11,9 +11,9 @@ from itertools import chain
 from typing import Any
 
 from amqp_broker.deaths import DeathReason
-from amqp_broker.message import Message
+from amqp_broker.message import Message, new_message
 from amqp_broker.queues.consumer import Consumer
-from amqp_broker.queues.entry import QueueEntry
+from amqp_broker.queues.entry import QueueEntry, new_entry
 from amqp_broker.queues.queue import Queue
 from amqp_broker.queues.ready import PriorityReadyList, ReadyList, ReturnsReadyList
 from amqp_broker.queues.waiting import DelayedReturns, Undelivered, UndeliveredLetters, death_of
@@ -49,7 +49,7 @@ class QuorumQueue(Queue):
         if entry.delivery_count:
             headers["x-delivery-count"] = Int64(entry.delivery_count)
         header = with_properties(message.header, replace(properties, headers=headers))
-        counted = Message(message.address, header, message.body)
+        counted = new_message(message.address, header, message.body)
         counted.extra_keys = message.extra_keys
         counted.deaths = message.deaths
         return counted
@@ -62,7 +62,7 @@ class QuorumQueue(Queue):
         self.consumers.prefer_priority()
 
     def ack(self, entry: QueueEntry) -> None:
-        super().ack(entry)
+        Queue.ack(self, entry)
         self._hand_over()
 
     def reject(self, entry: QueueEntry) -> None:
@@ -171,7 +171,7 @@ class QuorumQueue(Queue):
             self._storage.load([entry])
         if entry.message is None:
             return None
-        again = QueueEntry(entry.message, self, self._next_position)
+        again = new_entry(entry.message, self, self._next_position)
         self._next_position += 1
         again.expires_at = entry.expires_at
         again.redelivered = entry.redelivered

@@ -5,17 +5,28 @@ cimport cython
 from amqp_broker.queues.entry cimport QueueEntry
 
 
-@cython.final
-cdef class FifoReadyList:
+cdef Py_ssize_t _ENTRY_OCTETS
+
+
+cdef class ReadyList:
+    cdef public Py_ssize_t size
+
+    cpdef append(self, QueueEntry entry)
+    cpdef put_back(self, QueueEntry entry)
+    cpdef QueueEntry pop(self)
+
+
+cdef class FifoReadyList(ReadyList):
     cdef object _fresh
-    cdef Py_ssize_t _paged
     cdef object _pager
     cdef object _pages
     cdef Py_ssize_t _resident
+    cdef Py_ssize_t _window_octets
     cdef list _returned
     cdef object _tail
 
     cpdef append(self, QueueEntry entry)
+    cpdef put_back(self, QueueEntry entry)
 
     @cython.locals(entry=QueueEntry)
     cpdef QueueEntry peek(self)
@@ -26,18 +37,24 @@ cdef class FifoReadyList:
     cpdef bint _take(self, QueueEntry head) except -1
 
 
-@cython.final
-cdef class PriorityReadyList:
+cdef class PriorityReadyList(ReadyList):
     cdef object _default
     cdef dict _levels
     cdef object _pager
-    cdef Py_ssize_t _size
     cdef object _sorts_out
     cdef public object max_priority
 
+    cpdef append(self, QueueEntry entry)
+    cpdef put_back(self, QueueEntry entry)
+    @cython.locals(level=FifoReadyList)
+    cpdef QueueEntry pop(self)
 
-@cython.final
-cdef class ReturnsReadyList:
+
+cdef class ReturnsReadyList(ReadyList):
     cdef PriorityReadyList _fresh
     cdef object _pager
     cdef object _returns
+
+    cpdef append(self, QueueEntry entry)
+    cpdef put_back(self, QueueEntry entry)
+    cpdef QueueEntry pop(self)

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 ENTRY_OCTETS: Final = 512
 """What an entry with its message takes in memory beside the body, roughly."""
 
+_ENTRY_OCTETS: Final = ENTRY_OCTETS
+"""The same for every message; compiled, a C integer."""
+
 PAGE_ENTRIES: Final = 512
 """Entries that go into a page at once, and come out of it."""
 
@@ -31,31 +34,47 @@ PAGE_SPAN: Final = 1 << 32
 """Positions in one page differ by less; between those of two starts of the broker there may be more."""
 
 
-class ReadyList(Protocol):
-    """What a queue asks of its ready messages."""
+class ReadyList:
+    """What a queue asks of its ready messages.
 
-    def __len__(self) -> int: ...
+    Attributes:
+        size: how many there are.
+    """
+
+    __slots__ = ("size",)
+
+    size: int
+
+    def __len__(self) -> int:
+        return self.size
 
     def append(self, entry: QueueEntry) -> None:
         """Add a new message at the tail."""
+        raise NotImplementedError
 
     def put_back(self, entry: QueueEntry) -> None:
         """Add a returned message at its original place (rule 5.42)."""
+        raise NotImplementedError
 
     def pop(self) -> QueueEntry | None:
         """Take the head, with its message; None when there is none left that can be read."""
+        raise NotImplementedError
 
     def pop_expired(self, now: float) -> QueueEntry | None:
         """Take a head that is due, None when none is (rule 4.25)."""
+        raise NotImplementedError
 
     def next_expiry(self) -> float:
         """The earliest instant at which a head is due, NEVER when no head expires."""
+        raise NotImplementedError
 
     def drain(self) -> Iterator[QueueEntry]:
         """Take everything out, one after the other, with or without messages."""
+        raise NotImplementedError
 
     def restore(self, pages: Sequence[Page]) -> None:
         """Take over what a restart has left, in the order of positions."""
+        raise NotImplementedError
 
 
 class Pager(Protocol):
@@ -77,40 +96,40 @@ class Pager(Protocol):
         """Give the first of these entries their messages; see `Storage.load`."""
 
 
-class FifoReadyList:
+class FifoReadyList(ReadyList):
     """One level. New messages come in the order of their positions, returned ones lie in a heap.
 
     In the order of positions: `_fresh`, then `_pages`, then `_tail`. Entries of `_fresh` that came out of a
     page have no message until they come to the head.
     """
 
-    __slots__ = ("_fresh", "_paged", "_pager", "_pages", "_resident", "_returned", "_tail")
+    __slots__ = ("_fresh", "_pager", "_pages", "_resident", "_returned", "_tail", "_window_octets")
 
     def __init__(self, pager: Pager | None = None) -> None:
         self._pager = pager
+        self._window_octets = 0 if pager is None else pager.window_octets
         self._fresh: deque[QueueEntry] = deque()
         self._pages: deque[Page] = deque()
         self._tail: deque[QueueEntry] = deque()
         self._returned: list[tuple[int, QueueEntry]] = []
-        self._paged = 0
+        self.size = 0
         self._resident = 0
         """Octets of the messages in `_fresh` and `_tail`, about."""
-
-    def __len__(self) -> int:
-        return len(self._fresh) + len(self._returned) + self._paged + len(self._tail)
 
     def append(self, entry: QueueEntry) -> None:
         if self._pages:
             self._tail.append(entry)
         else:
             self._fresh.append(entry)
+        self.size += 1
         if self._pager is not None:
-            self._resident += entry.octets + ENTRY_OCTETS
-            if self._resident > self._pager.window_octets:
+            self._resident += entry.octets + _ENTRY_OCTETS
+            if self._resident > self._window_octets:
                 self._page_out(self._pager)
 
     def put_back(self, entry: QueueEntry) -> None:
         heapq.heappush(self._returned, (entry.position, entry))
+        self.size += 1
 
     def peek(self) -> QueueEntry | None:
         """Look at the head; it may have no message."""
@@ -142,25 +161,28 @@ class FifoReadyList:
     def drain(self) -> Iterator[QueueEntry]:
         while self.peek() is not None:
             while self._returned:
+                self.size -= 1
                 yield self._returned.pop()[1]
             while self._fresh:
+                self.size -= 1
                 yield self._fresh.popleft()
         self._resident = 0
 
     def restore(self, pages: Sequence[Page]) -> None:
         self._pages.extend(pages)
-        self._paged = sum(map(len, pages))
+        self.size += sum(map(len, pages))
 
     def _take(self, head: QueueEntry) -> bool:
         """Take the head off; False when its message can't be read any more."""
         if head.message is None:
             self._load(head)
+        self.size -= 1
         if self._returned and self._returned[0][1] is head:
             heapq.heappop(self._returned)
         else:
             self._fresh.popleft()
             if self._pager is not None and head.message is not None:
-                self._resident -= head.octets + ENTRY_OCTETS
+                self._resident -= head.octets + _ENTRY_OCTETS
         return head.message is not None
 
     def _page_out(self, pager: Pager) -> None:
@@ -175,7 +197,6 @@ class FifoReadyList:
                 entries.append(tail.popleft())
             self._resident -= sum(entry.octets + ENTRY_OCTETS for entry in entries if entry.message is not None)
             self._pages.append(pager.page_out(entries))
-            self._paged += len(entries)
 
     def _split_off_tail(self, head_octets: int) -> None:
         """Keep as much as this at the head, the rest is the tail."""
@@ -190,7 +211,6 @@ class FifoReadyList:
     def _page_in(self) -> None:
         assert self._pager is not None
         page = self._pages.popleft()
-        self._paged -= len(page)
         self._fresh.extend(self._pager.page_in(page))
         if not self._pages:
             self._fresh.extend(self._tail)
@@ -211,7 +231,7 @@ class FifoReadyList:
         self._resident += sum(entry.octets + ENTRY_OCTETS for entry in run if entry.message is not None)
 
 
-class PriorityReadyList:
+class PriorityReadyList(ReadyList):
     """A level per priority, 0 to `max_priority`; the highest that has something is the head.
 
     Args:
@@ -221,7 +241,7 @@ class PriorityReadyList:
         sorts_out: asked, after a restart, whether an entry goes elsewhere; then it does.
     """
 
-    __slots__ = ("_default", "_levels", "_pager", "_size", "_sorts_out", "max_priority")
+    __slots__ = ("_default", "_levels", "_pager", "_sorts_out", "max_priority")
 
     def __init__(
         self,
@@ -236,34 +256,31 @@ class PriorityReadyList:
         self._default = default_priority
         self._levels: dict[int, FifoReadyList] = {}
         """Highest first; made when a message first comes, for most priorities are never used."""
-        self._size = 0
-
-    def __len__(self) -> int:
-        return self._size
+        self.size = 0
 
     def append(self, entry: QueueEntry) -> None:
         self._level_of(entry).append(entry)
-        self._size += 1
+        self.size += 1
 
     def put_back(self, entry: QueueEntry) -> None:
         self._level_of(entry).put_back(entry)
-        self._size += 1
+        self.size += 1
 
     def pop(self) -> QueueEntry | None:
         for level in self._levels.values():
-            if level:
-                before = len(level)
+            if level.size:
+                before = level.size
                 entry = level.pop()
-                self._size -= before - len(level)
+                self.size -= before - level.size
                 if entry is not None:
                     return entry
         return None
 
     def pop_expired(self, now: float) -> QueueEntry | None:
         for level in self._levels.values():
-            before = len(level)
+            before = level.size
             entry = level.pop_expired(now)
-            self._size -= before - len(level)
+            self.size -= before - level.size
             if entry is not None:
                 return entry
         return None
@@ -275,7 +292,7 @@ class PriorityReadyList:
     def drain(self) -> Iterator[QueueEntry]:
         for level in self._levels.values():
             yield from level.drain()
-        self._size = 0
+        self.size = 0
 
     def restore(self, pages: Sequence[Page]) -> None:
         """Find each message's level; for that all of them have to be read once."""
@@ -299,39 +316,44 @@ class PriorityReadyList:
         return level
 
 
-class ReturnsReadyList:
+class ReturnsReadyList(ReadyList):
     """A quorum queue's order: what was returned comes first, as it was returned (rule 4.48)."""
 
     __slots__ = ("_fresh", "_pager", "_returns")
 
     def __init__(self, fresh: PriorityReadyList, pager: Pager | None = None) -> None:
+        self.size = fresh.size
         self._fresh = fresh
         self._pager = pager
         self._returns: deque[QueueEntry] = deque()
 
-    def __len__(self) -> int:
-        return len(self._fresh) + len(self._returns)
-
     def append(self, entry: QueueEntry) -> None:
         self._fresh.append(entry)
+        self.size += 1
 
     def put_back(self, entry: QueueEntry) -> None:
         self._returns.append(entry)
+        self.size += 1
 
     def pop(self) -> QueueEntry | None:
         while self._returns:
             entry = self._returns.popleft()
+            self.size -= 1
             if entry.message is None:
                 assert self._pager is not None
                 self._pager.load([entry])
             if entry.message is not None:
                 return entry
-        return self._fresh.pop()
+        fresh = self._fresh.pop()
+        self.size = self._fresh.size
+        return fresh
 
     def pop_expired(self, now: float) -> QueueEntry | None:
-        if not self._returns:
-            return self._fresh.pop_expired(now)
-        return self.pop() if NEVER != self._returns[0].expires_at <= now else None
+        if self._returns:
+            return self.pop() if NEVER != self._returns[0].expires_at <= now else None
+        expired = self._fresh.pop_expired(now)
+        self.size = self._fresh.size
+        return expired
 
     def next_expiry(self) -> float:
         return self._returns[0].expires_at if self._returns else self._fresh.next_expiry()
@@ -340,6 +362,8 @@ class ReturnsReadyList:
         while self._returns:
             yield self._returns.popleft()
         yield from self._fresh.drain()
+        self.size = 0
 
     def restore(self, pages: Sequence[Page]) -> None:
         self._fresh.restore(pages)
+        self.size += self._fresh.size

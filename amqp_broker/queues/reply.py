@@ -6,6 +6,7 @@ import secrets
 from typing import Final
 
 from amqp_broker.message import Message
+from amqp_broker.queues.target import Target
 from amqp_broker.queues.unacked import Unacked
 
 REPLY_TO: Final = "amq.rabbitmq.reply-to"
@@ -19,7 +20,7 @@ def is_reply_name(name: str) -> bool:
     return name.startswith(_PREFIX)
 
 
-class ReplyConsumer:
+class ReplyConsumer(Target):
     """A requester: replies published to its name are delivered at once or not at all.
 
     Attributes:
@@ -44,11 +45,11 @@ class ReplyConsumer:
         return True
 
 
-class NoRequester:
+class NoRequester(Target):
     """Where replies to a requester that has gone lead: they are dropped, and count as routed (rule 5.51)."""
 
-    name: Final = REPLY_TO
-    is_deleted: Final = False
+    name = REPLY_TO
+    is_deleted = False
 
     def enqueue(self, _message: Message) -> bool:
         return True

@@ -12,10 +12,10 @@ from dataclasses import replace
 from typing import Final
 
 from amqp_broker.errors import entity, not_implemented, precondition_failed
-from amqp_broker.message import Message
+from amqp_broker.message import Message, new_message
 from amqp_broker.queues.arguments import QueueOptions
 from amqp_broker.queues.consumer import Consumer
-from amqp_broker.queues.entry import QueueEntry
+from amqp_broker.queues.entry import QueueEntry, new_entry
 from amqp_broker.queues.queue import Queue, QueueHooks
 from amqp_broker.queues.stream_arguments import FILTER_VALUE, filter_of, offset_of
 from amqp_broker.storage.interface import Storage
@@ -199,7 +199,7 @@ class StreamQueue(Queue):
                 if message is None:
                     self._pause(consumer, 0.0 if cursor.is_pausing else None)
                     return
-                consumer.deliver(QueueEntry(None, self, cursor.offset - 1), message)
+                consumer.deliver(new_entry(None, self, cursor.offset - 1), message)
                 self.unacked_count += 1
         except OSError as error:
             log.error("a message of stream %r can't be read, to be tried again: %s", self.name, error)
@@ -248,8 +248,8 @@ def message_at(offset: int, address: bytes, raw: bytes, body: bytes) -> Message:
     if _OFFSET_OCTETS in raw:
         header = parse_content_header(raw)
         headers: Table = {**(header.properties.headers or {}), OFFSET_HEADER: Int64(offset)}
-        return Message(address, with_properties(header, replace(header.properties, headers=headers)), body)
-    return Message(address, add_header(raw, OFFSET_HEADER, offset), body)
+        return new_message(address, with_properties(header, replace(header.properties, headers=headers)), body)
+    return new_message(address, add_header(raw, OFFSET_HEADER, offset), body)
 
 
 def _filter_value(headers: Table) -> bytes | None:

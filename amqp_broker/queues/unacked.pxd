@@ -18,6 +18,7 @@ cdef class Unacked:
     cdef public int channel_id
     cdef public MessageCounters counters
     cdef public long long delivered_count
+    cdef public bint has_room
     cdef public unsigned long long next_tag
     cdef public Outbox outbox
     cdef public long long prefetch_count

@@ -10,7 +10,8 @@ from typing import Final, cast
 
 from amqp_broker.counters import MessageCounters
 from amqp_broker.outbox import Outbox
-from amqp_broker.queues.entry import QueueEntry
+from amqp_broker.queues.entry import QueueEntry, new_entry
+from amqp_broker.queues.target import Target
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from amqp_broker.queues.queue import Queue
 
 
-class Gone:
+class Gone(Target):
     """Stands for the queue of a delivery that has been taken back: whatever the client answers, it is late."""
 
     def ack(self, _entry: QueueEntry) -> None:
@@ -42,6 +43,7 @@ class Unacked:
         delivered_count: unacked deliveries to consumers; gets don't count (rule 5.17).
         counters: what the channel has done with messages, but for deliveries to the consumers it has.
         blocked: consumers of the channel that their queue found unable to take a message.
+        has_room: some of what was out has been acked, so `resume_all` is due for those that are blocked.
     """
 
     __slots__ = (
@@ -51,6 +53,7 @@ class Unacked:
         "channel_id",
         "counters",
         "delivered_count",
+        "has_room",
         "next_tag",
         "outbox",
         "prefetch_count",
@@ -61,6 +64,7 @@ class Unacked:
         self.outbox = outbox
         self.prefetch_count = 0
         self.delivered_count = 0
+        self.has_room = False
         self.next_tag = 1
         self.counters = MessageCounters()
         self.blocked: dict[Consumer, None] = {}
@@ -147,7 +151,7 @@ class Unacked:
     def give_up(self, taken: list[tuple[int, QueueEntry]]) -> None:
         """The queues take these back; their tags stay valid, for the client can't know it yet."""
         for tag, _ in taken:
-            self._entries[tag] = QueueEntry(None, GONE, 0)
+            self._entries[tag] = new_entry(None, GONE, 0)
 
     def release(self, taken: list[tuple[int, QueueEntry]]) -> list[Consumer]:
         """These deliveries are settled; gives the consumers whose they were, for `unblock`."""
@@ -181,6 +185,7 @@ class Unacked:
 
     def resume_all(self) -> None:
         """The client reads again, or a limit was raised: whoever can take messages gets them."""
+        self.has_room = False
         for queue in self.unblock(list(self.blocked)):
             queue.dispatch()
 

@@ -3,14 +3,20 @@
 cimport cython
 
 from amqp_broker.counters cimport MessageCounters
-from amqp_broker.message cimport Message
+from amqp_broker.message cimport Message, new_message
 from amqp_broker.session.channel cimport Channel
 from amqp_broker.session.confirms cimport Confirms
 from amqp_broker.queues.entry cimport QueueEntry
+from amqp_broker.queues.unacked cimport Unacked
 from amqp_broker.session.settle cimport ack_one, settle
 from amqp_broker.vhost cimport Route, Vhost
 from amqp_codec.commands cimport PublishCommand as _PublishCommand
 from amqp_codec.properties cimport ContentHeader as _ContentHeader
+
+
+cdef int MANDATORY
+cdef int IMMEDIATE
+cdef unsigned int INSPECTED
 
 
 @cython.locals(
@@ -19,7 +25,7 @@ from amqp_codec.properties cimport ContentHeader as _ContentHeader
 )
 cpdef on_basic_publish(Channel channel, _PublishCommand command)
 
-@cython.locals(entry=QueueEntry)
+@cython.locals(unacked=Unacked, entry=QueueEntry)
 cpdef acked(Channel channel, unsigned long long delivery_tag, bint multiple)
 
 @cython.locals(taken=list)

@@ -14,7 +14,7 @@ from amqp_broker.errors import (
     not_implemented,
     precondition_failed,
 )
-from amqp_broker.message import Message
+from amqp_broker.message import Message, new_message
 from amqp_broker.queues.arguments import QueueType, consumer_priority
 from amqp_broker.queues.consumer import Consumer
 from amqp_broker.queues.queue import Queue
@@ -77,7 +77,7 @@ def on_basic_publish(channel: Channel, command: PublishCommand) -> None:
         channel.authorize(Access.WRITE, "exchange", route.exchange.name)
         if route.exchange.type != "topic" or not channel.rights.has_topics:
             channel.writable = route.exchange
-    message = Message(command.address, header, body)
+    message = new_message(command.address, header, body)
     if header.flags & INSPECTED:
         _inspect(channel, message)
     if route.exchange is not channel.writable:
@@ -106,14 +106,15 @@ def on_basic_publish(channel: Channel, command: PublishCommand) -> None:
             counters.drop_unroutable += 1
         if not queues:
             return
-    storage = vhost.storage
-    stored_before = storage.stored_count
+    if confirms is None:
+        vhost.publish(message, queues)
+        return
+    stored_before = vhost.storage.stored_count
     accepted = vhost.publish(message, queues)
-    if confirms is not None:
-        if storage.stored_count != stored_before:
-            confirms.must_wait = True
-        if not accepted:
-            confirms.refuse_last()
+    if vhost.storage.stored_count != stored_before:
+        confirms.must_wait = True
+    if not accepted:
+        confirms.refuse_last()
 
 
 def on_basic_consume(channel: Channel, method: BasicConsume) -> None:
@@ -223,10 +224,15 @@ def acked(channel: Channel, delivery_tag: int, multiple: bool) -> None:
     if multiple or channel.transaction is not None:
         _settle(channel, ACK, delivery_tag, multiple)
         return
-    entry = channel.unacked.take_one(delivery_tag)
+    unacked = channel.unacked
+    entry = unacked.take_one(delivery_tag)
     if entry is None:
         raise _unknown_tag(delivery_tag)
-    ack_one(channel.unacked, entry)
+    unacked.counters.ack += 1
+    ack_one(entry)
+    if unacked.blocked and not unacked.has_room:
+        unacked.has_room = True
+        channel.connection.owe_turns(unacked)
 
 
 def on_basic_nack(channel: Channel, method: BasicNack) -> None:

@@ -19,8 +19,12 @@ cdef class Connection:
     cdef public Outbox outbox
     cdef public object state
     cdef list _owing
+    cdef list _with_room
+    cdef dict _alarms
+    cdef Channel _current
 
     cpdef owe_confirms(self, Channel channel)
+    cpdef owe_turns(self, unacked)
     cdef _handle(self, command)
     @cython.locals(channel=Channel)
     cdef _on_publish(self, _PublishCommand command)
@@ -30,3 +34,9 @@ cdef class Connection:
     cdef _on_channel_command(self, _Command command)
     @cython.locals(channel=Channel)
     cdef Channel _open_channel(self, int channel_id)
+
+
+cdef object _RUNNING
+cdef object _CLOSING
+cdef object _ENDED
+cdef object _CHANNEL_OPEN

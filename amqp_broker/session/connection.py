@@ -22,6 +22,7 @@ from amqp_broker.events import EventKind
 from amqp_broker.message import Message
 from amqp_broker.outbox import Outbox
 from amqp_broker.queues.queue import Queue
+from amqp_broker.queues.unacked import Unacked
 from amqp_broker.session import login, news
 from amqp_broker.session.basic import acked, on_basic_publish
 from amqp_broker.session.channel import Channel, ChannelState, release
@@ -138,6 +139,7 @@ class Connection:
 
     def __init__(self, broker: Broker, edge: Edge, peer: Peer, handshake_timeout_s: float | None = None) -> None:
         self.broker = broker
+        self._alarms = broker.alarms
         self.config = broker.config
         self.peer = peer
         self.edge = edge
@@ -164,6 +166,9 @@ class Connection:
         self._channel_max = 0
         self._header = b""
         self._owing: list[Channel] = []
+        self._with_room: list[Unacked] = []
+        self._current: Channel | None = None
+        """The channel that was last looked up."""
         self._reader = CommandReader(
             self.config.handshake_frame_max_octets,
             self.config.max_message_octets,
@@ -247,6 +252,7 @@ class Connection:
             data = b""
         if self.broker.alarms and self.is_open and reader.is_inside_content:
             self._block()
+        self._give_turns()
         self._settle_confirms()
         if self._has_published:
             self._has_published = False
@@ -298,6 +304,7 @@ class Connection:
         for command in held:
             self.held_octets -= _octets_of(command)
             self._handle(command)
+        self._give_turns()
         self._settle_confirms()
         if self._is_leaving and self.state is not _ENDED:
             self._on_close()
@@ -319,6 +326,13 @@ class Connection:
         owing = self._owing
         if not owing or owing[-1] is not channel:
             owing.append(channel)
+
+    def owe_turns(self, unacked: Unacked) -> None:
+        """Remember that a channel has acked: its consumers have their turn when this read has been worked off.
+
+        A client acks in bursts; to look for a queue's next message after each ack costs more than the ack.
+        """
+        self._with_room.append(unacked)
 
     def send_return(self, channel: Channel, message: Message) -> None:
         """Give a mandatory message back that reached no queue (rule 5.4)."""
@@ -357,7 +371,7 @@ class Connection:
         channel = self._open_channel(command.channel_id)
         if channel is None:
             return
-        if self.broker.alarms:
+        if self._alarms:
             self._block()
         if channel.held is not None:
             self._hold(channel.held, command)
@@ -399,6 +413,9 @@ class Connection:
         Raises:
             AMQPError: the connection is not open, or the channel isn't (rules 1.53 and 2.2).
         """
+        channel = self._current
+        if channel is not None and channel.id == channel_id and channel.state is _CHANNEL_OPEN:
+            return channel  # so the connection is open as well
         if self.state is _CLOSING:
             return None
         channel = self.channels.get(channel_id)
@@ -406,6 +423,7 @@ class Connection:
             if self.state is not _RUNNING:
                 raise AMQPError(ReplyCode.UNEXPECTED_FRAME, f"frame on channel {channel_id} before open-ok")
             raise channel_error("expected 'channel.open'")
+        self._current = channel
         return channel if channel.state is _CHANNEL_OPEN else None
 
     def _on_channel_open(self, channel_id: int) -> None:
@@ -759,6 +777,13 @@ class Connection:
     def _storage_caught_up(self) -> None:
         self._waits_for_storage = False
         self.edge.reading_changed()
+
+    def _give_turns(self) -> None:
+        with_room = self._with_room
+        if with_room:
+            self._with_room = []
+            for unacked in with_room:
+                unacked.resume_all()
 
     def _settle_confirms(self) -> None:
         owing = self._owing

@@ -38,7 +38,7 @@ def settle(unacked: Unacked, outcome: Outcome, taken: Taken) -> None:
     if outcome is ACK:
         unacked.counters.ack += len(taken)
         for _, entry in taken:
-            entry.queue.ack(entry)
+            ack_one(entry)
     elif outcome is Outcome.DISCARD:
         for _, entry in taken:
             entry.queue.reject(entry)
@@ -49,15 +49,14 @@ def settle(unacked: Unacked, outcome: Outcome, taken: Taken) -> None:
         queue.dispatch()
 
 
-def ack_one(unacked: Unacked, entry: QueueEntry) -> None:
-    """Settle a single acked delivery that `take_one` gave: what most acks are, so without a list."""
-    consumer = entry.consumer
+def ack_one(entry: QueueEntry) -> None:
+    """Settle a single acked delivery that `take_one` gave: what most acks are, so without a list.
+
+    Whether somebody waits for the room this makes is for the caller to see to.
+    """
+    queue = entry.queue
     entry.consumer = None
-    unacked.counters.ack += 1
-    entry.queue.ack(entry)
-    if consumer is not None and unacked.blocked:
-        for queue in unacked.unblock([consumer]):
-            queue.dispatch()
+    queue.ack(entry)
 
 
 def by_queue(taken: list[tuple[int, QueueEntry]]) -> dict[Queue, list[QueueEntry]]:

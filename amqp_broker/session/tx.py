@@ -6,11 +6,12 @@ from collections.abc import Hashable
 
 from amqp_broker.errors import precondition_failed
 from amqp_broker.message import Message
+from amqp_broker.queues.target import Target
 from amqp_broker.queues.unacked import Unacked
 from amqp_broker.routing.duplicates import Duplicates
 from amqp_broker.session.channel import Channel
 from amqp_broker.session.settle import Outcome, Taken, settle
-from amqp_broker.vhost import Route, Target
+from amqp_broker.vhost import Route
 from amqp_codec import (
     TxCommit,
     TxCommitOk,

@@ -13,7 +13,7 @@ from functools import partial
 from typing import Final
 
 from amqp_broker.deaths import deaths_of
-from amqp_broker.message import Message
+from amqp_broker.message import Message, new_message
 from amqp_broker.storage.definitions import Change, Definitions, decode_snapshot, encode_snapshot, queue_id_of
 from amqp_broker.storage.errors import DamagedRecord
 from amqp_broker.storage.journal import Journal
@@ -398,7 +398,7 @@ def _message_from(stored: StoredMessage) -> Message:
     octets = bytes(stored.address)
     end = 1 + octets[0]
     end += 1 + octets[end]
-    message = Message(octets[:end], parse_content_header(bytes(stored.header)), bytes(stored.body))
+    message = new_message(octets[:end], parse_content_header(bytes(stored.header)), bytes(stored.body))
     if end < len(octets):
         more, _ = decode_table(octets, end)
         keys = more["keys"]

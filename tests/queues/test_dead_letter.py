@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from amqp_broker.deaths import Death, DeathReason
-from amqp_broker.message import Message
+from amqp_broker.message import Message, new_message
 from amqp_broker.queues.dead_letter import dead_lettered, is_cycle
 from amqp_codec import Properties, Table, encode_address, encode_content_header
 from amqp_codec.properties import parse_content_header
@@ -15,7 +15,7 @@ def message(
     routing_key: str = "key", *, exchange: str = "x", headers: Table | None = None, expiration: str | None = None
 ) -> Message:
     octets = encode_content_header(Properties(headers=headers, expiration=expiration), 4)
-    return Message(encode_address(exchange, routing_key), parse_content_header(octets), b"body")
+    return new_message(encode_address(exchange, routing_key), parse_content_header(octets), b"body")
 
 
 def death(queue: str, reason: DeathReason) -> Death:

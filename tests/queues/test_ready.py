@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from amqp_broker.message import Message
-from amqp_broker.queues.entry import NEVER, QueueEntry
+from amqp_broker.message import Message, new_message
+from amqp_broker.queues.entry import NEVER, QueueEntry, new_entry
 from amqp_broker.queues.queue import Queue
 from amqp_broker.queues.ready import (
     ENTRY_OCTETS,
@@ -33,7 +33,7 @@ RETURNS = -1000
 
 def entry_at(position: int, priority: int | None = None, expires_at: float = NEVER) -> QueueEntry:
     header = parse_content_header(encode_content_header(Properties(priority=priority), 0))
-    entry = QueueEntry(Message(encode_address("", "q"), header, b""), NOBODYS_QUEUE, position)
+    entry = new_entry(new_message(encode_address("", "q"), header, b""), NOBODYS_QUEUE, position)
     entry.expires_at = expires_at
     return entry
 

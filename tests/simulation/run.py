@@ -21,10 +21,10 @@ from amqp_broker.queues.arguments import QueueType
 from amqp_broker.queues.entry import NEVER, QueueEntry
 from amqp_broker.queues.queue import Queue
 from amqp_broker.queues.quorum import QuorumQueue
+from amqp_broker.queues.target import Target
 from amqp_broker.storage.definitions import Change
 from amqp_broker.storage.journal import SyncMode
 from amqp_broker.storage.store import JournalStorage
-from amqp_broker.vhost import Target
 from amqp_codec import (
     BasicAck,
     BasicCancel,
