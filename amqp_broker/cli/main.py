@@ -18,7 +18,7 @@ import trio
 
 from amqp_broker import COMPILED, __version__
 from amqp_broker.auth.errors import AuthConfigError
-from amqp_broker.cli import journal, settings
+from amqp_broker.cli import settings
 from amqp_broker.cli.parser import EXIT_OK, EXIT_USAGE, OneLineParser, UsageError
 from amqp_broker.config import Config
 from amqp_broker.configuration.errors import ConfigError
@@ -37,6 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = sys.argv[1:] if arguments is None else list(arguments)
     try:
         if words[:1] == ["journal"]:
+            from amqp_broker.cli import journal
+
             return journal.main(words[1:])
         if words[:1] == ["perf"]:
             from amqp_broker.cli import perf  # not while a broker starts
