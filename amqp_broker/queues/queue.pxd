@@ -32,7 +32,7 @@ cdef class Queue(Target):
     cdef public object _storage
     cdef object _pager
     cdef public Py_ssize_t unacked_octets
-    cdef object _hooks
+    cdef public object _hooks
     cdef long long _next_position
     cdef bint _expiring
     cdef bint _has_limit
