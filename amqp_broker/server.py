@@ -9,6 +9,7 @@ from pathlib import Path
 
 import trio
 
+from amqp_broker.administration.loading import load_definitions
 from amqp_broker.broker import Broker
 from amqp_broker.config import AuthEntry, Config
 from amqp_broker.management.server import open_management
@@ -41,6 +42,7 @@ class Server:
         OSError: it can't be read or written.
         TlsConfigError: certificates can't be used.
         AuthConfigError: backends that know users can't be set up.
+        InvalidDefinitionsError: definitions that are to be loaded can't be.
 
     Attributes:
         urls: where clients find it, AMQP first; known once `run` has reported that it is started.
@@ -52,6 +54,8 @@ class Server:
         self._tls = _tls_of(config)
         self._data = None if config.data_dir is None else _DataDirectory(config.data_dir, config)
         self.broker = Broker(config) if self._data is None else self._data.make_broker()
+        if config.load_definitions is not None:
+            load_definitions(self.broker, config.load_definitions)
         self._fetcher = _fetcher_of(config)
         if self._fetcher is not None:
             self.broker.fetch = self._fetcher.fetch

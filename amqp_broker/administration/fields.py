@@ -83,8 +83,12 @@ class Fields:
         return [word for word in words if word]
 
     def table(self, key: str) -> dict[str, Json]:
-        """Read an object; some versions write an empty list where they have an empty one."""
+        """Read an object; RabbitMQ 3 writes some as a list of pairs, empty ones among them."""
         value = self.value.get(key) or {}
+        if isinstance(value, list):
+            pairs = [(each[0], each[1]) for each in value if isinstance(each, list) and len(each) == 2]
+            fields: dict[str, Json] = {name: each for name, each in pairs if isinstance(name, str)}
+            value = fields if len(fields) == len(value) else value
         if not isinstance(value, dict):
             raise self._wrong(key, "an object")
         return value

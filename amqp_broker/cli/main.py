@@ -17,6 +17,7 @@ from collections.abc import Sequence
 import trio
 
 from amqp_broker import COMPILED, __version__
+from amqp_broker.administration.fields import InvalidDefinitionsError
 from amqp_broker.auth.errors import AuthConfigError
 from amqp_broker.cli import settings
 from amqp_broker.cli.parser import EXIT_OK, EXIT_USAGE, OneLineParser, UsageError
@@ -67,6 +68,8 @@ def _open(config: Config) -> Server:
         raise UsageError(f"TLS: {error}") from None
     except AuthConfigError as error:
         raise UsageError(f"authentication: {error}") from None
+    except InvalidDefinitionsError as error:
+        raise UsageError(f"definitions: {error}") from None
     except DataDirInUse as error:
         raise UsageError(f"{error}; stop that broker, or choose another directory with --data-dir") from None
     except UnknownFormat as error:

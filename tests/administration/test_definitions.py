@@ -180,7 +180,10 @@ def test_definitions_of_a_rabbitmq_3_are_understood() -> None:
             {"name": "clear", "password": "pw", "administrator": True},
             {"name": "none", "password_hash": "", "tags": ""},
         ],
-        "vhosts": [{"name": "v"}, {"name": "w", "limits": [], "metadata": {"default_queue_type": "undefined"}}],
+        "vhosts": [
+            {"name": "v"},
+            {"name": "w", "limits": [["max-queues", 3]], "metadata": {"default_queue_type": "undefined"}},
+        ],
         "policies": [
             {
                 "vhost": "v",
@@ -211,6 +214,7 @@ def test_definitions_of_a_rabbitmq_3_are_understood() -> None:
         "clear": ["administrator"],
         "none": [],
     }
+    assert broker.vhosts["w"].max_queues == 3
     queue = broker.vhosts["v"].queues["q"]
     assert (queue.durable, queue.options.max_length) == (True, 7)
     exported: Any = export_definitions(broker)

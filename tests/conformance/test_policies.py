@@ -56,7 +56,7 @@ def test_the_one_with_the_highest_priority_that_matches_applies_alone(world: Wor
     ],
 )
 def test_apply_to_says_to_what(apply_to: ApplyTo, types: set[str], exchanges: bool) -> None:
-    policies = Policies([one("p", 0, apply_to, **{"max-length-bytes": 1})])
+    policies = Policies([Policy("p", Pattern(""), {"max-length-bytes": 1}, apply_to=apply_to)])
     assert {str(each) for each in QueueType if policies.of_queue("q", each).policy} == types
     assert (policies.of_exchange("x").policy is not None) is exchanges
 
@@ -215,9 +215,7 @@ def test_an_alternate_exchange_comes_from_the_argument_or_else_from_the_policy(
 
 
 @pytest.mark.rule("8.6")
-def test_a_length_limit_drops_what_is_too_much_at_once_and_is_lifted_again(
-    world: World, channel: ChannelClient
-) -> None:
+def test_a_length_limit_drops_at_once_and_is_lifted_again(world: World, channel: ChannelClient) -> None:
     channel.queue("dead")
     channel.queue("q")
     channel.publish_all("q", b"1", b"2", b"3")
