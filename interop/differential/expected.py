@@ -120,7 +120,10 @@ EXPECTED: Final = (
     Expected(
         "4.11",
         "an absent x-queue-type is compared as 'classic' since 4.0, and as none before",
-        _says(r"ours .*received 'classic' but current is 'quorum'.*\n.*received none but current is"),
+        _says(
+            r"ours .*(received 'classic' but current is 'quorum'.*\n.*received none but current is the value 'quorum'"
+            r"|received 'quorum' but current is 'classic'.*\n.*received the value 'quorum' .* but current is none)"
+        ),
     ),
     Expected(
         "4.58",
@@ -147,6 +150,15 @@ EXPECTED: Final = (
         lambda difference: (
             difference.operations[-1].call == "tx_commit"
             and any(each.arguments.get("global_qos") is True for each in difference.operations)
+        ),
+    ),
+    Expected(
+        "4.19",
+        "of a quorum queue RabbitMQ tells the number it had at its last look, with what is due",
+        lambda difference: (
+            difference.operations[-1].call == "queue_delete"
+            and _declares(difference, "x-delivery-limit")
+            and all(", answers:" in line or "Queue.DeleteOk" in line for line in difference.lines())
         ),
     ),
     Expected(

@@ -371,10 +371,12 @@ class Player:
     # Afterwards
 
     def _clean_up(self, operations: Sequence[Operation]) -> None:
-        for wire in self._wires.values():
-            wire.close()
         if not self._probes.is_open:
             return
+        self._seen = Observation()  # what is seen from here on belongs to no step
+        for wire in self._wires.values():  # in order: then exclusive queues have gone with them (rule 1.38)
+            wire.send(0, spec.Connection.Close(200, "", 0, 0))
+        self._wait(lambda: not self._wires)
         wire = self._probes
         for owner, number in self._probing:
             if owner is None:
@@ -385,16 +387,16 @@ class Player:
         for number, (kind, name) in enumerate(filter(None, deletes), start=1):
             wire.send(number, spec.Channel.Open())
             wire.send(number, spec.Queue.Delete(queue=name) if kind == "queue" else spec.Exchange.Delete(exchange=name))
-            wire.send(number, spec.Channel.Close(200, "", 0, 0))
-        ends = (spec.Channel.CloseOk, spec.Channel.Close)
         waiting = set(range(1, len(deletes) + 1))
         deadline = time.monotonic() + ANSWER_DEADLINE_S
         while waiting:
             for received in wire.inbox:
-                if isinstance(received.method, ends):
-                    waiting.discard(received.channel)
-                if isinstance(received.method, spec.Channel.Close):
+                if isinstance(received.method, spec.Queue.DeleteOk | spec.Exchange.DeleteOk):
+                    wire.send(received.channel, spec.Channel.Close(200, "", 0, 0))
+                elif isinstance(received.method, spec.Channel.Close):
                     wire.send(received.channel, spec.Channel.CloseOk())
+                if isinstance(received.method, spec.Channel.Close | spec.Channel.CloseOk):
+                    waiting.discard(received.channel)
             wire.inbox = []
             if waiting and not wire.receive(deadline):
                 raise HangError(f"{self.url}: no end of the cleaning up")
