@@ -381,24 +381,29 @@ class Player:
         for owner, number in self._probing:
             if owner is None:
                 wire.send(number, spec.Channel.Close(200, "", 0, 0))
-        deletes = dict.fromkeys(_undo(operation) for operation in operations)
-        deletes.pop(None, None)
-        # On a channel each: where one is refused, the others are not ignored.
-        for number, (kind, name) in enumerate(filter(None, deletes), start=1):
-            wire.send(number, spec.Channel.Open())
-            wire.send(number, spec.Queue.Delete(queue=name) if kind == "queue" else spec.Exchange.Delete(exchange=name))
-        waiting = set(range(1, len(deletes) + 1))
+        for kind, name in dict.fromkeys(filter(None, map(_undo, operations))):
+            # One after the other: at once they would race for their bindings within RabbitMQ.
+            wire.send(1, spec.Channel.Open())
+            wire.send(1, spec.Queue.Delete(queue=name) if kind == "queue" else spec.Exchange.Delete(exchange=name))
+            self._end_of_delete(wire)
+
+    def _end_of_delete(self, wire: Wire) -> None:
+        """Wait for the answer to a delete, and close its channel."""
         deadline = time.monotonic() + ANSWER_DEADLINE_S
-        while waiting:
+        while True:
             for received in wire.inbox:
                 if isinstance(received.method, spec.Queue.DeleteOk | spec.Exchange.DeleteOk):
-                    wire.send(received.channel, spec.Channel.Close(200, "", 0, 0))
+                    wire.send(1, spec.Channel.Close(200, "", 0, 0))
                 elif isinstance(received.method, spec.Channel.Close):
                     wire.send(received.channel, spec.Channel.CloseOk())
-                if isinstance(received.method, spec.Channel.Close | spec.Channel.CloseOk):
-                    waiting.discard(received.channel)
+            is_over = any(
+                received.channel == 1 and isinstance(received.method, spec.Channel.Close | spec.Channel.CloseOk)
+                for received in wire.inbox
+            )
             wire.inbox = []
-            if waiting and not wire.receive(deadline):
+            if is_over:
+                return
+            if not wire.receive(deadline):
                 raise HangError(f"{self.url}: no end of the cleaning up")
 
 
