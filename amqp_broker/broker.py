@@ -74,6 +74,7 @@ class Broker:
         newcomers: who of them has not logged in yet, and what has not come as far as AMQP.
         events: where everything that observers may want to know is told.
         alarms: what runs short, in words that clients are told: "memory", "disk".
+        is_suspended: nobody new is let in, until somebody says otherwise.
     """
 
     def __init__(
@@ -100,6 +101,7 @@ class Broker:
         self.clients: dict[Client, None] = {}
         self.newcomers: dict[object, None] = {}
         self.alarms: dict[str, None] = {}
+        self.is_suspended = False
         if storage is None:
             self.restore((), {})
 

@@ -167,6 +167,8 @@ class Config:
     """Networks whose word on where a client comes from is taken; others may not use a proxied listener."""
     unix_socket_mode: int = 0o600
     """Who may connect to a Unix-domain socket; its clients count as local."""
+    has_control_socket: bool = False
+    """Whether `amqp-brokerctl` can reach this broker; a broker that runs as a command of its own has it."""
     data_dir: Path | None = None
     """Where durable state is kept; None keeps everything in memory."""
     sync: Literal["always", "interval", "never"] = "always"

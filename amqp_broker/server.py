@@ -12,8 +12,10 @@ import trio
 from amqp_broker.administration.loading import load_definitions
 from amqp_broker.broker import Broker
 from amqp_broker.config import AuthEntry, Config
+from amqp_broker.control.node import ListeningOn, Node
 from amqp_broker.management.server import open_management
-from amqp_broker.net.doors import open_doors
+from amqp_broker.net.control import serve_control
+from amqp_broker.net.doors import Door, open_doors
 from amqp_broker.net.fetch import Fetcher
 from amqp_broker.net.listener import Reception, manners_of
 from amqp_broker.net.systemd import Notifier, inherited_sockets
@@ -25,6 +27,7 @@ from amqp_broker.storage.lock import DirectoryLock
 from amqp_broker.storage.opening import open_journal
 from amqp_broker.storage.stream_committer import StreamCommitter
 from amqp_broker.timers import Timers
+from amqp_brokerctl import places
 
 log = logging.getLogger(__name__)
 
@@ -62,6 +65,7 @@ class Server:
         self.resources = Resources(self.broker)
         if self._data is not None:
             self._data.on_stalled(self.resources.journal_changed)
+        self.node = Node(self.broker, self.resources, stop=self.stop)
         self.urls: list[str] = []
         self.stopped = trio.Event()
         self._stopping = trio.Event()
@@ -78,6 +82,11 @@ class Server:
         """Read again what may change while the broker runs: certificates."""
         if self._tls is not None:
             self._tls.reload()
+
+    def _control_path(self) -> Path:
+        directory = self.config.data_dir
+        port = next((each.port for each in self.node.listeners if each.port), 0)
+        return places.socket_of_port(port) if directory is None else places.socket_of_directory(directory)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve until `stop` is called.
@@ -96,6 +105,9 @@ class Server:
                 background.start_soon(self._data.stream_committer.run)
             background.start_soon(_watch_resources, self.resources)
             background.start_soon(management.serve)
+            self.node.listeners = [*map(_listening_on, doors), *map(_management_on, management.urls)]
+            if self.config.has_control_socket:
+                await background.start(serve_control, self.node, self._control_path())
             if self._fetcher is not None:
                 background.start_soon(self._fetcher.run)
             async with trio.open_nursery() as clients:
@@ -182,6 +194,20 @@ async def _watch_resources(resources: Resources) -> None:
     while True:
         resources.look()
         await trio.sleep(RESOURCES_LOOK_S)
+
+
+def _listening_on(door: Door) -> ListeningOn:
+    protocol, purpose = ("amqp/ssl", "AMQP 0-9-1 over TLS") if door.is_tls else ("amqp", "AMQP 0-9-1")
+    address = door.listener.socket.getsockname()
+    if not isinstance(address, tuple):
+        return ListeningOn(str(address), 0, protocol, purpose)
+    host = str(address[0])
+    return ListeningOn(f"[{host}]" if ":" in host else host, int(address[1]), protocol, purpose)
+
+
+def _management_on(url: str) -> ListeningOn:
+    host, _, port = url.removeprefix("http://").rstrip("/").rpartition(":")
+    return ListeningOn(host, int(port), "http", "HTTP API")
 
 
 def _tls_of(config: Config) -> TlsKeeper | None:

@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from amqp_broker import logs
+from amqp_broker.administration import users
 from amqp_broker.logs import LogSettings
+from tests.support.client import World
 
 
 @pytest.fixture(autouse=True)
@@ -74,6 +76,28 @@ def test_files_are_rotated_by_size(tmp_path: Path) -> None:
         log.info("number %d", number)
     assert path.stat().st_size <= 200
     assert sorted(each.name for each in tmp_path.iterdir()) == ["x.log", "x.log.1", "x.log.2"]
+
+
+SECRET = "s3cret"
+
+
+def test_no_password_and_no_body_is_ever_logged(
+    world: World, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level(logging.DEBUG, logger=logs.ROOT)
+    users.add_user(world.broker, "joe", SECRET)
+    for response in (f"\0joe\0{SECRET}", f"\0guest\0{SECRET}", f"{SECRET}"):
+        world.connect().login(response=response.encode())
+    channel = world.channel()
+    monkeypatch.setattr("amqp_broker.session.connection.on_basic_publish", _fail)
+    channel.publish("q", SECRET.encode())
+    assert "internal error while handling PublishCommand" in caplog.text
+    assert "login refused" in caplog.text
+    assert SECRET not in caplog.text
+
+
+def _fail(*_: object) -> None:
+    raise RuntimeError("of the test")
 
 
 def test_unknown_level() -> None:

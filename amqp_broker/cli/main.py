@@ -49,9 +49,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
             from amqp_broker.cli import configuration
 
             return configuration.main(words[1:])
+        if words[:1] == ["doctor"]:
+            from amqp_broker.cli import doctor
+
+            return doctor.main(words[1:])
+        if words[:1] == ["install-aliases"]:
+            from amqp_broker.cli import aliases
+
+            return aliases.main(words[1:])
         loaded = settings.load_from_options(_parser().parse_args(words))
         settings.start_log(loaded)
         server = _open(loaded.config)
+        server.node.log_paths, server.node.config_paths = settings.log_paths(loaded), loaded.files
         _ease_garbage_collection()
         trio.run(_serve, server)
     except (UsageError, ConfigError) as error:
@@ -143,8 +152,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = OneLineParser(
         prog="amqp-broker",
         description="An AMQP 0-9-1 broker that RabbitMQ clients connect to.",
-        epilog="Other commands, each with --help: config (check and show settings), journal (look into a data "
-        "directory), perf (put load on a broker).",
+        epilog="Other commands, each with --help: config (check and show settings), doctor (what would keep a "
+        "broker from running), install-aliases (rabbitmqctl), journal (look into a data directory), perf (put load on "
+        "a broker).",
     )
     parser.add_argument("command", nargs="?", choices=["serve"], default="serve", help="run the broker (the default)")
     settings.add_options(parser)

@@ -9,13 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from platformdirs import user_data_dir
-
 from amqp_broker import logs
 from amqp_broker.cli.parser import UsageError
 from amqp_broker.config import Config
 from amqp_broker.configuration.loading import Loaded, load
 from amqp_broker.configuration.syntax import Setting
+from amqp_brokerctl.places import default_data_directory
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +58,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         f"(default: {default.management_port}; a free one with --port 0)",
     )
     where = parser.add_mutually_exclusive_group()
-    where.add_argument("--data-dir", metavar="DIR", help=f"directory for durable state (default: {default_data_dir()})")
+    where.add_argument(
+        "--data-dir", metavar="DIR", help=f"directory for durable state (default: {default_data_directory()})"
+    )
     where.add_argument("--memory", action="store_true", help="keep everything in memory, nothing on disk")
     parser.add_argument(
         "--sync",
@@ -89,7 +90,7 @@ def load_from_options(options: argparse.Namespace) -> Loaded:
         ConfigError: a value can't be used.
     """
     return load(
-        base=Config(data_dir=default_data_dir()),
+        base=Config(data_dir=default_data_directory(), has_control_socket=True),
         environment=os.environ,
         options=list(_settings(options)),
         file=options.config,
@@ -113,8 +114,10 @@ def start_log(loaded: Loaded) -> None:
         log.info("%s", text)
 
 
-def default_data_dir() -> Path:
-    return Path(user_data_dir("amqp-broker", appauthor=False))
+def log_paths(loaded: Loaded) -> list[str]:
+    """Where the log goes; the console as RabbitMQ writes it."""
+    paths = [] if loaded.log.file_path is None else [str(loaded.log.file_path)]
+    return [*paths, f"<{loaded.log.console_stream}>"] if loaded.log.console else paths
 
 
 def _settings(options: argparse.Namespace) -> Iterator[Setting]:

@@ -95,6 +95,7 @@ KEYS: Final[tuple[Key, ...]] = (
     _key("max_message_size", kind.OCTETS, "max_message_octets"),
     _key("amqp_broker.max_unauthenticated_connections", kind.POSITIVE, "max_unauthenticated_connections"),
     _key("amqp_broker.reserved_files", kind.COUNT, "reserved_files"),
+    _key("amqp_broker.free_login_failures", kind.COUNT, "free_login_failures", "failed logins without a longer delay"),
     _key("amqp_broker.login_failure_delay", kind.MILLISECONDS, "login_failure_delay_s"),
     _key("amqp_broker.close_timeout", kind.MILLISECONDS, "close_timeout_s"),
     _key("amqp_broker.shutdown_timeout", kind.MILLISECONDS, "shutdown_timeout_s"),
@@ -105,6 +106,7 @@ KEYS: Final[tuple[Key, ...]] = (
     _key("cluster_exchange_limit", kind.LIMIT, "max_exchanges"),
     _key("default_queue_type", kind.choice("classic", "quorum", "stream"), "default_queue_type"),
     # Storage and memory
+    _key("amqp_broker.control_socket", kind.FLAG, "has_control_socket", "for amqp-brokerctl; true for the command"),
     _key("amqp_broker.data_dir", kind.OPTIONAL_PATH, "data_dir", "none keeps everything in memory"),
     _key("amqp_broker.sync", kind.choice("always", "interval", "never"), "sync"),
     _key("amqp_broker.queue_window_size", kind.POSITIVE_OCTETS, "queue_window_octets"),

@@ -88,6 +88,8 @@ class Reception:
 
     def _has_room(self, stream: trio.SocketStream) -> bool:
         """Whether one more client can be let in."""
+        if self._broker.is_suspended:
+            return False
         config = self._broker.config
         limit = config.max_unauthenticated_connections
         if len(self._broker.newcomers) >= limit:

@@ -364,7 +364,7 @@ class Connection:
         except Undecided as undecided:
             self._wait_for_leave(command, undecided)
         except Exception:
-            log.exception("connection %s: internal error while handling %r", self, command)
+            log.exception("connection %s: internal error while handling %s", self, _name_of(command))
             self._on_error(AMQPError(ReplyCode.INTERNAL_ERROR, "internal error"), command)
 
     def _on_publish(self, command: PublishCommand) -> None:
@@ -835,6 +835,11 @@ class Connection:
 def _octets_of(command: Command | PublishCommand) -> int:
     """What a command holds in memory, about."""
     return HELD_COMMAND_OCTETS + (len(command.body) if command.body is not None else 0)
+
+
+def _name_of(command: Received) -> str:
+    """What a command is, for the log; what is in it may be secret."""
+    return type(command.method if isinstance(command, Command) else command).__name__
 
 
 def _ids_of(command: Received) -> tuple[int, int]:

@@ -1,0 +1,79 @@
+"""The table of what can be asked of a running broker."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from amqp_broker.administration.errors import AdministrationError
+from amqp_broker.control import administration, health, listing
+from amqp_broker.control.administration import Run, as_control_error
+from amqp_broker.control.errors import EXIT_USAGE, ControlError
+from amqp_broker.control.node import Node, Request
+
+COMMANDS: Final[Mapping[str, Run]] = {
+    **administration.COMMANDS,
+    "list_queues": listing.list_queues,
+    "list_exchanges": listing.list_exchanges,
+    "list_bindings": listing.list_bindings,
+    "list_connections": listing.list_connections,
+    "list_channels": listing.list_channels,
+    "list_consumers": listing.list_consumers,
+    "list_unresponsive_queues": listing.nothing,
+    "list_feature_flags": listing.nothing,
+    "list_deprecated_features": listing.nothing,
+    "ping": health.ping,
+    "status": health.status,
+    "cluster_status": health.cluster_status,
+    "environment": health.environment,
+    "report": health.report,
+    "server_version": health.server_version,
+    "erlang_version": health.erlang_version,
+    "check_running": health.check_running,
+    "is_running": health.check_running,
+    "is_booting": health.is_booting,
+    "check_alarms": health.check_local_alarms,
+    "check_local_alarms": health.check_local_alarms,
+    "alarms": health.alarms,
+    "listeners": health.listeners,
+    "check_port_connectivity": health.listener_rows,
+    "check_port_listener": health.check_port_listener,
+    "check_protocol_listener": health.check_protocol_listener,
+    "check_virtual_hosts": health.check_virtual_hosts,
+    "memory_breakdown": health.memory_breakdown,
+    "log_location": health.log_location,
+    "os_env": health.os_env,
+    "stop": health.stop,
+    "shutdown": health.shutdown,
+    "stop_app": health.stop_app,
+    "start_app": health.start_app,
+    "suspend_listeners": health.suspend_listeners,
+    "resume_listeners": health.start_app,
+    "set_log_level": health.set_log_level,
+    "set_vm_memory_high_watermark": health.set_vm_memory_high_watermark,
+    "set_disk_free_limit": health.set_disk_free_limit,
+    "close_connection": health.close_connection,
+    "close_all_connections": health.close_all_connections,
+    "close_all_user_connections": health.close_all_user_connections,
+    "purge_queue": health.purge_queue,
+    "delete_queue": health.delete_queue,
+}
+
+
+def run(node: Node, name: str, request: Request) -> Iterable[dict[str, Any] | str]:
+    """Run a command; what it gives may be made while it is taken.
+
+    Raises:
+        ControlError: it is not done, or is none; also while answers are taken.
+    """
+    command = COMMANDS.get(name)
+    if command is None:
+        raise ControlError(f"The broker that runs knows no command {name}", EXIT_USAGE)
+    try:
+        for answer in command(node, request) or ():
+            if isinstance(answer, dict) and request.columns:
+                yield {column: answer.get(column, "") for column in request.columns}
+            else:
+                yield answer
+    except AdministrationError as error:
+        raise as_control_error(error) from None

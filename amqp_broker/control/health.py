@@ -1,0 +1,345 @@
+"""What state the broker is in, and the switches that change it."""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import attrs
+
+from amqp_broker import __version__, logs
+from amqp_broker.configuration.errors import ConfigError
+from amqp_broker.configuration.values import FACTOR, OCTETS, SHARE, Kind
+from amqp_broker.control.errors import EXIT_DATA, EXIT_USAGE, ControlError
+from amqp_broker.control.listing import connections_of
+from amqp_broker.control.node import Node, Request
+from amqp_broker.errors import AMQPError
+from amqp_broker.queues.queue import Queue
+from amqp_broker.session.connection import Connection
+
+Row = dict[str, Any]
+GIGABYTE = 1e9
+
+
+def ping(_node: Node, _request: Request) -> Iterable[str]:
+    yield "Ping succeeded"
+
+
+def server_version(node: Node, _request: Request) -> Iterable[str]:
+    yield node.broker.config.version
+
+
+def erlang_version(_node: Node, _request: Request) -> Iterable[str]:
+    yield f"There is no Erlang here; this is Python {platform.python_version()}"
+
+
+def status(node: Node, request: Request) -> Iterable[str | Row]:
+    """RabbitMQ's report, without what only Erlang has."""
+    resources, broker = node.resources, node.broker
+    uptime = int(time.time() - node.started_at)
+    if request.options.get("formatter") == "json":
+        yield {
+            "pid": os.getpid(),
+            "os": platform.system(),
+            "uptime": uptime,
+            "is_under_maintenance": False,
+            "rabbitmq_version": broker.config.version,
+            "product_name": "",
+            "product_version": "",
+            "erlang_version": f"Python {platform.python_version()}",
+            "amqp_broker_version": __version__,
+            "config_files": [str(path) for path in node.config_paths],
+            "log_files": list(node.log_paths),
+            "data_directory": str(broker.config.data_dir or ""),
+            "alarms": list(broker.alarms),
+            "active_plugins": [],
+            "memory": {"total": {"rss": resources.memory_used_octets}, "strategy": "rss"},
+            "vm_memory_limit": resources.memory_limit_octets,
+            "vm_memory_high_watermark_limit": resources.memory_limit_octets,
+            "disk_free": resources.disk_free_octets,
+            "disk_free_limit": resources.disk_free_limit_octets,
+            "totals": _totals(node),
+            "listeners": [attrs.asdict(each) | {"node": node.name} for each in node.listeners],
+        }
+        return
+    yield "Runtime\n"
+    yield f"OS PID: {os.getpid()}"
+    yield f"OS: {platform.system()}"
+    yield f"Uptime (seconds): {uptime}"
+    yield "Is under maintenance?: false"
+    yield f"RabbitMQ version: {broker.config.version}"
+    yield f"Node name: {node.name}"
+    yield f"Runtime: Python {platform.python_version()}, amqp-broker {__version__}"
+    yield "\nPlugins\n\nEnabled plugins:\n\n(none)"
+    yield f"\nData directory\n\nNode data directory: {broker.config.data_dir or '(memory)'}"
+    yield from _section("Config files", [str(path) for path in node.config_paths])
+    yield from _section("Log file(s)", list(node.log_paths))
+    yield from _section("Alarms", [f"{alarm} alarm" for alarm in broker.alarms])
+    used, limit = resources.memory_used_octets, resources.memory_limit_octets
+    yield f"\nMemory\n\nTotal memory used: {used / GIGABYTE:.4f} gb\nCalculation strategy: rss"
+    yield f"Memory high watermark: {limit / GIGABYTE:.4f} gb"
+    free = resources.disk_free_octets
+    yield f"\nFree Disk Space\n\nLow free disk space watermark: {resources.disk_free_limit_octets / GIGABYTE:.4f} gb"
+    yield f"Free disk space: {'(not monitored)' if free is None else f'{free / GIGABYTE:.4f} gb'}"
+    yield "\nTotals\n"
+    names = {"connections": "Connection", "queues": "Queue", "vhosts": "Virtual host"}
+    yield from (f"{names[key]} count: {value}" for key, value in _totals(node).items())
+    yield "\nListeners\n"
+    yield from listeners(node, request)
+
+
+def cluster_status(node: Node, _request: Request) -> Iterable[str]:
+    """A cluster of one."""
+    yield f"Basics\n\nCluster name: {node.broker.config.cluster_name}"
+    yield f"Total CPU cores available cluster-wide: {os.cpu_count()}"
+    for title in ("Disk Nodes", "Running Nodes"):
+        yield f"\n{title}\n\n{node.name}"
+    yield f"\nVersions\n\n{node.name}: RabbitMQ {node.broker.config.version} on Python {platform.python_version()}"
+    yield f"\nMaintenance status\n\nNode: {node.name}, status: not under maintenance"
+    yield from _section("Alarms", list(node.broker.alarms))
+    yield "\nNetwork Partitions\n\n(none)\n\nListeners\n"
+    for each in node.listeners:
+        yield f"Node: {node.name}, {_listener_text(each)}"
+
+
+def environment(node: Node, _request: Request) -> Iterable[str]:
+    """The settings, without secrets."""
+    yield "[{rabbit,"
+    for field in attrs.fields(type(node.broker.config)):
+        if field.repr:
+            yield f"  {{{field.name},{getattr(node.broker.config, field.name)!s}}}"
+    yield "}]."
+
+
+def check_running(node: Node, _request: Request) -> Iterable[str]:
+    if node.broker.is_suspended:
+        raise ControlError(f"RabbitMQ on node {node.name} is not running or has not fully booted yet", is_bare=True)
+    yield f"RabbitMQ on node {node.name} is fully booted and running"
+
+
+def is_booting(node: Node, _request: Request) -> Iterable[str]:
+    yield (
+        f"RabbitMQ on node {node.name} is fully booted (check with is_running), stopped or has not started booting yet"
+    )
+
+
+def check_local_alarms(node: Node, _request: Request) -> Iterable[str]:
+    if node.broker.alarms:
+        text = "\n".join(f"\t{_alarm_text(alarm, node)}" for alarm in node.broker.alarms)
+        raise ControlError(f"Error: node {node.name} reported alarms:\n{text}", is_bare=True)
+    yield f"Node {node.name} reported no local alarms"
+
+
+def alarms(node: Node, _request: Request) -> Iterable[str]:
+    if not node.broker.alarms:
+        yield f"Node {node.name} reported no alarms, local or clusterwide"
+        return
+    yield f"Node {node.name} alarms:"
+    for alarm in node.broker.alarms:
+        yield f"\t{_alarm_text(alarm, node)}"
+
+
+def listeners(node: Node, _request: Request) -> Iterable[str]:
+    return map(_listener_sentence, node.listeners)
+
+
+def listener_rows(node: Node, _request: Request) -> Iterator[Row]:
+    return (attrs.asdict(each) for each in node.listeners)
+
+
+def check_port_listener(node: Node, request: Request) -> Iterable[str]:
+    port = request.text(0)
+    ports = sorted({each.port for each in node.listeners if each.port})
+    if port not in map(str, ports):
+        shown = ", ".join(map(str, ports))
+        raise ControlError(
+            f"No listener for port {port} is active on node {node.name}. "
+            f"Found listeners that use the following ports: {shown}",
+            is_bare=True,
+        )
+    yield f"A listener for port {port} is running on node {node.name}."
+
+
+def check_protocol_listener(node: Node, request: Request) -> Iterable[str]:
+    asked = request.text(0)
+    protocol = {"amqp091": "amqp", "amqp10": "amqp", "amqps": "amqp/ssl", "amqp_ssl": "amqp/ssl"}.get(asked, asked)
+    there = list(dict.fromkeys(each.protocol for each in node.listeners))
+    if protocol not in there:
+        raise ControlError(
+            f"No listener for protocol {asked} is active on node {node.name}. "
+            f"Found listeners for the following protocols: {', '.join(there)}",
+            is_bare=True,
+        )
+    yield f"A listener for protocol {asked} is running on node {node.name}."
+
+
+def check_virtual_hosts(node: Node, _request: Request) -> Iterable[str]:
+    yield f"Node {node.name} reported all vhosts as running"
+
+
+def memory_breakdown(node: Node, _request: Request) -> Iterable[str]:
+    used = node.resources.memory_used_octets
+    yield f"process: {used / GIGABYTE:.4f} gb (100.0%)"
+
+
+def log_location(node: Node, _request: Request) -> Iterable[str]:
+    return iter(node.log_paths)
+
+
+def os_env(_node: Node, _request: Request) -> Iterable[str]:
+    """The variables that RabbitMQ has, without the values of secrets."""
+    for name in sorted(os.environ):
+        if name.startswith(("RABBITMQ_", "AMQP_BROKER_")):
+            is_secret = any(word in name for word in ("PASS", "SECRET", "COOKIE", "KEY"))
+            yield f"{name.removeprefix('RABBITMQ_')}={'********' if is_secret else os.environ[name]}"
+
+
+def report(node: Node, request: Request) -> Iterable[str | Row]:
+    """Everything that helps somebody else to understand a problem."""
+    for part in (status, cluster_status, environment):
+        yield from part(node, request)
+
+
+# Switches
+
+
+def stop(node: Node, _request: Request) -> None:
+    node.stop()
+
+
+def shutdown(node: Node, _request: Request) -> Iterable[str]:
+    yield f"Will wait for the node to stop: OS process id {os.getpid()}"
+    node.stop()
+
+
+def stop_app(node: Node, _request: Request) -> None:
+    """Close all connections and let nobody in; the process goes on."""
+    node.broker.is_suspended = True
+    node.broker.shut_down()
+
+
+def start_app(node: Node, _request: Request) -> None:
+    node.broker.is_suspended = False
+
+
+def suspend_listeners(node: Node, _request: Request) -> None:
+    node.broker.is_suspended = True
+
+
+def set_log_level(_node: Node, request: Request) -> None:
+    try:
+        logs.set_level(request.text(0))
+    except KeyError:
+        raise ControlError(
+            f"level {request.text(0)} is not supported. Try one of {', '.join(logs.LEVELS)}", EXIT_USAGE
+        ) from None
+
+
+def set_vm_memory_high_watermark(node: Node, request: Request) -> None:
+    if request.text(0) == "absolute":
+        node.resources.memory_limit_octets = _number(OCTETS, request.text(1))
+    else:
+        share = _number(SHARE, request.text(0))
+        node.resources.memory_limit_octets = int(node.resources.memory_total_octets * share)
+    node.resources.look()
+
+
+def set_disk_free_limit(node: Node, request: Request) -> None:
+    if request.text(0) == "mem_relative":
+        factor = _number(FACTOR, request.text(1))
+        node.resources.disk_free_limit_octets = int(node.resources.memory_total_octets * factor)
+    else:
+        node.resources.disk_free_limit_octets = _number(OCTETS, request.text(0))
+    node.resources.look()
+
+
+def close_connection(node: Node, request: Request) -> None:
+    found = [each for each in connections_of(node) if node.pid_of(each) == request.text(0)]
+    if not found:
+        raise ControlError(f"There is no connection {request.text(0)}; list_connections pid shows them")
+    found[0].force_close(request.text(1))
+
+
+def close_all_connections(node: Node, request: Request) -> Iterable[str]:
+    """Those of a vhost, or all."""
+    is_global = "global" in request.options
+    chosen = [each for each in connections_of(node) if is_global or each.vhost_name == request.vhost]
+    limit = str(request.options.get("limit", "0"))
+    yield from _close(chosen[: int(limit)] if limit.isdigit() and int(limit) else chosen, request.text(0))
+
+
+def close_all_user_connections(node: Node, request: Request) -> Iterable[str]:
+    yield from _close([each for each in connections_of(node) if each.user == request.text(0)], request.text(1))
+
+
+def purge_queue(node: Node, request: Request) -> None:
+    queue = _queue(node, request)
+    if queue is None:
+        raise ControlError("Object (queue, stream, exchange, etc) was not found", EXIT_DATA, is_bare=True)
+    queue.purge()
+
+
+def delete_queue(node: Node, request: Request) -> Iterable[str]:
+    queue = _queue(node, request)
+    if queue is None:
+        raise ControlError("No such queue was found", EXIT_USAGE)
+    options = request.options
+    try:
+        count = node.broker.vhosts[request.vhost].delete_queue(
+            queue, if_unused="if-unused" in options, if_empty="if-empty" in options
+        )
+    except AMQPError as error:
+        raise ControlError(error.reply_text) from None
+    yield f"Queue was successfully deleted with {count} ready messages"
+
+
+def _queue(node: Node, request: Request) -> Queue | None:
+    vhost = node.broker.vhosts.get(request.vhost)
+    return None if vhost is None else vhost.queues.get(request.text(0))
+
+
+def _close(connections: list[Connection], reason: str) -> Iterator[str]:
+    for connection in connections:
+        connection.force_close(reason)
+    yield f"Closed {len(connections)} connections"
+
+
+def _number(kind: Kind, text: str) -> Any:
+    try:
+        return kind.parse(text)
+    except (ValueError, LookupError, ConfigError):
+        raise ControlError(f"expected {kind.expected}, found {text!r}", EXIT_DATA) from None
+
+
+def _section(title: str, items: list[str]) -> Iterator[str]:
+    yield f"\n{title}\n"
+    yield from (f" * {item}" for item in items)
+    if not items:
+        yield "(none)"
+
+
+def _totals(node: Node) -> dict[str, int]:
+    return {
+        "connections": len(node.broker.clients),
+        "queues": sum(len(vhost.queues) for vhost in node.broker.vhosts.values()),
+        "vhosts": len(node.broker.vhosts),
+    }
+
+
+def _alarm_text(alarm: str, node: Node) -> str:
+    return f"{'Memory' if alarm == 'memory' else 'Free disk space'} alarm on node {node.name}"
+
+
+def _listener_text(listener: Any) -> str:
+    return (
+        f"interface: {listener.interface}, port: {listener.port}, protocol: {listener.protocol}, "
+        f"purpose: {listener.purpose}"
+    )
+
+
+def _listener_sentence(listener: Any) -> str:
+    text = _listener_text(listener)
+    return text[0].upper() + text[1:]

@@ -1,0 +1,141 @@
+"""The control socket: requests of `amqp-brokerctl`, one line of JSON each, and answers in lines.
+
+Whoever may write to the socket may do everything, so it is in a directory, and has a mode, that let only the
+broker's own user in. A long list is told in slices, so that clients are served in between.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import socket
+import stat
+from collections.abc import Iterable
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import trio
+
+from amqp_broker.control.commands import run
+from amqp_broker.control.errors import EXIT_SOFTWARE, EXIT_USAGE, ControlError
+from amqp_broker.control.node import Node, Request
+from amqp_brokerctl.places import make_private
+
+log = logging.getLogger(__name__)
+
+LARGEST_REQUEST_OCTETS: Final = 64 * 1024 * 1024
+"""A request carries definitions at most."""
+
+SLICE: Final = 100
+"""Answers between two looks at what else there is to do; a row takes about 10 µs."""
+
+BACKLOG: Final = 16
+
+
+async def serve_control(
+    node: Node, path: Path, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+) -> None:
+    """Serve until cancelled, then take the socket away.
+
+    Without a socket the broker runs all the same: what can't be opened is told in the log.
+    """
+    try:
+        listener = trio.SocketListener(trio.socket.from_stdlib_socket(_listening(path)))
+    except OSError as error:
+        log.warning("no control socket at %s: %s; amqp-brokerctl won't find this broker", path, error)
+        task_status.started()
+        return
+    try:
+        task_status.started()
+        await trio.serve_listeners(partial(_serve, node), [listener])
+    finally:
+        _take_away(path)
+
+
+def _listening(path: Path) -> socket.socket:
+    """Make the socket, in place of one whose broker ended without taking it away. Raises OSError."""
+    make_private(path.parent)
+    if path.exists() and stat.S_ISSOCK(path.lstat().st_mode):
+        path.unlink()  # the directory, or the port, is ours now
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        sock.bind(str(path))
+        path.chmod(0o600)  # nobody can connect before it listens
+        sock.listen(BACKLOG)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _take_away(path: Path) -> None:
+    path.unlink(missing_ok=True)
+
+
+async def _serve(node: Node, stream: trio.SocketStream) -> None:
+    try:
+        async with stream:
+            line = await _read_line(stream)
+            if line:
+                await _answer(node, line, stream)
+    except (trio.BrokenResourceError, trio.ClosedResourceError):
+        log.debug("control: the client is gone")
+    except Exception:
+        log.exception("control: internal error")
+
+
+async def _read_line(stream: trio.SocketStream) -> bytes:
+    """The request without its line end; empty when there is none."""
+    received = bytearray()
+    while not received.endswith(b"\n"):
+        data = await stream.receive_some(65536)
+        received += data
+        if not data or len(received) > LARGEST_REQUEST_OCTETS:
+            return b""
+    return bytes(received)
+
+
+async def _answer(node: Node, line: bytes, stream: trio.SocketStream) -> None:
+    end: dict[str, Any] = {"exit": 0}
+    try:
+        name, request = _request_of(line)
+        await _send(run(node, name, request), stream)
+    except ControlError as error:
+        end = {"exit": error.status, "error": error.text}
+    except (trio.BrokenResourceError, trio.ClosedResourceError):
+        raise
+    except Exception:
+        log.exception("control: internal error")
+        end = {"exit": EXIT_SOFTWARE, "error": "Error:\ninternal error, see the log of the broker"}
+    await stream.send_all(_line(end))
+
+
+async def _send(answers: Iterable[dict[str, Any] | str], stream: trio.SocketStream) -> None:
+    waiting: list[bytes] = []
+    for answer in answers:
+        waiting.append(_line({"line": answer} if isinstance(answer, str) else {"row": answer}))
+        if len(waiting) >= SLICE:
+            await stream.send_all(b"".join(waiting))
+            waiting.clear()
+    if waiting:
+        await stream.send_all(b"".join(waiting))
+
+
+def _request_of(line: bytes) -> tuple[str, Request]:
+    """Read a request. Raises ControlError."""
+    try:
+        fields = json.loads(line)
+        request = Request(
+            vhost=str(fields.get("vhost", "/")),
+            arguments=list(fields.get("arguments", ())),
+            options=dict(fields.get("options", {})),
+            columns=[str(column) for column in fields.get("columns", ())],
+        )
+        return str(fields["command"]), request
+    except (ValueError, TypeError, KeyError, AttributeError):
+        raise ControlError("the request has no such form", EXIT_USAGE) from None
+
+
+def _line(answer: dict[str, Any]) -> bytes:
+    return json.dumps(answer).encode() + b"\n"

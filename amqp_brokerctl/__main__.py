@@ -1,0 +1,7 @@
+"""`python -m amqp_brokerctl` is `amqp-brokerctl`."""
+
+import sys
+
+from amqp_brokerctl.main import main
+
+sys.exit(main())

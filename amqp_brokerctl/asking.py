@@ -1,0 +1,70 @@
+"""The connection to a broker: a request is a line of JSON, the answer one or more.
+
+`{"row": {...}}` is one thing in a list, `{"line": "..."}` a line of text, and the last is `{"exit": 0}` or
+`{"exit": status, "error": "what standard error says"}`.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from amqp_brokerctl import places
+
+
+class NotReachableError(Exception):
+    """No broker answers; the text says where it was looked for."""
+
+
+class FailedError(Exception):
+    """The broker says no.
+
+    Attributes:
+        status: the exit status.
+    """
+
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__(text)
+        self.status = status
+
+
+def connect(path: Path | None, timeout_s: float) -> socket.socket:
+    """Connect to a broker's socket; None looks for one. Raises NotReachableError."""
+    tried: list[str] = []
+    for candidate in [path] if path is not None else places.candidates():
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        connection.settimeout(timeout_s)
+        try:
+            connection.connect(str(candidate))
+        except OSError as error:
+            connection.close()
+            tried.append(f"{candidate}: {error.strerror or error}")
+            continue
+        return connection
+    raise NotReachableError("; ".join(tried))
+
+
+def ask(connection: socket.socket, request: dict[str, Any]) -> Iterator[dict[str, Any] | str]:
+    """Ask; gives rows and lines as they come.
+
+    Raises:
+        FailedError: the broker says no.
+        TimeoutError: it took too long.
+        NotReachableError: it went away.
+    """
+    connection.sendall(json.dumps(request).encode() + b"\n")
+    with connection.makefile("r", encoding="utf-8") as answers:
+        for line in answers:
+            answer = json.loads(line)
+            if "row" in answer:
+                yield answer["row"]
+            elif "line" in answer:
+                yield answer["line"]
+            elif answer["exit"] == 0:
+                return
+            else:
+                raise FailedError(answer["exit"], answer["error"])
+    raise NotReachableError("the broker went away in the middle of its answer")

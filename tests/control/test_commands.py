@@ -1,0 +1,108 @@
+"""Commands that have no recording: switches, alarms, connections; and the table on both sides."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from amqp_broker.config import Config
+from amqp_broker.control import commands
+from amqp_broker.control.errors import ControlError
+from amqp_broker.control.node import Node, Request
+from amqp_broker.resources import Resources
+from amqp_brokerctl import local
+from amqp_brokerctl.commands import COMMANDS
+from tests.support.client import Client, World
+
+
+@pytest.fixture
+def node(world: World) -> Node:
+    return Node(world.broker, Resources(world.broker, memory_used=lambda: 10, memory_total=1000))
+
+
+def lines(node: Node, name: str, *arguments: str, **options: object) -> list[object]:
+    request = Request(arguments=arguments, options=options, columns=COMMANDS[name].columns)
+    return list(commands.run(node, name, request))
+
+
+def test_every_command_is_done_somewhere() -> None:
+    done = {*commands.COMMANDS, *local.COMMANDS, "help"}
+    said = {name for name, command in COMMANDS.items() if command.no_op or command.refusal}
+    assert set(COMMANDS) - done - said == set()
+    assert set(commands.COMMANDS) <= set(COMMANDS)
+
+
+def test_alarms_fail_the_check(node: Node) -> None:
+    assert lines(node, "check_local_alarms") == ["Node rabbit@localhost reported no local alarms"]
+    node.broker.set_alarm("memory", True)
+    with pytest.raises(ControlError) as caught:
+        lines(node, "check_local_alarms")
+    assert caught.value.status == 69
+    assert "Memory alarm on node rabbit@localhost" in caught.value.text
+
+
+def test_limits_of_memory_and_disk_count_at_once(node: Node) -> None:
+    lines(node, "set_vm_memory_high_watermark", "absolute", "5")
+    assert list(node.broker.alarms) == ["memory"]
+    lines(node, "set_vm_memory_high_watermark", "0.5")
+    assert list(node.broker.alarms) == []
+    lines(node, "set_disk_free_limit", "mem_relative", "2.0")
+    assert node.resources.disk_free_limit_octets == 2000
+    with pytest.raises(ControlError, match="expected a size"):
+        lines(node, "set_disk_free_limit", "much")
+
+
+def test_a_stopped_application_lets_nobody_in_and_fails_the_check(node: Node, client: Client) -> None:
+    lines(node, "stop_app")
+    assert node.broker.is_suspended
+    assert not list(node.broker.open_clients())
+    with pytest.raises(ControlError):
+        lines(node, "check_running")
+    lines(node, "start_app")
+    assert lines(node, "check_running") == ["RabbitMQ on node rabbit@localhost is fully booted and running"]
+
+
+def test_a_connection_is_closed_by_its_pid(node: Node, client: Client) -> None:
+    [row] = commands.run(node, "list_connections", Request(columns=("pid", "user", "state")))
+    assert isinstance(row, dict)
+    assert row["user"] == "guest"
+    lines(node, "close_connection", row["pid"], "because")
+    assert not list(node.broker.open_clients())
+    with pytest.raises(ControlError, match="no connection <x>"):
+        lines(node, "close_connection", "<x>", "because")
+
+
+def test_connections_of_a_user_are_closed(node: Node, client: Client) -> None:
+    assert lines(node, "close_all_user_connections", "nobody", "x") == ["Closed 0 connections"]
+    assert lines(node, "close_all_user_connections", "guest", "x") == ["Closed 1 connections"]
+
+
+def test_log_levels_are_checked(node: Node) -> None:
+    with pytest.raises(ControlError, match="level loud is not supported"):
+        lines(node, "set_log_level", "loud")
+
+
+def test_what_is_shown_of_the_settings_has_no_secrets(tmp_path: Path) -> None:
+    world = World(Config(default_password="s3cret"))
+    node = Node(world.broker, Resources(world.broker))
+    for name in ("environment", "status", "report"):
+        assert "s3cret" not in str(lines(node, name))
+
+
+def test_definitions_go_out_and_come_in(node: Node) -> None:
+    [text] = lines(node, "export_definitions")
+    definitions = json.loads(str(text))
+    assert [vhost["name"] for vhost in definitions["vhosts"]] == ["/"]
+    definitions["vhosts"].append({"name": "v"})
+    list(commands.run(node, "import_definitions", Request(arguments=(definitions,))))
+    assert "v" in node.broker.vhosts
+    with pytest.raises(ControlError) as caught:
+        list(commands.run(node, "import_definitions", Request(arguments=({"vhosts": 5},))))
+    assert caught.value.status == 65
+
+
+def test_unknown_command(node: Node) -> None:
+    with pytest.raises(ControlError, match="knows no command x"):
+        list(commands.run(node, "x", Request()))
