@@ -84,11 +84,7 @@ class Fields:
 
     def table(self, key: str) -> dict[str, Json]:
         """Read an object; RabbitMQ 3 writes some as a list of pairs, empty ones among them."""
-        value = self.value.get(key) or {}
-        if isinstance(value, list):
-            pairs = [(each[0], each[1]) for each in value if isinstance(each, list) and len(each) == 2]
-            fields: dict[str, Json] = {name: each for name, each in pairs if isinstance(name, str)}
-            value = fields if len(fields) == len(value) else value
+        value = as_object(self.value.get(key) or {})
         if not isinstance(value, dict):
             raise self._wrong(key, "an object")
         return value
@@ -110,6 +106,15 @@ class Fields:
 
     def _wrong(self, key: str, expected: str) -> InvalidDefinitionsError:
         return InvalidDefinitionsError(f"{self.path}.{key}", f"should be {expected}, is {_shown(self.value[key])}")
+
+
+def as_object(value: Json) -> Json:
+    """Read a list of pairs as the object it stands for; anything else stays as it is."""
+    if not isinstance(value, list):
+        return value
+    pairs = [(each[0], each[1]) for each in value if isinstance(each, list) and len(each) == 2]
+    fields: dict[str, Json] = {name: each for name, each in pairs if isinstance(name, str)}
+    return fields if len(fields) == len(value) else value
 
 
 def _shown(value: Json) -> str:

@@ -15,7 +15,7 @@ from typing import Final, TypeAlias
 
 from amqp_broker.administration import parameters, permissions, users, vhosts
 from amqp_broker.administration.errors import AdministrationError
-from amqp_broker.administration.fields import Fields, InvalidDefinitionsError
+from amqp_broker.administration.fields import Fields, InvalidDefinitionsError, as_object
 from amqp_broker.auth.passwords import HashAlgorithm, InvalidHashError, PasswordHash
 from amqp_broker.broker import Broker
 from amqp_broker.errors import AMQPError
@@ -119,10 +119,12 @@ class _Import:
     def _parameter(self, broker: Broker, item: Fields) -> None:
         vhost, component, name = self._vhost_of(item), item.text("component"), item.text("name")
         if component in (POLICY, OPERATOR_POLICY):
-            parameters.keep_policy(broker, vhost, component, name, item["value"], is_imported=True, by=self._by)
+            value = item.table("value")
+            if "definition" in value:
+                value = {**value, "definition": as_object(value["definition"])}
+            parameters.keep_policy(broker, vhost, component, name, value, is_imported=True, by=self._by)
         elif component == VHOST_LIMITS:
-            value = item["value"]
-            vhosts.set_vhost_limits(broker, vhost, {} if value == [] else value, by=self._by)
+            vhosts.set_vhost_limits(broker, vhost, item.table("value"), by=self._by)
         else:
             parameters.keep_parameter(broker, vhost, component, name, item["value"], by=self._by)
 

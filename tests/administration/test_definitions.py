@@ -195,6 +195,12 @@ def test_definitions_of_a_rabbitmq_3_are_understood() -> None:
         ],
         "parameters": [
             {"component": "vhost-limits", "name": "limits", "vhost": "v", "value": []},
+            {
+                "component": "operator_policy",
+                "name": "o",
+                "vhost": "w",
+                "value": {"pattern": "^q", "definition": [["message-ttl", 9000]], "priority": 0},
+            },
             {"component": "sharding", "name": "s", "vhost": "v", "value": {"a": 1}},
         ],
         "queues": [{"name": "q", "vhost": "v", "durable": "true", "auto_delete": "false", "arguments": []}],
@@ -219,6 +225,8 @@ def test_definitions_of_a_rabbitmq_3_are_understood() -> None:
     assert (queue.durable, queue.options.max_length) == (True, 7)
     exported: Any = export_definitions(broker)
     assert exported["policies"][0]["priority"] == 5
+    values = {(item["component"], item["vhost"]): item["value"] for item in exported["parameters"]}
+    assert values["operator_policy", "w"]["definition"] == {"message-ttl": 9000}
     assert exported["policies"][0]["definition"]["their-key"] == 1
     assert exported["exchanges"][0]["type"] == "x-delayed-message"
     assert exported["bindings"][0]["routing_key"] == ""
