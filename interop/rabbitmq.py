@@ -14,10 +14,13 @@ import secrets
 import shutil
 import signal
 import socket
+import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+
+import attrs
 
 from amqp_broker.perf.wire import Client
 from interop.processes import LineProcess
@@ -25,6 +28,9 @@ from interop.processes import LineProcess
 SERVER = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 """Not the one on the PATH: that one changes to the user `rabbitmq` and to its home directory."""
 
+CTL = Path("/usr/lib/rabbitmq/bin/rabbitmqctl")
+
+CTL_DEADLINE_S = 60.0
 START_DEADLINE_S = 60.0
 STOP_DEADLINE_S = 30.0
 
@@ -33,9 +39,43 @@ class RabbitMQUnavailableError(Exception):
     """This machine has no RabbitMQ; the text says what to install."""
 
 
+@attrs.frozen
+class Node:
+    """A RabbitMQ that runs.
+
+    Attributes:
+        url: where its AMQP clients find it.
+    """
+
+    url: str
+    _env: dict[str, str]
+
+    def ctl(self, *arguments: str) -> str:
+        """Run `rabbitmqctl` on it; gives what it writes.
+
+        Raises:
+            CalledProcessError: it refuses.
+        """
+        return subprocess.run(
+            [str(CTL), "-q", *arguments],
+            env=self._env,
+            check=True,
+            capture_output=True,
+            text=True,
+            timeout=CTL_DEADLINE_S,
+        ).stdout
+
+
 @contextlib.contextmanager
 def running_rabbitmq(port: int = 0) -> Iterator[str]:
-    """The AMQP URL of a fresh RabbitMQ without plugins, user guest, listening on loopback.
+    """The AMQP URL of a fresh RabbitMQ, as `running_node` starts it."""
+    with running_node(port) as node:
+        yield node.url
+
+
+@contextlib.contextmanager
+def running_node(port: int = 0) -> Iterator[Node]:
+    """A fresh RabbitMQ without plugins, user guest, listening on loopback.
 
     Args:
         port: for AMQP; 0 lets the system pick one.
@@ -61,7 +101,7 @@ def running_rabbitmq(port: int = 0) -> Iterator[str]:
             server.wait_line("  Starting broker... completed", deadline_s=START_DEADLINE_S)
             url = f"amqp://guest:guest@127.0.0.1:{amqp_port}"
             Client(url).close()
-            yield url
+            yield Node(url, env)
             server.stop(deadline_s=STOP_DEADLINE_S)
 
 
