@@ -6,12 +6,10 @@ but without effect here. Keys that RabbitMQ does not have begin with `amqp_broke
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
-from amqp_broker.config import Certificate, TlsOptions
 from amqp_broker.configuration import values as kind
 from amqp_broker.configuration.errors import ConfigError
 from amqp_broker.configuration.values import Kind
@@ -38,10 +36,6 @@ class Key(NamedTuple):
     field: str | None
     note: str = ""
     is_secret: bool = False
-
-
-Collected = Mapping[tuple[str, ...], Any]
-"""What a field with several keys was given: by the row's name, followed by the words its `*` stood for."""
 
 
 def _key(name: str, kind: Kind, field: str | None, note: str = "", *, secret: bool = False) -> Key:
@@ -127,6 +121,30 @@ KEYS: Final[tuple[Key, ...]] = (
     _key("loopback_users", kind.choice("none"), "loopback_users", "everybody may come from everywhere"),
     _key("loopback_users.*", kind.FLAG, "loopback_users"),
     _key("anonymous_login_user", kind.OPTIONAL_TEXT, "anonymous_user"),
+    # Who finds out who a client is
+    _key("auth_backends.*", kind.BACKEND, "auth_backends", "both authn and authz; asked in the order of the numbers"),
+    _key("auth_backends.*.authn", kind.BACKEND, "auth_backends"),
+    _key("auth_backends.*.authz", kind.BACKEND, "auth_backends"),
+    _key("auth_http.user_path", kind.TEXT, "auth_http"),
+    _key("auth_http.vhost_path", kind.TEXT, "auth_http"),
+    _key("auth_http.resource_path", kind.TEXT, "auth_http"),
+    _key("auth_http.topic_path", kind.TEXT, "auth_http"),
+    _key("auth_http.http_method", kind.choice("get", "post"), "auth_http"),
+    _key("auth_http.request_timeout", kind.MILLISECONDS, "auth_http"),
+    _key("auth_http.ssl_options.cacertfile", kind.PATH, "auth_http"),
+    _key("auth_cache.cache_ttl", kind.MILLISECONDS, "auth_http", "of answers of auth_http; 0 asks every time"),
+    _key("auth_oauth2.resource_server_id", kind.TEXT, "auth_oauth2"),
+    _key("auth_oauth2.jwks_url", kind.TEXT, "auth_oauth2"),
+    _key("auth_oauth2.signing_keys.*", kind.PATH, "auth_oauth2"),
+    _key("auth_oauth2.default_key", kind.TEXT, "auth_oauth2"),
+    _key("auth_oauth2.algorithms.*", kind.TEXT, "auth_oauth2"),
+    _key("auth_oauth2.issuer", kind.TEXT, "auth_oauth2", "what `iss` must be"),
+    _key("auth_oauth2.verify_aud", kind.FLAG, "auth_oauth2"),
+    _key("auth_oauth2.scope_prefix", kind.TEXT, "auth_oauth2"),
+    _key("auth_oauth2.scope_aliases.*", kind.TEXT, "auth_oauth2"),
+    _key("auth_oauth2.additional_scopes_key", kind.TEXT, "auth_oauth2"),
+    _key("auth_oauth2.preferred_username_claims.*", kind.TEXT, "auth_oauth2"),
+    _key("auth_oauth2.https.cacertfile", kind.PATH, "auth_oauth2"),
     # Definitions
     _key("load_definitions", kind.PATH, "load_definitions", "a file, or a directory of files"),
     _key("management.load_definitions", kind.PATH, "load_definitions", "the same as load_definitions"),
@@ -185,70 +203,6 @@ def parse_value(row: Key, text: str, where: str) -> object:
         shown = "" if row.is_secret else f", found {text[:60]!r}"
         subject = where if where.startswith("--") and where != "--set" else f"{where}: {row.name}"
         raise ConfigError(f"{subject}: expected {row.kind.expected}{shown}") from None
-
-
-def _default_permissions(before: tuple[str, str, str], given: Collected) -> tuple[str, ...]:
-    names = ("configure", "write", "read")
-    return tuple(given.get((f"default_permissions.{name}",), old) for name, old in zip(names, before, strict=True))
-
-
-def _loopback_users(before: frozenset[str], given: Collected) -> frozenset[str]:
-    """`loopback_users = none` forgets the default; what is said of single users then counts."""
-    named = {words[1]: is_one for words, is_one in given.items() if len(words) == 2}
-    kept = frozenset[str]() if ("loopback_users",) in given else before
-    return (kept | {name for name, is_one in named.items() if is_one}) - {
-        name for name, is_one in named.items() if not is_one
-    }
-
-
-def _tags(_before: object, given: Collected) -> tuple[str, ...]:
-    return tuple(words[1] for words, is_set in given.items() if is_set)
-
-
-def _category_levels(_before: object, given: Collected) -> dict[str, str]:
-    return {name.split(".")[1]: level for (name,), level in given.items()}
-
-
-def _tls(_before: object, given: Collected) -> TlsOptions | None:
-    options: dict[str, Any] = {}
-    for (name, *_), value in given.items():
-        options[name.removeprefix("ssl_options.").removeprefix("ssl_cert_")] = value
-    chain = options.get("certfile")
-    if chain is None:
-        if any(name.startswith("ssl_options") for name, *_ in given):
-            raise ConfigError("ssl_options need ssl_options.certfile, the certificate to show")
-        return None
-    versions = sorted(value for (name, *_), value in given.items() if name == "ssl_options.versions.*")
-    ciphers = [value for (name, *_), value in given.items() if name == "ssl_options.ciphers.*"]
-    login_from = options.get("login_from", "distinguished_name").replace("alt_name", "alternative_name")
-    return TlsOptions(
-        certificates=(Certificate(chain=chain, key=options.get("keyfile"), key_password=options.get("password")),),
-        ca=options.get("cacertfile"),
-        verify_peer=options.get("verify") == "verify_peer",
-        fail_if_no_peer_cert=options.get("fail_if_no_peer_cert", False),
-        min_version=versions[0] if versions else "1.2",
-        max_version=versions[-1] if versions else "1.3",
-        ciphers=":".join(ciphers) or None,
-        login_from=login_from,
-        login_san_type=options.get("login_san_type", "dns"),
-        login_san_index=options.get("login_san_index", 0),
-    )
-
-
-class Gathered(NamedTuple):
-    """A field that several keys make together: a name for all of them, and the way from default and given to value."""
-
-    name: str
-    make: Callable[[Any, Collected], object]
-
-
-GATHERED: Final[Mapping[str, Gathered]] = {
-    "default_permissions": Gathered("default_permissions.*", _default_permissions),
-    "loopback_users": Gathered("loopback_users.*", _loopback_users),
-    "default_user_tags": Gathered("default_user_tags.*", _tags),
-    "tls": Gathered("ssl_options.*", _tls),
-    "log.category_levels": Gathered("log.*.level", _category_levels),
-}
 
 
 @cache

@@ -15,7 +15,8 @@ import attrs
 
 from amqp_broker.config import Config, Listener
 from amqp_broker.configuration.errors import ConfigError
-from amqp_broker.configuration.keys import GATHERED, KEYS, find_key, is_rabbitmqs, nearest, parse_value
+from amqp_broker.configuration.gathering import GATHERED
+from amqp_broker.configuration.keys import KEYS, find_key, is_rabbitmqs, nearest, parse_value
 from amqp_broker.configuration.syntax import Setting, read_settings
 from amqp_broker.configuration.values import Address
 from amqp_broker.configuration.variables import settings_from_environment, without_effect

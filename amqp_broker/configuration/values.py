@@ -124,6 +124,13 @@ def _mode(text: str) -> int:
     return int(text, 8)
 
 
+def _backend(text: str) -> str:
+    name = text.removeprefix("rabbit_auth_backend_")
+    if name not in ("internal", "http", "oauth2"):
+        raise ValueError(text)
+    return name
+
+
 def _version(text: str) -> str:
     return {"tlsv1.2": "1.2", "tlsv1.3": "1.3"}[text]
 
@@ -166,6 +173,7 @@ OPTIONAL_PORT: Final = Kind("a port, 0 to 65535, or none", _unlimited(_integer(0
 PORT_OR_OFF: Final = Kind("a port, 0 to 65535, or off", _unlimited(_integer(0, 65535), "off"), none="off")
 ADDRESS: Final = Kind("a port, host:port or local:/path", _address)
 MODE: Final = Kind("a file mode such as 0600", _mode, lambda mode: f"{mode:04o}")
+BACKEND: Final = Kind("internal, http or oauth2", _backend)
 TLS_VERSION: Final = Kind("tlsv1.2 or tlsv1.3", _version)
 NETWORKS: Final = Kind("networks such as 10.0.0.0/8, separated by commas", _networks)
 OCTETS: Final = Kind("a size such as 4096, 64KiB, 50MB or 2GiB", _octets(0))

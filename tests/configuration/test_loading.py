@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import attrs
 import pytest
 
-from amqp_broker.config import Certificate, Config, Listener, TlsOptions
+from amqp_broker.config import AuthEntry, Certificate, Config, HttpAuth, Listener, OAuth, TlsOptions
 from amqp_broker.configuration.errors import ConfigError
-from amqp_broker.configuration.keys import GATHERED, KEYS, Key, is_rabbitmqs, parse_value
+from amqp_broker.configuration.gathering import GATHERED
+from amqp_broker.configuration.keys import KEYS, Key, is_rabbitmqs, parse_value
 from amqp_broker.configuration.loading import Loaded, load
 from amqp_broker.configuration.syntax import Setting
 from amqp_broker.configuration.values import POSITIVE
 from amqp_broker.configuration.variables import VARIABLES
 from amqp_broker.logs import LogSettings
-
-NO_KEY = {"auth_backends", "auth_http", "auth_oauth2"}
-"""Settable in `Config` only, so far."""
 
 
 def loaded(text: str = "", *options: str, tmp: Path, **environment: str) -> Loaded:
@@ -231,6 +230,54 @@ def test_tls_options_without_a_certificate(tmp_path: Path) -> None:
         loaded("ssl_options.verify = verify_peer", tmp=tmp_path)
 
 
+def test_backends_of_authentication(tmp_path: Path) -> None:
+    text = """
+    auth_backends.2 = internal
+    auth_backends.1.authn = rabbit_auth_backend_http
+    auth_backends.1.authz = internal
+    auth_http.user_path = http://h/user
+    auth_http.vhost_path = http://h/vhost
+    auth_http.resource_path = http://h/resource
+    auth_http.topic_path = http://h/topic
+    auth_http.http_method = post
+    auth_cache.cache_ttl = 5000
+    auth_oauth2.resource_server_id = rabbit
+    auth_oauth2.signing_keys.a = /a.pem
+    auth_oauth2.preferred_username_claims.1 = email
+    auth_oauth2.verify_aud = false
+    """
+    config = loaded(text, tmp=tmp_path).config
+    assert config.auth_backends == (AuthEntry("http", "internal"), AuthEntry("internal"))
+    assert config.auth_http == HttpAuth(
+        user_path="http://h/user",
+        vhost_path="http://h/vhost",
+        resource_path="http://h/resource",
+        topic_path="http://h/topic",
+        method="post",
+        cache_ttl_s=5.0,
+    )
+    assert config.auth_oauth2 == OAuth(
+        resource_server_id="rabbit",
+        signing_keys=(("a", Path("/a.pem")),),
+        username_claims=("email",),
+        verify_audience=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("auth_http.user_path = http://h", "needs auth_http.vhost_path, auth_http.resource_path"),
+        ("auth_oauth2.issuer = x", "needs auth_oauth2.resource_server_id"),
+        ("auth_backends.1.authz = internal", "needs auth_backends.1.authn"),
+        ("auth_backends.1 = ldap", "expected internal, http or oauth2"),
+    ],
+)
+def test_half_a_backend(tmp_path: Path, text: str, says: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(says)):
+        loaded(text, tmp=tmp_path)
+
+
 def test_a_wrong_secret_is_not_shown() -> None:
     row = Key("a.secret", POSITIVE, None, is_secret=True)
     with pytest.raises(ConfigError) as caught:
@@ -241,7 +288,7 @@ def test_a_wrong_secret_is_not_shown() -> None:
 def test_every_field_has_a_key_and_every_key_a_field() -> None:
     fields = {field.name for field in attrs.fields(Config)} | {f"log.{each.name}" for each in attrs.fields(LogSettings)}
     keyed = {row.field for row in KEYS if row.field is not None}
-    assert keyed == fields - NO_KEY, "a setting needs a row in amqp_broker/configuration/keys.py"
+    assert keyed == fields, "a setting needs a row in amqp_broker/configuration/keys.py"
     assert set(GATHERED) <= keyed
 
 

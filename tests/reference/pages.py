@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Final
 
 from amqp_broker.config import Config
-from amqp_broker.configuration.keys import GATHERED, KEYS, KNOWN_NAMES_FILE, Key, is_rabbitmqs
+from amqp_broker.configuration.gathering import GATHERED
+from amqp_broker.configuration.keys import KEYS, KNOWN_NAMES_FILE, Key, is_rabbitmqs
 from amqp_broker.configuration.loading import HIDDEN, LISTENERS
 from amqp_broker.configuration.variables import VARIABLES, variable_of
 from amqp_broker.logs import LogSettings

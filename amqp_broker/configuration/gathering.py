@@ -1,0 +1,135 @@
+"""Fields of `Config` that several keys make together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final, NamedTuple
+
+from amqp_broker.config import AuthEntry, Certificate, HttpAuth, OAuth, TlsOptions
+from amqp_broker.configuration.errors import ConfigError
+
+Collected = Mapping[tuple[str, ...], Any]
+"""What a field was given: by the name of the key's row, followed by the words its `*` stood for."""
+
+
+def _default_permissions(before: tuple[str, str, str], given: Collected) -> tuple[str, ...]:
+    names = ("configure", "write", "read")
+    return tuple(given.get((f"default_permissions.{name}",), old) for name, old in zip(names, before, strict=True))
+
+
+def _loopback_users(before: frozenset[str], given: Collected) -> frozenset[str]:
+    """`loopback_users = none` forgets the default; what is said of single users then counts."""
+    named = {words[1]: is_one for words, is_one in given.items() if len(words) == 2}
+    kept = frozenset[str]() if ("loopback_users",) in given else before
+    return (kept | {name for name, is_one in named.items() if is_one}) - {
+        name for name, is_one in named.items() if not is_one
+    }
+
+
+def _tags(_before: object, given: Collected) -> tuple[str, ...]:
+    return tuple(words[1] for words, is_set in given.items() if is_set)
+
+
+def _category_levels(_before: object, given: Collected) -> dict[str, str]:
+    return {name.split(".")[1]: level for (name,), level in given.items()}
+
+
+def _tls(_before: object, given: Collected) -> TlsOptions | None:
+    options: dict[str, Any] = {}
+    for (name, *_), value in given.items():
+        options[name.removeprefix("ssl_options.").removeprefix("ssl_cert_")] = value
+    chain = options.get("certfile")
+    if chain is None:
+        if any(name.startswith("ssl_options") for name, *_ in given):
+            raise ConfigError("ssl_options need ssl_options.certfile, the certificate to show")
+        return None
+    versions = sorted(value for (name, *_), value in given.items() if name == "ssl_options.versions.*")
+    ciphers = [value for (name, *_), value in given.items() if name == "ssl_options.ciphers.*"]
+    login_from = options.get("login_from", "distinguished_name").replace("alt_name", "alternative_name")
+    return TlsOptions(
+        certificates=(Certificate(chain=chain, key=options.get("keyfile"), key_password=options.get("password")),),
+        ca=options.get("cacertfile"),
+        verify_peer=options.get("verify") == "verify_peer",
+        fail_if_no_peer_cert=options.get("fail_if_no_peer_cert", False),
+        min_version=versions[0] if versions else "1.2",
+        max_version=versions[-1] if versions else "1.3",
+        ciphers=":".join(ciphers) or None,
+        login_from=login_from,
+        login_san_type=options.get("login_san_type", "dns"),
+        login_san_index=options.get("login_san_index", 0),
+    )
+
+
+def _auth_backends(_before: object, given: Collected) -> tuple[AuthEntry, ...]:
+    numbers = sorted({words[1] for words in given}, key=lambda word: (len(word), word))
+    entries = []
+    for number in numbers:
+        both = given.get(("auth_backends.*", number))
+        authn = given.get(("auth_backends.*.authn", number), both)
+        if authn is None:
+            raise ConfigError(f"auth_backends.{number}.authz needs auth_backends.{number}.authn")
+        entries.append(AuthEntry(authn, given.get(("auth_backends.*.authz", number))))
+    return tuple(entries)
+
+
+_HTTP_FIELDS: Final = {
+    "auth_http.http_method": "method",
+    "auth_http.request_timeout": "timeout_s",
+    "auth_http.ssl_options.cacertfile": "ca",
+    "auth_cache.cache_ttl": "cache_ttl_s",
+}
+_HTTP_PATHS: Final = ("user_path", "vhost_path", "resource_path", "topic_path")
+
+
+def _auth_http(_before: object, given: Collected) -> HttpAuth | None:
+    options = {_HTTP_FIELDS.get(name, name.removeprefix("auth_http.")): value for (name,), value in given.items()}
+    if set(options) == {"cache_ttl_s"}:
+        return None  # nothing to remember the answers of
+    missing = [path for path in _HTTP_PATHS if path not in options]
+    if missing:
+        raise ConfigError(f"auth_http needs {', '.join(f'auth_http.{path}' for path in missing)}")
+    return HttpAuth(**options)
+
+
+_OAUTH_FIELDS: Final = {
+    "verify_aud": "verify_audience",
+    "https.cacertfile": "ca",
+}
+
+
+def _auth_oauth2(_before: object, given: Collected) -> OAuth:
+    plain = {name.removeprefix("auth_oauth2."): value for (name, *words), value in given.items() if not words}
+    options: dict[str, Any] = {_OAUTH_FIELDS.get(name, name): value for name, value in plain.items()}
+    if "resource_server_id" not in options:
+        raise ConfigError("auth_oauth2 needs auth_oauth2.resource_server_id")
+
+    def listed(name: str) -> list[tuple[str, Any]]:
+        return [(words[1], value) for words, value in given.items() if words[0] == f"auth_oauth2.{name}.*"]
+
+    claims = tuple(value for _, value in listed("preferred_username_claims"))
+    options |= {"username_claims": claims} if claims else {}
+    return OAuth(
+        signing_keys=tuple(listed("signing_keys")),
+        scope_aliases=tuple(listed("scope_aliases")),
+        algorithms=tuple(value for _, value in listed("algorithms")) or None,
+        **options,
+    )
+
+
+class Gathered(NamedTuple):
+    """A field that several keys make together: a name for all of them, and the way from default and given to value."""
+
+    name: str
+    make: Callable[[Any, Collected], object]
+
+
+GATHERED: Final[Mapping[str, Gathered]] = {
+    "default_permissions": Gathered("default_permissions.*", _default_permissions),
+    "loopback_users": Gathered("loopback_users.*", _loopback_users),
+    "default_user_tags": Gathered("default_user_tags.*", _tags),
+    "auth_backends": Gathered("auth_backends.*", _auth_backends),
+    "auth_http": Gathered("auth_http.*", _auth_http),
+    "auth_oauth2": Gathered("auth_oauth2.*", _auth_oauth2),
+    "tls": Gathered("ssl_options.*", _tls),
+    "log.category_levels": Gathered("log.*.level", _category_levels),
+}
