@@ -7,7 +7,6 @@ where that of the data directory would be, the socket is in the runtime director
 
 from __future__ import annotations
 
-import hashlib
 import os
 import stat
 from collections.abc import Iterator
@@ -33,6 +32,8 @@ def socket_of_directory(directory: Path) -> Path:
     path = directory.absolute() / SOCKET_NAME
     if len(os.fsencode(path)) <= LONGEST_PATH:
         return path
+    import hashlib  # slow to import, and seldom needed
+
     digest = hashlib.sha256(os.fsencode(directory.resolve())).hexdigest()[:16]
     return runtime_directory() / f"{digest}.sock"
 
