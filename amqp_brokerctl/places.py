@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from platformdirs import user_data_dir, user_runtime_dir
+from platformdirs import user_data_dir
 
 SOCKET_NAME: Final = "control.sock"
 LONGEST_PATH: Final = 100
@@ -24,7 +24,9 @@ def default_data_directory() -> Path:
 
 
 def runtime_directory() -> Path:
-    return Path(user_runtime_dir("amqp-broker", appauthor=False))
+    """The user's own; where the system gives none, one in /tmp, which `make_private` keeps others out of."""
+    given = os.environ.get("XDG_RUNTIME_DIR")
+    return Path(given) / "amqp-broker" if given else Path(f"/tmp/amqp-broker-{os.geteuid()}")
 
 
 def socket_of_directory(directory: Path) -> Path:
