@@ -17,6 +17,7 @@ from amqp_broker.auth.users import User, Users
 from amqp_broker.chronicle import definitions, restore, restore_vhost, vhost_set
 from amqp_broker.config import Config
 from amqp_broker.errors import entity, not_allowed, precondition_failed
+from amqp_broker.event_exchange import EventExchange
 from amqp_broker.events import EventKind, Events
 from amqp_broker.queues.queue import Queue
 from amqp_broker.registry import CLUSTER_NAME, GLOBAL, LIMITS_NAME, VHOST_LIMITS, Registry, limit_of, policies_of
@@ -58,6 +59,9 @@ class Client(Protocol):
     def forget_rights(self) -> None:
         """Its user's permissions have changed: ask for them again."""
 
+    def tracing_changed(self) -> None:
+        """Tracing of some vhost was set on or off (rule 5.56)."""
+
     def force_close(self, reason: str) -> None:
         """Begin to close with 320 (rule 1.42)."""
 
@@ -98,6 +102,7 @@ class Broker:
             self.config, self.users, lambda request, done: self.fetch(request, done), self.timers.now
         )
         self.vhosts: dict[str, Vhost] = {}
+        self._event_exchange: EventExchange | None = None
         self.clients: dict[Client, None] = {}
         self.newcomers: dict[object, None] = {}
         self.alarms: dict[str, None] = {}
@@ -242,6 +247,21 @@ class Broker:
             raise precondition_failed(
                 f"cannot declare {entity('exchange', name, vhost)}: exchange limit of {limit} is reached"
             )
+
+    def set_tracing(self, vhost: str, on: bool) -> None:
+        """Begin or end to republish what goes through a vhost (rule 5.56)."""
+        self.vhosts[vhost].set_tracing(on)
+        for client in list(self.clients):
+            client.tracing_changed()
+
+    def enable_event_exchange(self) -> None:
+        """Publish what happens from now on to an exchange of the default vhost (rule 3.36), which has to be there.
+
+        A second time changes nothing.
+        """
+        if self._event_exchange is None:
+            self._event_exchange = EventExchange(self.vhosts[self.config.default_vhost], self.timers.now)
+            self.events.watch(self._event_exchange)
 
     def set_alarm(self, resource: str, is_short: bool) -> None:
         """Raise or clear an alarm; publishers stop while any is raised."""

@@ -23,6 +23,7 @@ from amqp_broker.errors import (
     resource_locked,
 )
 from amqp_broker.events import INTERNAL_USER, Events
+from amqp_broker.interceptors import interceptor_from
 from amqp_broker.message import Message
 from amqp_broker.policies import NO_POLICIES, Policies, effective_alternate, effective_arguments, merged
 from amqp_broker.queues.arguments import (
@@ -109,12 +110,14 @@ class Vhost:
     Attributes:
         description: for people, as are the tags.
         default_queue_type: of queues whose declare names none (rule 4.16).
-        is_tracing: publishes and deliveries are to be told to the trace exchange (rule 5.56).
+        is_tracing: publishes and deliveries are told to the trace exchange too (rule 5.56); see `Broker.set_tracing`.
         is_protected: it must not be deleted.
         max_connections: None or a negative number for no limit (rule 8.8).
         max_queues: the same (rule 4.18).
         policies: what they make of queues and exchanges has been applied.
         requesters: who waits for direct replies, by the name that leads there.
+        interceptor: what is done to the header of each message published (rule 5.57); with it, as with tracing,
+            no route is remembered.
         routes: for addresses published to before, where they lead; forgotten with every change of
             topology, so that a publish to a known address costs one look-up.
         past: what channels that have ended have done with messages.
@@ -131,6 +134,7 @@ class Vhost:
         self.max_queues: int | None = None
         self.default_queue_type = QueueType(config.default_queue_type)
         self.policies = NO_POLICIES
+        self.interceptor = interceptor_from(config, timers.now)
         self.exchanges: dict[str, Exchange] = {}
         self.queues: dict[str, Queue] = {}
         self.requesters: dict[str, ReplyConsumer] = {}
@@ -166,11 +170,19 @@ class Vhost:
         self.routes[address] = found
         return found
 
-    def route(self, exchange: Exchange, routing_keys: Sequence[str], properties: Properties | None) -> Route:
-        """Follow bindings and alternates from an exchange to the queues (rule 3.22)."""
-        found = route(exchange, routing_keys, properties, self.exchanges.get)
+    def route(
+        self,
+        exchange: Exchange,
+        routing_keys: Sequence[str],
+        properties: Properties | None,
+        *,
+        is_admitted: bool = False,
+    ) -> Route:
+        """Follow bindings and alternates from an exchange to the queues (rule 3.22); see `routing.exchange.route`."""
+        found = route(exchange, routing_keys, properties, self.exchanges.get, is_admitted=is_admitted)
         queues = cast("tuple[Target, ...]", found.queues)
-        return Route(exchange, queues, found.cacheable, found.is_routed, found.admitted)
+        cacheable = found.cacheable and not self.is_tracing and self.interceptor is None
+        return Route(exchange, queues, cacheable, found.is_routed, found.admitted)
 
     def publish(self, message: Message, queues: Sequence[Target]) -> bool:
         """Put a message into queues.
@@ -188,6 +200,11 @@ class Vhost:
                 accepted = False
         self.storage.end()
         return accepted
+
+    def set_tracing(self, on: bool) -> None:
+        """Have each publish take the way on which it is traced, or no more; see `Broker.set_tracing`."""
+        self.is_tracing = on
+        self.routes.clear()
 
     # Exchanges
 
@@ -249,8 +266,24 @@ class Vhost:
         if alternate is not None:
             authorize(Access.READ, "exchange", name)
             authorize(Access.WRITE, "exchange", alternate)
+        return self.make_exchange(
+            name, type_, durable=durable, auto_delete=auto_delete, internal=internal, arguments=arguments, user=user
+        )
+
+    def make_exchange(
+        self,
+        name: str,
+        type_: str,
+        *,
+        durable: bool,
+        auto_delete: bool = False,
+        internal: bool = False,
+        arguments: Table | None = None,
+        user: str,
+    ) -> Exchange:
+        """Make an exchange, whatever its name. Raises AMQPError 406 for arguments that its type can't have."""
         exchange = Exchange(
-            name, type_, durable=durable, auto_delete=auto_delete, internal=internal, arguments=arguments
+            name, type_, durable=durable, auto_delete=auto_delete, internal=internal, arguments=arguments or {}
         )
         self.add_exchange(exchange)
         self._chronicle.exchange_declared(exchange, user)
@@ -585,7 +618,7 @@ class Vhost:
 
     def _release(self, exchange: Exchange, message: Message) -> None:
         """Route a delayed message whose time has come, by the bindings of this moment (rule 3.31)."""
-        found = self.route(exchange, message.routing_keys, message.header.properties)
+        found = self.route(exchange, message.routing_keys, message.header.properties, is_admitted=True)
         self.publish(message, found.queues)
 
     def _give_history(self, binding: Binding, history: History) -> None:

@@ -47,7 +47,7 @@ def add_vhost(
     if queue_type is not None:
         vhost.default_queue_type = queue_type
     if is_tracing is not None:
-        vhost.is_tracing = is_tracing
+        broker.set_tracing(name, is_tracing)
     broker.vhost_changed(vhost)
     if is_new:
         broker.events.emit(

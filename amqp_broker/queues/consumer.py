@@ -99,6 +99,8 @@ class Consumer:
             entry.consumer = self
             tag = unacked.add(entry)
         unacked.outbox.push_delivery(unacked.channel_id, self._tag_octets, tag, entry.redelivered, message)
+        if unacked.tap is not None:
+            unacked.tap(self.queue.name, message, entry.redelivered)
 
     def count_into(self, counters: MessageCounters) -> None:
         """Add what this consumer has got to what its queue or its channel has counted."""

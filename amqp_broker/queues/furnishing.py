@@ -8,7 +8,7 @@ from amqp_broker.message import Message
 from amqp_broker.queues.delay import DelayLine
 from amqp_broker.queues.history import History
 from amqp_broker.routing.delayed import DelayedMatcher
-from amqp_broker.routing.duplicates import duplicates_from
+from amqp_broker.routing.duplicates import DEDUPLICATION, duplicates_from, duplicates_of_type
 from amqp_broker.routing.exchange import Exchange
 from amqp_broker.routing.history import HistoryMatcher
 from amqp_broker.storage.interface import Storage
@@ -36,7 +36,10 @@ def furnish(
     Raises:
         AMQPError: 406 for arguments it can't have.
     """
-    exchange.duplicates = duplicates_from(exchange.arguments, timers.now)
+    if exchange.type == DEDUPLICATION:
+        exchange.duplicates = duplicates_of_type(exchange.arguments, timers.now)
+    else:
+        exchange.duplicates = duplicates_from(exchange.arguments, timers.now)
     matcher = exchange.matcher
     if isinstance(matcher, DelayedMatcher):
         matcher.line = exchange.keeper = DelayLine(

@@ -23,6 +23,7 @@ from amqp_broker.queues.paging import Pager
 from amqp_broker.queues.ready import FifoReadyList, PriorityReadyList, ReadyList
 from amqp_broker.queues.target import Target
 from amqp_broker.queues.waiting import Undelivered
+from amqp_broker.routing.duplicates import duplicates_from
 from amqp_broker.storage.interface import Storage
 from amqp_broker.timers import Timer, Timers
 from amqp_codec import Table
@@ -111,6 +112,9 @@ class Queue(Target):
         """Some message here has had an expiry instant; until then nobody looks at the clock."""
         self._has_limit = options.max_length is not None or options.max_length_octets is not None
         self._has_ttl = options.message_ttl_s is not None
+        self._duplicates = duplicates_from(arguments, timers.now)
+        self._is_choosy = self._has_limit or self._duplicates is not None
+        """Not every message comes in."""
         self._expiry_timer: Timer | None = None
         self._lease_timer: Timer | None = None
         self._last_used = 0.0
@@ -138,8 +142,8 @@ class Queue(Target):
         Returns:
             False when the overflow rule refuses it (rule 4.30).
         """
-        if self._has_limit and self._refuses(message):
-            return False
+        if self._is_choosy and (answer := self._turned_away(message)) is not None:
+            return answer
         self.counters.publish += 1
         entry = new_entry(message, self, self._next_position)
         self._next_position += 1
@@ -299,6 +303,7 @@ class Queue(Target):
         self.options = options
         self._has_limit = options.max_length is not None or options.max_length_octets is not None
         self._has_ttl = options.message_ttl_s is not None
+        self._is_choosy = self._has_limit or self._duplicates is not None
         if is_lease_new:
             if self._lease_timer is not None:
                 self._lease_timer.cancel()
@@ -395,6 +400,19 @@ class Queue(Target):
         if entry.message is None:
             return
         self._hooks.dead_letter(self, entry.message, reason, entry)
+
+    def _turned_away(self, message: Message) -> bool | None:
+        """The answer to a message that does not come in: refused, or a duplicate that counts as taken (rule 4.59)."""
+        duplicates = self._duplicates
+        properties = message.header.properties
+        key = None if duplicates is None else duplicates.key_of(properties)
+        if duplicates is not None and key is not None and duplicates.has(key):
+            return True
+        if self._has_limit and self._refuses(message):
+            return False
+        if duplicates is not None and key is not None:
+            duplicates.add(key, properties)
+        return None
 
     def _refuses(self, message: Message) -> bool:
         options = self.options

@@ -22,6 +22,7 @@ cdef class Unacked:
     cdef public unsigned long long next_tag
     cdef public Outbox outbox
     cdef public long long prefetch_count
+    cdef public object tap
 
     @cython.locals(tag=cython.ulonglong)
     cpdef unsigned long long take_tag(self) except? 0

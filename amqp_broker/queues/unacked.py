@@ -6,6 +6,7 @@ kin take them out. Plain classes, for every delivery passes through and the mess
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final, cast
 
 from amqp_broker.counters import MessageCounters
@@ -15,6 +16,7 @@ from amqp_broker.queues.target import Target
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from amqp_broker.message import Message
     from amqp_broker.queues.consumer import Consumer
     from amqp_broker.queues.queue import Queue
 
@@ -42,6 +44,7 @@ class Unacked:
         prefetch_count: limit shared by all consumers of the channel, 0 for none (rule 5.34).
         delivered_count: unacked deliveries to consumers; gets don't count (rule 5.17).
         counters: what the channel has done with messages, but for deliveries to the consumers it has.
+        tap: told of each delivery while the vhost is traced: queue, message, whether it is redelivered.
         blocked: consumers of the channel that their queue found unable to take a message.
         has_room: some of what was out has been acked, so `resume_all` is due for those that are blocked.
     """
@@ -57,12 +60,14 @@ class Unacked:
         "next_tag",
         "outbox",
         "prefetch_count",
+        "tap",
     )
 
     def __init__(self, channel_id: int, outbox: Outbox) -> None:
         self.channel_id = channel_id
         self.outbox = outbox
         self.prefetch_count = 0
+        self.tap: Callable[[str, Message, bool], None] | None = None
         self.delivered_count = 0
         self.has_room = False
         self.next_tag = 1

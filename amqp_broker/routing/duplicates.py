@@ -1,4 +1,4 @@
-"""Message deduplication: what has been seen is not let through again (rules 3.37 and 3.38).
+"""Message deduplication: what has been seen is not let through again (rules 3.37, 3.38 and 4.59).
 
 Serves exchanges and queues alike. What is remembered is bounded, and forgotten at a restart.
 """
@@ -22,6 +22,9 @@ DEDUPLICATION_HEADER: Final = "x-deduplication-header"
 DEFAULT_SIZE: Final = 128
 LARGEST_SIZE: Final = 1_000_000
 """Above it a cache is as large as this: what one declaration can make the broker remember has an end."""
+
+LONGEST_NUMBER: Final = 18
+"""Digits."""
 
 LARGEST_KEY_OCTETS: Final = 1024
 """A longer value is remembered by a hash of it."""
@@ -103,6 +106,30 @@ def duplicates_from(arguments: Table, now: Callable[[], float]) -> Duplicates | 
         header.decode("utf-8", "surrogateescape"),
         now,
     )
+
+
+def duplicates_of_type(arguments: Table, now: Callable[[], float]) -> Duplicates:
+    """Make what an exchange of the type `x-message-deduplication` has.
+
+    Raises:
+        AMQPError: 406 without a size, or for a value that can't be.
+    """
+    size, ttl_ms = _written(arguments, CACHE_SIZE), _written(arguments, CACHE_TTL)
+    if size is None or size < 1:
+        raise precondition_failed(f"Missing or invalid argument, '{CACHE_SIZE}' must be an integer greater than 0")
+    if ttl_ms is not None and ttl_ms < 1:
+        raise precondition_failed(f"Invalid argument, '{CACHE_TTL}' must be an integer greater than 0")
+    return Duplicates(min(size, LARGEST_SIZE), ttl_ms, DEDUPLICATION_HEADER, now)
+
+
+def _written(arguments: Table, name: str) -> int | None:
+    """An integer, which may be written out; 0 for what is none."""
+    value = arguments.get(name)
+    if isinstance(value, bytes) and not isinstance(value, ByteArray):
+        return int(value) if value.isdigit() and len(value) <= LONGEST_NUMBER else 0
+    if value is None or (isinstance(value, int) and not isinstance(value, bool)):
+        return value
+    return 0
 
 
 def _number(arguments: Table, name: str, least: int) -> int | None:

@@ -157,6 +157,8 @@ def route(
     routing_keys: Sequence[str],
     properties: Properties | None,
     find_exchange: Callable[[str], Exchange | None],
+    *,
+    is_admitted: bool = False,
 ) -> Route:
     """Follow a message through bindings and alternates to its queues (rules 3.20 to 3.22).
 
@@ -165,6 +167,7 @@ def route(
         routing_keys: its routing key, then those of CC and BCC; every exchange on the way sees all.
         properties: the message's as published, or None to learn what keys alone decide.
         find_exchange: looks up the name of an alternate.
+        is_admitted: the first exchange has seen the message before, and it is no duplicate.
     """
     queues: dict[str, Destination] = {}
     recorders: list[Destination] = []
@@ -178,7 +181,7 @@ def route(
         if current.duplicates is not None:
             cacheable = False
             key = None if properties is None else current.duplicates.key_of(properties)
-            if properties is not None and key is not None:
+            if properties is not None and key is not None and not (is_admitted and current is exchange):
                 if current.duplicates.has(key):
                     continue
                 current.duplicates.add(key, properties)

@@ -10,6 +10,7 @@ from amqp_broker.routing.binding import Matcher
 from amqp_broker.routing.delayed import DelayedMatcher
 from amqp_broker.routing.dice import LocalRandomMatcher, RandomMatcher
 from amqp_broker.routing.direct import DirectMatcher
+from amqp_broker.routing.duplicates import DEDUPLICATION
 from amqp_broker.routing.fanout import FanoutMatcher
 from amqp_broker.routing.hashing import ConsistentHashMatcher, ModulusHashMatcher
 from amqp_broker.routing.headers import HeadersMatcher
@@ -37,8 +38,8 @@ def _delayed(arguments: Table) -> DelayedMatcher:
     name = inner.decode("utf-8", "surrogateescape") if isinstance(inner, bytes) else ""
     if name == DELAYED:
         raise precondition_failed(f"Invalid argument, '{DELAYED}' can't be used for '{DELAYED_TYPE}'")
-    if name == RECENT_HISTORY:
-        raise precondition_failed(f"Invalid argument, '{RECENT_HISTORY}' can't be used for '{DELAYED_TYPE}'")
+    if name in (RECENT_HISTORY, DEDUPLICATION):
+        raise precondition_failed(f"Invalid argument, '{name}' can't be used for '{DELAYED_TYPE}'")
     if name not in EXCHANGE_TYPES:
         raise precondition_failed(f"Invalid argument, '{DELAYED_TYPE}' must be an existing exchange type")
     return DelayedMatcher(new_matcher(name, arguments))
@@ -51,6 +52,7 @@ EXCHANGE_TYPES: Final[dict[str, Callable[[Table], Matcher]]] = {
     "topic": lambda _: TopicMatcher(),
     "x-consistent-hash": ConsistentHashMatcher.from_arguments,
     DELAYED: _delayed,
+    DEDUPLICATION: lambda _: FanoutMatcher(),
     "x-local-random": lambda _: LocalRandomMatcher(),
     "x-modulus-hash": lambda _: ModulusHashMatcher(),
     "x-random": lambda _: RandomMatcher(),

@@ -21,10 +21,11 @@ from amqp_broker.queues.queue import Queue
 from amqp_broker.queues.reply import REPLY_TO, ReplyConsumer
 from amqp_broker.queues.stream import StreamQueue
 from amqp_broker.routing.exchange import Exchange
-from amqp_broker.session import news
+from amqp_broker.session import news, tracing
 from amqp_broker.session.channel import Channel
 from amqp_broker.session.settle import ACK, Outcome, ack_one, settle
 from amqp_broker.session.topology import generated_name, readable_queue
+from amqp_broker.vhost import Route
 from amqp_codec import (
     BODY_SIZE_HARD_LIMIT,
     BasicAck,
@@ -85,7 +86,7 @@ def on_basic_publish(channel: Channel, command: PublishCommand) -> None:
     if header.flags & FLAG_USER_ID:
         _check_user_id(channel, header)
     if not route.cacheable or message.extra_keys:
-        route = vhost.route(route.exchange, message.routing_keys, header.properties)
+        route = _inspected_route(channel, route.exchange, message, header)
     queues = route.queues
     counters = channel.unacked.counters
     counters.publish += 1
@@ -200,6 +201,8 @@ def on_basic_get(channel: Channel, method: BasicGet) -> None:
         )
     )
     channel.unacked.outbox.push_content(channel.id, payload, message.header.raw, message.body)
+    if channel.unacked.tap is not None:
+        channel.unacked.tap(queue.name, message, redelivered)
 
 
 def on_basic_qos(channel: Channel, method: BasicQos) -> None:
@@ -328,6 +331,17 @@ def _check_user_id(channel: Channel, header: ContentHeader) -> None:
         raise precondition_failed(
             f"user_id property set to '{header.properties.user_id}' but authenticated user was '{user}'"
         )
+
+
+def _inspected_route(channel: Channel, exchange: Exchange, message: Message, header: ContentHeader) -> Route:
+    """Route a message for which that has to be done anew, in a vhost that may do something to each."""
+    vhost = channel.vhost
+    if vhost.interceptor is not None:
+        header = message.header = vhost.interceptor(message.header)
+    route = vhost.route(exchange, message.routing_keys, header.properties)
+    if vhost.is_tracing:
+        tracing.published(channel, message, route)
+    return route
 
 
 def _may_impersonate(channel: Channel) -> bool:

@@ -17,7 +17,7 @@ from amqp_broker.counters import MessageCounters
 from amqp_broker.errors import AMQPError, cut_reply_text
 from amqp_broker.queues.consumer import Consumer
 from amqp_broker.queues.unacked import Unacked
-from amqp_broker.session import news
+from amqp_broker.session import news, tracing
 from amqp_broker.session.confirms import Confirms
 from amqp_broker.session.rights import Rights
 from amqp_broker.session.settle import Taken, by_queue
@@ -77,6 +77,7 @@ class Channel:
         self.writable: Exchange | None = None
         self.generated_queue = ""
         self.rights = Rights(connection, vhost.name)
+        self.follow_tracing()
         self._confirms_counted = 0
         self._timeouts: DeliveryTimeouts | None = None
 
@@ -84,6 +85,10 @@ class Channel:
     def name(self) -> str:
         """How the command line and the HTTP API call it."""
         return f"{self.connection.name} ({self.id})"
+
+    def follow_tracing(self) -> None:
+        """Tap what is delivered while the vhost is traced, and only then (rule 5.56)."""
+        self.unacked.tap = partial(tracing.delivered, self) if self.vhost.is_tracing else None
 
     def statistics(self) -> MessageCounters:
         """What the channel has done with messages."""

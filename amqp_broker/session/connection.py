@@ -287,6 +287,11 @@ class Connection:
         for channel in self.channels.values():
             channel.forget_rights()
 
+    def tracing_changed(self) -> None:
+        """Tap what the channels deliver, or leave it (rule 5.56)."""
+        for channel in self.channels.values():
+            channel.follow_tracing()
+
     def force_close(self, reason: str) -> None:
         """Close with 320, or drop a connection that has not come far enough for that (rule 1.42)."""
         if self.state in (State.RUNNING, State.OPEN):
