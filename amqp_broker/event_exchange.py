@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from amqp_broker.events import INTERNAL_USER, Event
-from amqp_broker.message import PERSISTENT, Message
+from amqp_broker.message import PERSISTENT, new_message
 from amqp_broker.vhost import Vhost
 from amqp_codec import (
     Int64,
@@ -44,7 +44,7 @@ class EventExchange:
         headers["timestamp_in_ms"] = Int64(now_ms)
         properties = Properties(headers=headers, delivery_mode=PERSISTENT, timestamp=now_ms // 1000)
         header = parse_content_header(encode_content_header(properties, 0))
-        message = Message(encode_address(EVENT_EXCHANGE, event.kind), header, b"")
+        message = new_message(encode_address(EVENT_EXCHANGE, event.kind), header, b"")
         found = self._vhost.route(exchange, (event.kind,), properties)
         # A queue can hear of its own end, which has begun.
         self._vhost.publish(message, [queue for queue in found.queues if not queue.is_deleted])

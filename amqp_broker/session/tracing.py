@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-from amqp_broker.message import Message
+from amqp_broker.message import Message, new_message
 from amqp_broker.vhost import TRACE_EXCHANGE, Route
 from amqp_codec import Properties, Table, Value, encode_address, encode_content_header, parse_content_header
 
@@ -49,7 +49,7 @@ def _trace(channel: Channel, key: str, message: Message, more: Table) -> None:
     properties = Properties(headers=headers)
     header = parse_content_header(encode_content_header(properties, len(message.body)))
     key = _octets(key)[:LONGEST_NAME_OCTETS].decode("utf-8", "surrogateescape")
-    traced = Message(encode_address(TRACE_EXCHANGE, key), header, message.body)
+    traced = new_message(encode_address(TRACE_EXCHANGE, key), header, message.body)
     found = vhost.route(vhost.exchanges[TRACE_EXCHANGE], (key,), properties)
     vhost.publish(traced, [queue for queue in found.queues if not queue.is_deleted])
 
