@@ -256,9 +256,9 @@ class Config:
     """Definitions to import at every start; in a new broker they take the place of the default user and vhost."""
     event_exchange: bool = False
     """Publish what happens to the exchange amq.rabbitmq.event of the default vhost (rule 3.36)."""
-    set_header_timestamp: Literal["off", "keep", "overwrite"] = "off"
+    set_header_timestamp: Literal["keep", "overwrite"] | None = None
     """Add the time to every message that is published, or to those that have none (rule 5.57)."""
-    set_header_routing_node: Literal["off", "keep", "overwrite"] = "off"
+    set_header_routing_node: Literal["keep", "overwrite"] | None = None
     """Add the node's name to every message that is published, or to those that have none (rule 5.57)."""
 
     loopback_users: frozenset[str] = frozenset({"guest"})

@@ -17,7 +17,7 @@ Interceptor = Callable[[ContentHeader], ContentHeader]
 
 def interceptor_from(config: Config, now: Callable[[], float]) -> Interceptor | None:
     """Make what is to be done to every content header; None for nothing."""
-    if config.set_header_timestamp == "off" and config.set_header_routing_node == "off":
+    if config.set_header_timestamp is None and config.set_header_routing_node is None:
         return None
     return partial(_intercepted, config, now)
 
@@ -26,14 +26,14 @@ def _intercepted(config: Config, now: Callable[[], float], header: ContentHeader
     properties = header.properties
     headers = dict(properties.headers or {})
     timestamp = properties.timestamp
-    if config.set_header_timestamp != "off":
+    if config.set_header_timestamp is not None:
         now_ms = int(now() * 1000)
         if config.set_header_timestamp == "overwrite" or TIMESTAMP_IN_MS not in headers:
             headers[TIMESTAMP_IN_MS] = Int64(now_ms)
         if config.set_header_timestamp == "overwrite" or timestamp is None:
             timestamp = now_ms // 1000
-    if config.set_header_routing_node != "off" and (
+    if config.set_header_routing_node is not None and (
         config.set_header_routing_node == "overwrite" or ROUTED_BY not in headers
     ):
-        headers[ROUTED_BY] = config.cluster_name.encode()
+        headers[ROUTED_BY] = config.node_name.encode()
     return with_properties(header, replace(properties, headers=headers, timestamp=timestamp))

@@ -99,6 +99,19 @@ KEYS: Final[tuple[Key, ...]] = (
     _key("amqp_broker.outbox_limit_size", kind.POSITIVE_OCTETS, "outbox_limit_octets"),
     _key("cluster_exchange_limit", kind.LIMIT, "max_exchanges"),
     _key("default_queue_type", kind.choice("classic", "quorum", "stream"), "default_queue_type"),
+    _key("amqp_broker.event_exchange", kind.FLAG, "event_exchange", "amq.rabbitmq.event, without a plugin"),
+    _key(
+        "message_interceptors.incoming.set_header_timestamp.overwrite",
+        kind.OVERWRITES,
+        "set_header_timestamp",
+        "where present, messages get the time; false keeps what publishers set",
+    ),
+    _key(
+        "message_interceptors.incoming.set_header_routing_node.overwrite",
+        kind.OVERWRITES,
+        "set_header_routing_node",
+        "where present, messages get the node's name",
+    ),
     # Storage and memory
     _key("amqp_broker.control_socket", kind.FLAG, "has_control_socket", "for amqp-brokerctl; true for the command"),
     _key("amqp_broker.data_dir", kind.OPTIONAL_PATH, "data_dir", "none keeps everything in memory"),

@@ -141,6 +141,10 @@ def _networks(text: str) -> tuple[str, ...]:
     return tuple(str(ipaddress.ip_network(word, strict=False)) for word in re.split(r"[,\s]+", text) if word)
 
 
+def _overwrites(text: str) -> str:
+    return "overwrite" if _flag(text) else "keep"
+
+
 def _regex(text: str) -> str:
     try:
         re.compile(text)
@@ -165,6 +169,7 @@ OPTIONAL_TEXT: Final = Kind("a text, or none", _unlimited(str, "none"), none="no
 PATH: Final = Kind("a path", Path)
 OPTIONAL_PATH: Final = Kind("a path, or none", _unlimited(Path, "none"), none="none")
 FLAG: Final = Kind("true or false", _flag)
+OVERWRITES: Final = Kind("true or false", _overwrites, lambda word: _shown(word == "overwrite"))
 COUNT: Final = Kind("a whole number, 0 or more", _integer(0))
 POSITIVE: Final = Kind("a whole number, 1 or more", _integer(1))
 LIMIT: Final = Kind("a whole number, 0 or more, or infinity", _unlimited(_integer(0), "infinity"), none="infinity")

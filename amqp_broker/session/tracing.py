@@ -39,7 +39,7 @@ def _trace(channel: Channel, key: str, message: Message, more: Table) -> None:
         "exchange_name": _octets(message.exchange),
         "routing_keys": keys,
         "properties": _table_of(message.header.properties),
-        "node": channel.connection.config.cluster_name.encode(),
+        "node": channel.connection.config.node_name.encode(),
         "vhost": _octets(vhost.name),
         "connection": str(channel.connection.peer).encode(),
         "channel": channel.id,

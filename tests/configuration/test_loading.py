@@ -278,6 +278,14 @@ def test_half_a_backend(tmp_path: Path, text: str, says: str) -> None:
         loaded(text, tmp=tmp_path)
 
 
+def test_headers_that_are_added(tmp_path: Path) -> None:
+    name = "message_interceptors.incoming.set_header_{}.overwrite = {}"
+    found = loaded(f"{name.format('timestamp', 'true')}\n{name.format('routing_node', 'false')}", tmp=tmp_path)
+    assert (found.config.set_header_timestamp, found.config.set_header_routing_node) == ("overwrite", "keep")
+    shown = {key: value for key, value, _ in found.effective() if key.startswith("message_interceptors")}
+    assert list(shown.values()) == ["true", "false"]
+
+
 def test_a_wrong_secret_is_not_shown() -> None:
     row = Key("a.secret", POSITIVE, None, is_secret=True)
     with pytest.raises(ConfigError) as caught:

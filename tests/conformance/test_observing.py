@@ -270,7 +270,7 @@ def test_publishes_and_deliveries_are_traced(world: World) -> None:
             "message_id": b"7",
             "timestamp": Int64(1 << 40),
         },
-        "node": b"amqp-broker@localhost",
+        "node": b"rabbit@localhost",
         "vhost": b"/",
         "connection": b"127.0.0.1:50000",
         "channel": 1,
@@ -375,7 +375,7 @@ def test_the_time_is_added(mode: str) -> None:
 @pytest.mark.rule("5.57")
 @pytest.mark.parametrize(("mode", "expected"), [("keep", b"other"), ("overwrite", b"node")])
 def test_the_node_is_added(mode: str, expected: Value) -> None:
-    world = World(Config(set_header_routing_node=mode, cluster_name="node"))  # type: ignore[arg-type]
+    world = World(Config(set_header_routing_node=mode, node_name="node"))  # type: ignore[arg-type]
     channel = world.channel()
     channel.queue("q")
     channel.publish("q", b"1")
@@ -387,7 +387,7 @@ def test_the_node_is_added(mode: str, expected: Value) -> None:
 
 @pytest.mark.rule("5.57")
 def test_headers_that_are_added_take_part_in_routing() -> None:
-    world = World(Config(set_header_routing_node="overwrite", cluster_name="node"))
+    world = World(Config(set_header_routing_node="overwrite", node_name="node"))
     channel = world.channel()
     channel.queue("q")
     bind(channel, "q", "amq.headers", "", {"x-match": b"all-with-x", "x-routed-by": b"node"})
