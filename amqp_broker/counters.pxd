@@ -24,3 +24,20 @@ cdef class MessageCounters:
 cdef class ExchangeCounters:
     cdef public long long publish_in
     cdef public long long publish_out
+
+
+@cython.final
+cdef class SizeCounters:
+    cdef public long long octets
+    cdef public long long upto_100
+    cdef public long long upto_1k
+    cdef public long long upto_10k
+    cdef public long long upto_100k
+    cdef public long long upto_1m
+    cdef public long long upto_10m
+    cdef public long long upto_50m
+    cdef public long long upto_100m
+    cdef public long long over_100m
+
+    cpdef count(self, Py_ssize_t octets)
+    cpdef add(self, SizeCounters other)

@@ -84,3 +84,86 @@ class ExchangeCounters:
     def __init__(self) -> None:
         self.publish_in = 0
         self.publish_out = 0
+
+
+class SizeCounters:
+    """How many of the messages that came in had which size, by the limits of RabbitMQ's histogram.
+
+    Attributes:
+        octets: the sum of all bodies.
+        upto_100: bodies of 100 octets and less; the others likewise, those of one step are in no other.
+    """
+
+    __slots__ = (
+        "octets",
+        "over_100m",
+        "upto_1k",
+        "upto_1m",
+        "upto_10k",
+        "upto_10m",
+        "upto_50m",
+        "upto_100",
+        "upto_100k",
+        "upto_100m",
+    )
+
+    def __init__(self) -> None:
+        self.octets = 0
+        self.upto_100 = 0
+        self.upto_1k = 0
+        self.upto_10k = 0
+        self.upto_100k = 0
+        self.upto_1m = 0
+        self.upto_10m = 0
+        self.upto_50m = 0
+        self.upto_100m = 0
+        self.over_100m = 0
+
+    def count(self, octets: int) -> None:
+        """A message of this size came in."""
+        self.octets += octets
+        if octets <= 100:
+            self.upto_100 += 1
+        elif octets <= 1_000:
+            self.upto_1k += 1
+        elif octets <= 10_000:
+            self.upto_10k += 1
+        elif octets <= 100_000:
+            self.upto_100k += 1
+        elif octets <= 1_000_000:
+            self.upto_1m += 1
+        elif octets <= 10_000_000:
+            self.upto_10m += 1
+        elif octets <= 50_000_000:
+            self.upto_50m += 1
+        elif octets <= 100_000_000:
+            self.upto_100m += 1
+        else:
+            self.over_100m += 1
+
+    def add(self, other: SizeCounters) -> None:
+        """Count what another has counted, too."""
+        self.octets += other.octets
+        self.upto_100 += other.upto_100
+        self.upto_1k += other.upto_1k
+        self.upto_10k += other.upto_10k
+        self.upto_100k += other.upto_100k
+        self.upto_1m += other.upto_1m
+        self.upto_10m += other.upto_10m
+        self.upto_50m += other.upto_50m
+        self.upto_100m += other.upto_100m
+        self.over_100m += other.over_100m
+
+    def steps(self) -> tuple[tuple[int | None, int], ...]:
+        """Each step's largest size in octets, None for the last, and how many messages are in it."""
+        return (
+            (100, self.upto_100),
+            (1_000, self.upto_1k),
+            (10_000, self.upto_10k),
+            (100_000, self.upto_100k),
+            (1_000_000, self.upto_1m),
+            (10_000_000, self.upto_10m),
+            (50_000_000, self.upto_50m),
+            (100_000_000, self.upto_100m),
+            (None, self.over_100m),
+        )

@@ -13,7 +13,6 @@ from typing import Final, cast
 from amqp_broker.auth.permissions import Access
 from amqp_broker.chronicle import Chronicle
 from amqp_broker.config import Config
-from amqp_broker.counters import MessageCounters
 from amqp_broker.deaths import DeathReason
 from amqp_broker.errors import (
     access_refused,
@@ -25,6 +24,7 @@ from amqp_broker.errors import (
 from amqp_broker.events import INTERNAL_USER, Events
 from amqp_broker.interceptors import interceptor_from
 from amqp_broker.message import Message
+from amqp_broker.past import Past
 from amqp_broker.policies import NO_POLICIES, Policies, effective_alternate, effective_arguments, merged
 from amqp_broker.queues.arguments import (
     QueueOptions,
@@ -120,7 +120,7 @@ class Vhost:
             no route is remembered.
         routes: for addresses published to before, where they lead; forgotten with every change of
             topology, so that a publish to a known address costs one look-up.
-        past: what channels that have ended have done with messages.
+        past: what was counted on channels and queues that are gone.
     """
 
     def __init__(self, name: str, config: Config, timers: Timers, storage: Storage, events: Events) -> None:
@@ -139,7 +139,7 @@ class Vhost:
         self.queues: dict[str, Queue] = {}
         self.requesters: dict[str, ReplyConsumer] = {}
         self.routes: dict[bytes, Route] = {}
-        self.past = MessageCounters()
+        self.past = Past()
         self._max_routes = config.max_cached_routes
         self._window_octets = config.queue_window_octets
         self._timers = timers
@@ -532,6 +532,7 @@ class Vhost:
         """End all that is in it; storage knows that already, and the connections have been closed."""
         for queue in list(self.queues.values()):
             del self.queues[queue.name]
+            self.past.queues[queue.options.type].add(queue.statistics())
             queue.delete()
             self._chronicle.left(queue, user)
         for exchange in self.exchanges.values():
@@ -586,6 +587,7 @@ class Vhost:
 
     def _remove_queue(self, queue: Queue, user: str) -> None:
         del self.queues[queue.name]
+        self.past.queues[queue.options.type].add(queue.statistics())
         queue.delete()
         self._chronicle.queue_deleted(queue, user)
         self._drop_unused(self._cut_off(queue, user))
@@ -638,16 +640,17 @@ class Vhost:
 
     def _bury(self, queue: Queue, message: Message, reason: DeathReason, reached: set[str]) -> bool:
         """Send a dead message on; see `DeadLetters`."""
-        name = queue.options.dead_letter_exchange
+        options = queue.options
+        name = options.dead_letter_exchange
         exchange = None if name is None else self.exchanges.get(name)
+        strategy = "disabled" if name is None else "at_least_once" if options.at_least_once else "at_most_once"
+        self.past.dead_letters[options.type, strategy, reason] += 1
         if name is None or exchange is None:
             return name is None
-        dead = dead_lettered(
-            message, queue.name, reason, self._timers.now(), name, queue.options.dead_letter_routing_key
-        )
+        dead = dead_lettered(message, queue.name, reason, self._timers.now(), name, options.dead_letter_routing_key)
         found = self.route(exchange, dead.routing_keys, dead.header.properties)
         targets = [target for target in found.queues if target.name not in reached and not is_cycle(dead, target.name)]
-        if not queue.options.at_least_once:
+        if not options.at_least_once:
             self.publish(dead, targets)
             return True
         reached.update(target.name for target in targets if self.publish(dead, (target,)))

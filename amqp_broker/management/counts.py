@@ -43,7 +43,7 @@ def exchange_counts(counters: ExchangeCounters) -> dict[str, int]:
 def vhost_counters(broker: Broker, vhost: Vhost) -> MessageCounters:
     """What all channels of a vhost, those that have ended as well, have done with messages."""
     counters = MessageCounters()
-    counters.add(vhost.past)
+    counters.add(vhost.past.messages)
     for client in broker.clients:
         if isinstance(client, Connection) and client.vhost_name == vhost.name:
             for channel in client.channels.values():

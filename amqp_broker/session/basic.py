@@ -90,6 +90,7 @@ def on_basic_publish(channel: Channel, command: PublishCommand) -> None:
     queues = route.queues
     counters = channel.unacked.counters
     counters.publish += 1
+    channel.sizes.count(len(body))
     route.counters.publish_in += 1
     route.counters.publish_out += len(queues)
     confirms = channel.confirms

@@ -13,7 +13,7 @@ from functools import partial
 
 from amqp_broker.auth.backend import Resource
 from amqp_broker.auth.permissions import Access
-from amqp_broker.counters import MessageCounters
+from amqp_broker.counters import MessageCounters, SizeCounters
 from amqp_broker.errors import AMQPError, cut_reply_text
 from amqp_broker.queues.consumer import Consumer
 from amqp_broker.queues.unacked import Unacked
@@ -48,6 +48,7 @@ class Channel:
 
     Attributes:
         unacked: its delivering half.
+        sizes: how large the messages were that it published.
         consumers: by consumer tag.
         requester: the consumer of direct replies, if there is one (rule 5.48).
         confirms: set once confirms are selected.
@@ -78,6 +79,7 @@ class Channel:
         self.generated_queue = ""
         self.rights = Rights(connection, vhost.name)
         self.follow_tracing()
+        self.sizes = SizeCounters()
         self._confirms_counted = 0
         self._timeouts: DeliveryTimeouts | None = None
 
@@ -102,8 +104,10 @@ class Channel:
 
     def count_for_vhost(self) -> None:
         """Hand what was counted to the vhost, which keeps it when the channel has gone."""
-        self.vhost.past.add(self.statistics())
+        self.vhost.past.messages.add(self.statistics())
+        self.vhost.past.sizes.add(self.sizes)
         self.unacked.counters = MessageCounters()
+        self.sizes = SizeCounters()
         if self.confirms is not None:
             self._confirms_counted = self.confirms.confirmed
 

@@ -88,4 +88,4 @@ def test_the_vhost_keeps_what_ended_channels_did(channel: ChannelClient) -> None
     channel.consume(queue, no_ack=True)
     world = channel.world
     channel.client.drop()
-    assert counts(world.broker.vhosts["/"].past) == {"publish": 1, "confirm": 1, "deliver_no_ack": 1}
+    assert counts(world.broker.vhosts["/"].past.messages) == {"publish": 1, "confirm": 1, "deliver_no_ack": 1}
