@@ -178,6 +178,10 @@ class Config:
     """Where the HTTP API and its page are; None is `host`."""
     management_port: int | None = 15672
     """Their port, 0 for a free one, as it is when `port` is 0; None serves neither."""
+    metrics_host: str | None = None
+    """Where metrics for Prometheus are; None is `host`."""
+    metrics_port: int | None = 15692
+    """Their port, 0 for a free one, as it is when `port` is 0; None serves none."""
     node_name: str = "rabbit@localhost"
     """What this broker is called where RabbitMQ tells its nodes apart."""
 

@@ -6,6 +6,7 @@ import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 import trio
 
@@ -13,9 +14,10 @@ from amqp_broker.administration.loading import load_definitions
 from amqp_broker.broker import Broker
 from amqp_broker.config import AuthEntry, Config
 from amqp_broker.control.node import ListeningOn, Node
-from amqp_broker.management.server import open_management
+from amqp_broker.management.node import ListeningPort
+from amqp_broker.management.server import open_http_ports
 from amqp_broker.net.control import serve_control
-from amqp_broker.net.doors import Door, open_doors
+from amqp_broker.net.doors import open_doors
 from amqp_broker.net.fetch import Fetcher
 from amqp_broker.net.listener import Reception, manners_of
 from amqp_broker.net.systemd import Notifier, inherited_sockets
@@ -98,16 +100,24 @@ class Server:
         """
         systemd = Notifier(os.environ)
         doors = await open_doors(self.config, inherited_sockets(os.environ))
-        management = await open_management(self.broker, doors)
-        self.urls = list(dict.fromkeys([*(door.url for door in doors), *management.urls]))
+        try:
+            node, http_ports = await open_http_ports(self.broker, doors)
+        except BaseException:
+            with trio.CancelScope(shield=True):
+                for door in doors:
+                    await door.close()
+            raise
+        http_urls = [url for port in http_ports for url in port.urls]
+        self.urls = list(dict.fromkeys([*(door.url for door in doors), *http_urls]))
         async with trio.open_nursery() as background:
             background.start_soon(run_timers, self.broker.timers)
             if self._data is not None:
                 background.start_soon(self._data.committer.run)
                 background.start_soon(self._data.stream_committer.run)
             background.start_soon(_watch_resources, self.resources)
-            background.start_soon(management.serve)
-            self.node.listeners = [*map(_listening_on, doors), *map(_management_on, management.urls)]
+            self.node.listeners = [_listening_on(port) for port in node.listeners()]
+            for http_port in http_ports:
+                background.start_soon(http_port.serve)
             if self.config.has_control_socket:
                 await background.start(serve_control, self.node, self._control_path())
             if self._fetcher is not None:
@@ -198,18 +208,17 @@ async def _watch_resources(resources: Resources) -> None:
         await trio.sleep(RESOURCES_LOOK_S)
 
 
-def _listening_on(door: Door) -> ListeningOn:
-    protocol, purpose = ("amqp/ssl", "AMQP 0-9-1 over TLS") if door.is_tls else ("amqp", "AMQP 0-9-1")
-    address = door.listener.socket.getsockname()
-    if not isinstance(address, tuple):
-        return ListeningOn(str(address), 0, protocol, purpose)
-    host = str(address[0])
-    return ListeningOn(f"[{host}]" if ":" in host else host, int(address[1]), protocol, purpose)
+_PURPOSES: Final = {
+    "amqp": "AMQP 0-9-1",
+    "amqp/ssl": "AMQP 0-9-1 over TLS",
+    "http": "HTTP API",
+    "http/prometheus": "Prometheus exporter API over HTTP",
+}
 
 
-def _management_on(url: str) -> ListeningOn:
-    host, _, port = url.removeprefix("http://").rstrip("/").rpartition(":")
-    return ListeningOn(host, int(port), "http", "HTTP API")
+def _listening_on(port: ListeningPort) -> ListeningOn:
+    interface = f"[{port.address}]" if ":" in port.address else port.address
+    return ListeningOn(interface, port.port, port.protocol, _PURPOSES[port.protocol])
 
 
 def _tls_of(config: Config) -> TlsKeeper | None:

@@ -24,6 +24,7 @@ OPTION_KEYS: Final = {
     "host": "amqp_broker.host",
     "port": "amqp_broker.port",
     "management_port": "management.tcp.port",
+    "metrics_port": "prometheus.tcp.port",
     "tls_port": "listeners.ssl.default",
     "tls_cert": "ssl_options.certfile",
     "tls_key": "ssl_options.keyfile",
@@ -56,6 +57,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="PORT",
         help="port of the HTTP API and its page, 0 for a free one, off for none "
         f"(default: {default.management_port}; a free one with --port 0)",
+    )
+    parser.add_argument(
+        "--metrics-port",
+        metavar="PORT",
+        help="port of the metrics for Prometheus, 0 for a free one, off for none "
+        f"(default: {default.metrics_port}; a free one with --port 0)",
     )
     where = parser.add_mutually_exclusive_group()
     where.add_argument(

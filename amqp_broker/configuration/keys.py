@@ -70,6 +70,8 @@ KEYS: Final[tuple[Key, ...]] = (
     _key("management.tcp.ip", kind.TEXT, "management_host"),
     _key("management.tcp.port", kind.PORT_OR_OFF, "management_port", "0 takes a free one, off serves no HTTP"),
     _key("management.listener.port", kind.PORT_OR_OFF, "management_port", "the same as management.tcp.port"),
+    _key("prometheus.tcp.ip", kind.TEXT, "metrics_host"),
+    _key("prometheus.tcp.port", kind.PORT_OR_OFF, "metrics_port", "0 takes a free one, off serves no metrics"),
     _key("amqp_broker.node_name", kind.TEXT, "node_name"),
     _key("cluster_name", kind.TEXT, "cluster_name"),
     _key("product.name", kind.TEXT, "product", "clients branch on it"),

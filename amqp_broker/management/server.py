@@ -1,4 +1,4 @@
-"""The management port at the edge: sockets that are open from the start, and what serves them once somebody comes.
+"""Management and metrics at the edge: sockets that are open from the start, and what serves them once somebody comes.
 
 The web server and its libraries take longer to import than the rest of the broker takes to start, so that
 waits for the first client; until then the kernel keeps it waiting at the door.
@@ -16,33 +16,31 @@ from amqp_broker.config import Config
 from amqp_broker.management.node import ListeningPort, Node
 from amqp_broker.net.doors import Door, open_http
 
-PORT_OPTION = "--management-port"
-
 Serve = Callable[[Broker, Node, list[trio.SocketListener]], Awaitable[None]]
 
 
 @attrs.frozen
-class Management:
-    """The open port.
+class HttpPort:
+    """An open port for HTTP.
 
     Attributes:
+        load: imports what serves it.
         urls: where people and programs find it.
     """
 
     broker: Broker
     node: Node
     listeners: list[trio.SocketListener]
+    load: Callable[[], Serve]
     urls: list[str]
 
     async def serve(self) -> None:
         """Serve until cancelled; closes the sockets."""
-        if not self.listeners:
-            return
         try:
             async with trio.open_nursery() as nursery:
                 for listener in self.listeners:
                     nursery.start_soon(_wait_for_client, listener, nursery.cancel_scope)
-            serve = await trio.to_thread.run_sync(_import)
+            serve = await trio.to_thread.run_sync(self.load)
             await serve(self.broker, self.node, self.listeners)
         finally:
             with trio.CancelScope(shield=True):
@@ -50,24 +48,42 @@ class Management:
                     await listener.aclose()
 
 
-async def open_management(broker: Broker, doors: Sequence[Door]) -> Management:
-    """Open the port, if there is to be one.
+async def open_http_ports(broker: Broker, doors: Sequence[Door]) -> tuple[Node, list[HttpPort]]:
+    """Open the ports for management and metrics, those that there are to be; gives them and what they say of the node.
 
     Raises:
-        ListenError: it can't be listened on.
+        ListenError: one can't be listened on; none is left open.
     """
-    config = broker.config
-    listeners: list[trio.SocketListener] = []
-    host = config.host if config.management_host is None else config.management_host
-    if config.management_port is not None:
-        # With --port 0 nobody knows the ports beforehand, so a default one would only be taken now and then.
-        is_default = config.management_port == Config().management_port
-        port = 0 if config.port == 0 and is_default else config.management_port
-        listeners = await open_http(host, port, PORT_OPTION)
-    ports = [*(_amqp_port(door) for door in doors), *(_port(listener, "http") for listener in listeners)]
+    config, default = broker.config, Config()
+    wanted = (
+        ("http", config.management_host, config.management_port, default.management_port, "--management-port"),
+        ("http/prometheus", config.metrics_host, config.metrics_port, default.metrics_port, "--metrics-port"),
+    )
+    ports = [_amqp_port(door) for door in doors]
     node = Node(config.node_name, lambda: ports)
-    shown = f"[{host}]" if ":" in host else host
-    return Management(broker, node, listeners, [f"http://{shown}:{_port(one, 'http').port}" for one in listeners])
+    opened: list[HttpPort] = []
+    try:
+        for protocol, own_host, port, default_port, option in wanted:
+            if port is None:
+                continue
+            host = config.host if own_host is None else own_host
+            # With --port 0 nobody knows the ports beforehand, so a default one would only be taken now and then.
+            is_free = config.port == 0 and port == default_port
+            listeners = await open_http(host, 0 if is_free else port, option)
+            there = [_port(listener, protocol) for listener in listeners]
+            ports += there
+            load, path = (_load_management, "") if protocol == "http" else (_load_metrics, "/metrics")
+            shown = f"[{host}]" if ":" in host else host
+            opened.append(
+                HttpPort(broker, node, listeners, load, [f"http://{shown}:{one.port}{path}" for one in there])
+            )
+    except BaseException:
+        with trio.CancelScope(shield=True):
+            for http_port in opened:
+                for listener in http_port.listeners:
+                    await listener.aclose()
+        raise
+    return node, opened
 
 
 def _amqp_port(door: Door) -> ListeningPort:
@@ -84,7 +100,13 @@ async def _wait_for_client(listener: trio.SocketListener, scope: trio.CancelScop
     scope.cancel()
 
 
-def _import() -> Serve:
-    from amqp_broker.management.web import serve
+def _load_management() -> Serve:
+    from amqp_broker.management.web import serve_management
 
-    return serve
+    return serve_management
+
+
+def _load_metrics() -> Serve:
+    from amqp_broker.management.web import serve_metrics
+
+    return serve_metrics

@@ -16,7 +16,7 @@ class Site:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
-            await _live(receive, send)
+            await live(receive, send)
         elif scope["type"] == "http":
             if scope["path"].startswith(API_PREFIX):
                 await self._api(scope, receive, send)
@@ -24,7 +24,7 @@ class Site:
                 await PlainTextResponse("nothing here yet", 404)(scope, receive, send)
 
 
-async def _live(receive: Receive, send: Send) -> None:
+async def live(receive: Receive, send: Send) -> None:
     """Say that nothing needs to be started or stopped."""
     while (await receive())["type"] != "lifespan.shutdown":
         await send({"type": "lifespan.startup.complete"})

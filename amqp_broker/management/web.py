@@ -13,6 +13,7 @@ import trio
 from amqp_broker.broker import Broker
 from amqp_broker.management.api import ENDPOINTS
 from amqp_broker.management.app import ManagementApi
+from amqp_broker.management.metrics.app import MetricsSite
 from amqp_broker.management.node import Node
 from amqp_broker.management.sampling import sample
 from amqp_broker.management.site import Site
@@ -27,19 +28,28 @@ SLICE_S: Final = 0.001
 """How long sampling may go on before the loop has its turn."""
 
 
-async def serve(broker: Broker, node: Node, listeners: list[trio.SocketListener]) -> None:
-    """Serve HTTP on these sockets until cancelled."""
+async def serve_management(broker: Broker, node: Node, listeners: list[trio.SocketListener]) -> None:
+    """Serve the API and its page on these sockets until cancelled."""
     statistics = Statistics(broker.timers.now)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_sample, broker, node, statistics)
+        await _serve(Site(ManagementApi(broker, node, statistics, ENDPOINTS)), listeners)
+
+
+async def serve_metrics(broker: Broker, node: Node, listeners: list[trio.SocketListener]) -> None:
+    """Serve metrics on these sockets until cancelled."""
+    await _serve(MetricsSite(broker, node), listeners)
+
+
+async def _serve(site: Site | MetricsSite, listeners: list[trio.SocketListener]) -> None:
     config = hypercorn.config.Config()
     config.bind = [f"fd://{os.dup(listener.socket.fileno())}" for listener in listeners]
     config.errorlog = log
     config.include_server_header = False
     config.keep_alive_timeout = 60
     config.graceful_timeout = 0.5
-    app = Site(ManagementApi(broker, node, statistics, ENDPOINTS))
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(_sample, broker, node, statistics)
-        await hypercorn.trio.serve(cast("ASGIFramework", app), config, mode="asgi", shutdown_trigger=trio.sleep_forever)
+    app = cast("ASGIFramework", site)
+    await hypercorn.trio.serve(app, config, mode="asgi", shutdown_trigger=trio.sleep_forever)
 
 
 async def _sample(broker: Broker, node: Node, statistics: Statistics) -> None:

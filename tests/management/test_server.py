@@ -16,12 +16,19 @@ async def test_the_url_follows_amqp_s_and_answers() -> None:
     with trio.fail_after(DEADLINE_S):
         async with trio.open_nursery() as nursery:
             await nursery.start(server.run)
-            amqp, http = server.urls
+            amqp, http, metrics = server.urls
             assert amqp.startswith("amqp://127.0.0.1:")
             assert http.startswith("http://127.0.0.1:")
             async with httpx.AsyncClient(base_url=http, auth=("guest", "guest")) as client:
                 overview = (await client.get("/api/overview")).json()
-                assert {listener["protocol"] for listener in overview["listeners"]} == {"amqp", "http"}
+                assert {listener["protocol"] for listener in overview["listeners"]} == {
+                    "amqp",
+                    "http",
+                    "http/prometheus",
+                }
+                page = await client.get(metrics)
+                assert page.headers["content-type"].startswith("text/plain; version=0.0.4")
+                assert "rabbitmq_connections 0\n" in page.text
                 assert (await client.get("/api/vhosts/%2F")).json()["name"] == "/"
             server.stop()
             await server.stopped.wait()
@@ -29,7 +36,7 @@ async def test_the_url_follows_amqp_s_and_answers() -> None:
 
 
 async def test_it_can_be_turned_off() -> None:
-    server = Server(Config(port=0, management_port=None))
+    server = Server(Config(port=0, management_port=None, metrics_port=None))
     with trio.fail_after(DEADLINE_S):
         async with trio.open_nursery() as nursery:
             await nursery.start(server.run)
