@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Final
 
 from amqp_broker.auth.permissions import Access
@@ -23,6 +22,7 @@ from amqp_broker.queues.stream import StreamQueue
 from amqp_broker.routing.exchange import Exchange
 from amqp_broker.session import news, tracing
 from amqp_broker.session.channel import Channel
+from amqp_broker.session.publishing import INSPECTED, authorize_keys, check_user_id, inspect
 from amqp_broker.session.settle import ACK, Outcome, ack_one, settle
 from amqp_broker.session.topology import generated_name, readable_queue
 from amqp_broker.vhost import Route
@@ -42,23 +42,13 @@ from amqp_codec import (
     BasicRecoverAsync,
     BasicRecoverOk,
     BasicReject,
-    ByteArray,
-    ContentHeader,
     PublishCommand,
     ReplyCode,
-    Table,
-    field_type_name,
-    with_properties,
 )
-from amqp_codec.properties import FLAG_EXPIRATION, FLAG_HEADERS, FLAG_REPLY_TO, FLAG_USER_ID
+from amqp_codec.properties import FLAG_USER_ID
 
 MANDATORY: Final = 1
 IMMEDIATE: Final = 2
-
-INSPECTED: Final = FLAG_HEADERS | FLAG_EXPIRATION | FLAG_REPLY_TO
-"""Properties that change what happens to a message; without them nobody looks at the header."""
-
-LONGEST_EXPIRATION_MS: Final = 315_360_000_000
 
 
 def on_basic_publish(channel: Channel, command: PublishCommand) -> None:
@@ -80,11 +70,11 @@ def on_basic_publish(channel: Channel, command: PublishCommand) -> None:
             channel.writable = route.exchange
     message = new_message(command.address, header, body)
     if header.flags & INSPECTED:
-        _inspect(channel, message)
+        inspect(message, channel.requester)
     if route.exchange is not channel.writable:
-        _authorize_topic(channel, route.exchange, message)
+        authorize_keys(channel.rights, route.exchange, message)
     if header.flags & FLAG_USER_ID:
-        _check_user_id(channel, header)
+        check_user_id(channel.connection, header)
     if not route.cacheable or message.extra_keys:
         route = _inspected_route(channel, route.exchange, message, header)
     queues = route.queues
@@ -303,37 +293,6 @@ def _too_large(channel: Channel, size: int) -> AMQPError:
     return precondition_failed(f"message size {size} is larger than {which} {limit}")
 
 
-def _inspect(channel: Channel, message: Message) -> None:
-    """Look at the properties that can be wrong, that add routing keys, or that nobody else is to see (rule 5.1)."""
-    header = message.header
-    if header.flags & FLAG_REPLY_TO and header.properties.reply_to == REPLY_TO:
-        if channel.requester is None:
-            raise precondition_failed("fast reply consumer does not exist")
-        message.header = with_properties(header, replace(header.properties, reply_to=channel.requester.name))
-    if header.expiration is not None:
-        _check_expiration(header.expiration)
-    if header.flags & FLAG_HEADERS and b"CC" in header.raw:
-        headers = header.properties.headers or {}
-        message.extra_keys = _carbon_copies(headers)
-        if "BCC" in headers:
-            message.header = _without_bcc(message.header)
-
-
-def _authorize_topic(channel: Channel, exchange: Exchange, message: Message) -> None:
-    """Let the user publish with these routing keys, if keys are looked at (rule 8.14)."""
-    if exchange.type == "topic" and channel.rights.has_topics:
-        for routing_key in message.routing_keys:
-            channel.rights.demand_key(Access.WRITE, exchange.name, routing_key)
-
-
-def _check_user_id(channel: Channel, header: ContentHeader) -> None:
-    user = channel.connection.user
-    if header.properties.user_id != user and not _may_impersonate(channel):
-        raise precondition_failed(
-            f"user_id property set to '{header.properties.user_id}' but authenticated user was '{user}'"
-        )
-
-
 def _inspected_route(channel: Channel, exchange: Exchange, message: Message, header: ContentHeader) -> Route:
     """Route a message for which that has to be done anew, in a vhost that may do something to each."""
     vhost = channel.vhost
@@ -343,51 +302,6 @@ def _inspected_route(channel: Channel, exchange: Exchange, message: Message, hea
     if vhost.is_tracing:
         tracing.published(channel, message, route)
     return route
-
-
-def _may_impersonate(channel: Channel) -> bool:
-    identity = channel.connection.identity
-    return identity is not None and "impersonator" in identity.tags
-
-
-def _check_expiration(octets: bytes) -> None:
-    """`expiration` is a decimal string of milliseconds (rule 4.28)."""
-    text = octets.decode("utf-8", "replace")
-    digits = text[1:] if text[:1] in ("-", "+") else text
-    number = digits[: len(digits) - len(digits.lstrip("0123456789"))]
-    detail = None
-    if not number:
-        detail = "no_integer"
-    elif number != digits:
-        detail = f'{{leftover_string,"{digits[len(number) :]}"}}'
-    elif text.startswith("-") and int(number):
-        detail = f"{{value_negative,{text}}}"
-    elif len(number) > 20 or int(number) > LONGEST_EXPIRATION_MS:
-        detail = f"{{value_too_large,{number}}}"
-    if detail is not None:
-        raise precondition_failed(f"invalid expiration '{text}': {detail}")
-
-
-def _carbon_copies(headers: Table) -> tuple[str, ...]:
-    """Collect the further routing keys of CC and BCC; other element types are skipped (rule 5.53)."""
-    keys: list[str] = []
-    for name in ("CC", "BCC"):
-        copies = headers.get(name)
-        if name in headers and not isinstance(copies, list):
-            raise precondition_failed(
-                f'invalid message: {{unacceptable_type_in_header,"{name}",{field_type_name(copies)}}}'
-            )
-        if isinstance(copies, list):
-            longstrs = (key for key in copies if isinstance(key, bytes) and not isinstance(key, ByteArray))
-            keys += (key.decode("utf-8", "surrogateescape") for key in longstrs)
-    return tuple(keys)
-
-
-def _without_bcc(header: ContentHeader) -> ContentHeader:
-    """Remove BCC before anybody sees the message (rule 5.54)."""
-    properties = header.properties
-    kept = {name: value for name, value in (properties.headers or {}).items() if name != "BCC"}
-    return with_properties(header, replace(properties, headers=kept))
 
 
 def _refuse_exclusive_use(channel: Channel, queue: Queue, exclusive: bool) -> None:

@@ -8,14 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
-from amqp_broker.auth.backend import Decide, Resource, Topic, Undecided
+from amqp_broker.auth.backend import Decide, Identity, Resource, Topic, Undecided
 from amqp_broker.auth.permissions import Access, refusal, topic_refusal
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from amqp_broker.session.connection import Connection
 
 DEFAULT_EXCHANGE_NAME = "amq.default"
 """What permissions call the exchange without a name (rule 8.10)."""
@@ -24,6 +20,18 @@ MAX_ALLOWED = 1024
 """Answers a channel remembers, of either kind."""
 
 _Key: TypeAlias = tuple[Access, str, str]
+
+
+class Asker(Protocol):
+    """Who wants to do something: a connection, or a caller of the HTTP API."""
+
+    @property
+    def identity(self) -> Identity | None:
+        """Who has logged in; nobody without one may do anything."""
+
+    @property
+    def user(self) -> str:
+        """The name that texts show."""
 
 
 class Question:
@@ -45,14 +53,14 @@ class Question:
 
 
 class Rights:
-    """The permissions of a connection's user on one of its channels.
+    """The permissions of a user in a vhost, on one channel or for one call of the HTTP API.
 
     What was allowed once is allowed until `forget` is called or the channel ends (rule 8.13); what was refused
     closes the channel, so it need not be remembered.
     """
 
-    def __init__(self, connection: Connection, vhost: str) -> None:
-        self._connection = connection
+    def __init__(self, asker: Asker, vhost: str) -> None:
+        self._asker = asker
         self._vhost = vhost
         self._allowed: set[_Key] = set()
         self._allowed_topics: set[_Key] = set()
@@ -70,10 +78,10 @@ class Rights:
         if key in self._allowed:
             return
         shown = name or DEFAULT_EXCHANGE_NAME
-        identity = self._connection.identity
+        identity = self._asker.identity
         resource = Resource(self._vhost, "exchange" if kind == "exchange" else "queue", shown, access)
         if identity is None or not self._decide(key, partial(identity.authorizer.may_access, identity, resource)):
-            raise refusal(access, kind, shown, self._vhost, self._connection.user)
+            raise refusal(access, kind, shown, self._vhost, self._asker.user)
         _remember(self._allowed, key)
 
     def demand_key(self, access: Access, exchange: str, routing_key: str) -> None:
@@ -86,16 +94,16 @@ class Rights:
         key = (access, exchange, routing_key)
         if key in self._allowed_topics:
             return
-        identity = self._connection.identity
+        identity = self._asker.identity
         topic = Topic(self._vhost, exchange, routing_key, access)
         if identity is None or not self._decide(key, partial(identity.authorizer.may_use_key, identity, topic)):
-            raise topic_refusal(access, routing_key, exchange, self._vhost, self._connection.user)
+            raise topic_refusal(access, routing_key, exchange, self._vhost, self._asker.user)
         _remember(self._allowed_topics, key)
 
     @property
     def has_topics(self) -> bool:
         """Whether routing keys are looked at as well."""
-        identity = self._connection.identity
+        identity = self._asker.identity
         return identity is not None and identity.authorizer.checks_topics
 
     def forget(self) -> None:

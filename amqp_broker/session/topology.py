@@ -10,6 +10,7 @@ from amqp_broker.errors import AMQPError, access_refused, not_found, preconditio
 from amqp_broker.queues.arguments import QueueType, queue_type_of, with_default_type
 from amqp_broker.queues.queue import Queue
 from amqp_broker.queues.reply import REPLY_TO, is_reply_name
+from amqp_broker.session.binding import Binder, clean_name, refuse_reserved_name
 from amqp_broker.session.channel import Channel
 from amqp_codec import (
     ByteArray,
@@ -36,8 +37,6 @@ from amqp_codec import (
     field_type_name,
 )
 
-RESERVED_PREFIX = "amq."
-
 NAME_PREFIX = "x-name-prefix"
 """The one argument of a queue that says how it is to be named, and is not kept (rule 4.2)."""
 
@@ -45,7 +44,7 @@ LONGEST_NAME_PREFIX_OCTETS = 64
 
 
 def on_exchange_declare(channel: Channel, method: ExchangeDeclare) -> None:
-    name = _clean(method.exchange)
+    name = clean_name(method.exchange)
     vhost = channel.vhost
     if method.passive:
         vhost.refuse_default_exchange(name)
@@ -68,7 +67,7 @@ def on_exchange_declare(channel: Channel, method: ExchangeDeclare) -> None:
 
 
 def on_exchange_delete(channel: Channel, method: ExchangeDelete) -> None:
-    name = _clean(method.exchange)
+    name = clean_name(method.exchange)
     channel.vhost.refuse_default_exchange(name)
     channel.authorize(Access.CONFIGURE, "exchange", name)
     channel.vhost.delete_exchange(name, if_unused=method.if_unused, user=channel.connection.user)
@@ -77,15 +76,9 @@ def on_exchange_delete(channel: Channel, method: ExchangeDelete) -> None:
 
 
 def on_exchange_bind(channel: Channel, method: ExchangeBind) -> None:
-    vhost = channel.vhost
-    source, destination = _clean(method.source), _clean(method.destination)
-    _authorize_binding(channel, "exchange", destination, source, method.routing_key)
-    vhost.bind(
-        vhost.exchange(source),
-        vhost.exchange(destination),
-        method.routing_key,
-        method.arguments,
-        user=channel.connection.user,
+    binder = Binder(channel.vhost, channel.rights, channel.connection)
+    binder.bind_exchange(
+        clean_name(method.source), clean_name(method.destination), method.routing_key, method.arguments
     )
     if not method.no_wait:
         channel.send_stored(ExchangeBindOk())
@@ -93,19 +86,17 @@ def on_exchange_bind(channel: Channel, method: ExchangeBind) -> None:
 
 def on_exchange_unbind(channel: Channel, method: ExchangeUnbind) -> None:
     """Unbind; whatever is missing, that is what was asked for (rule 3.18)."""
-    vhost = channel.vhost
-    source_name, destination_name = _clean(method.source), _clean(method.destination)
-    _authorize_binding(channel, "exchange", destination_name, source_name, method.routing_key)
-    source, destination = vhost.exchanges.get(source_name), vhost.exchanges.get(destination_name)
-    if source is not None and destination is not None:
-        vhost.unbind(source, destination, method.routing_key, method.arguments, user=channel.connection.user)
+    binder = Binder(channel.vhost, channel.rights, channel.connection)
+    binder.unbind_exchange(
+        clean_name(method.source), clean_name(method.destination), method.routing_key, method.arguments
+    )
     if not method.no_wait:
         channel.send_stored(ExchangeUnbindOk())
 
 
 def on_queue_declare(channel: Channel, method: QueueDeclare) -> None:
     vhost, connection = channel.vhost, channel.connection
-    name = _clean(method.queue)
+    name = clean_name(method.queue)
     if name == REPLY_TO or is_reply_name(name):
         _declare_requester(channel, name, method)
         return
@@ -136,30 +127,18 @@ def on_queue_declare(channel: Channel, method: QueueDeclare) -> None:
 
 
 def on_queue_bind(channel: Channel, method: QueueBind) -> None:
-    vhost = channel.vhost
     name, routing_key = _names_to_bind(channel, method)
-    exchange_name = _clean(method.exchange)
-    _authorize_binding(channel, "queue", name, exchange_name, routing_key)
-    exchange = vhost.exchange(exchange_name)
-    queue = vhost.queue(name)
-    vhost.check_binding(exchange, queue, routing_key, method.arguments)
-    queue = vhost.usable_queue(name, channel.connection)
-    vhost.bind(exchange, queue, routing_key, method.arguments, user=channel.connection.user)
+    binder = Binder(channel.vhost, channel.rights, channel.connection)
+    binder.bind_queue(clean_name(method.exchange), name, routing_key, method.arguments)
     if not method.no_wait:
         channel.send_stored(QueueBindOk())
 
 
 def on_queue_unbind(channel: Channel, method: QueueUnbind) -> None:
     """Unbind; whatever is missing, that is what was asked for (rules 3.18 and 3.19)."""
-    vhost = channel.vhost
     name, routing_key = _names_to_bind(channel, method)
-    exchange_name = _clean(method.exchange)
-    _authorize_binding(channel, "queue", name, exchange_name, routing_key)
-    exchange, queue = vhost.exchanges.get(exchange_name), vhost.queues.get(name)
-    if exchange is not None and queue is not None:
-        if exchange.find_binding(queue, routing_key, method.arguments) is not None:
-            vhost.usable_queue(name, channel.connection)
-        vhost.unbind(exchange, queue, routing_key, method.arguments, user=channel.connection.user)
+    binder = Binder(channel.vhost, channel.rights, channel.connection)
+    binder.unbind_queue(clean_name(method.exchange), name, routing_key, method.arguments)
     channel.send_stored(QueueUnbindOk())
 
 
@@ -172,7 +151,7 @@ def on_queue_purge(channel: Channel, method: QueuePurge) -> None:
 def on_queue_delete(channel: Channel, method: QueueDelete) -> None:
     """Delete; a queue that is missing has nothing in it (rule 4.19)."""
     vhost = channel.vhost
-    name = _clean(method.queue) or _last_queue(channel)
+    name = clean_name(method.queue) or _last_queue(channel)
     channel.authorize(Access.CONFIGURE, "queue", name)
     count = 0
     if name in vhost.queues:
@@ -210,8 +189,7 @@ def _declare_requester(channel: Channel, name: str, method: QueueDeclare) -> Non
 
 def _declared_name(channel: Channel, name: str, method: QueueDeclare) -> str:
     """The name of a queue to be declared: given and not reserved, or made up (rules 4.1 to 4.3)."""
-    if name.startswith(RESERVED_PREFIX):
-        raise access_refused(f"queue name '{name}' contains reserved prefix 'amq.*'")
+    refuse_reserved_name(name)
     if name:
         return name
     vhost = channel.vhost
@@ -243,7 +221,7 @@ def _name_prefix(value: Value) -> str:
 
 def _names_to_bind(channel: Channel, method: QueueBind | QueueUnbind) -> tuple[str, str]:
     """Queue and routing key of a binding; with both empty, both are the last queue's name (rule 2.13)."""
-    name = _clean(method.queue)
+    name = clean_name(method.queue)
     if name == REPLY_TO or is_reply_name(name):
         raise access_refused("cannot bind or unbind to a volatile (direct reply-to) queue")
     if name:
@@ -252,24 +230,7 @@ def _names_to_bind(channel: Channel, method: QueueBind | QueueUnbind) -> tuple[s
     return last, method.routing_key or last
 
 
-def _authorize_binding(channel: Channel, kind: str, destination: str, source: str, routing_key: str) -> None:
-    """Let the user bind or unbind: write on the destination, read on the source and the key (rule 3.19)."""
-    if kind == "exchange":
-        channel.vhost.refuse_default_exchange(destination)
-    channel.authorize(Access.WRITE, kind, destination)
-    channel.vhost.refuse_default_exchange(source)
-    channel.authorize(Access.READ, "exchange", source)
-    exchange = channel.vhost.exchanges.get(source)
-    if exchange is not None and exchange.type == "topic" and channel.rights.has_topics:
-        channel.rights.demand_key(Access.READ, source, routing_key)
-
-
 def _last_queue(channel: Channel) -> str:
     if channel.last_queue is None:
         raise AMQPError(ReplyCode.NOT_FOUND, "no previously declared queue")
     return channel.last_queue
-
-
-def _clean(name: str) -> str:
-    """CR and LF are not part of a name, wherever they stand in it (rule 3.5)."""
-    return name.replace("\r", "").replace("\n", "")
