@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import math
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 
 from amqp_codec import Decimal, Table, Value
 
@@ -47,3 +48,8 @@ def json_of_table(table: Table) -> dict[str, Json]:
 def readable(name: str) -> str:
     """A name as text that can be encoded: lone surrogates in it stand for octets that are no UTF-8."""
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+def rfc_3339(at: float) -> str:
+    """An instant, in seconds since 1970, to the millisecond."""
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")

@@ -5,40 +5,42 @@ from __future__ import annotations
 import base64
 import binascii
 import logging
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any, Final, TypeVar
 
-import msgspec
 import trio
-from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from amqp_broker.administration import AdministrationError
+from amqp_broker.auth.backend import Undecided
 from amqp_broker.auth.users import Peer
 from amqp_broker.broker import Broker
 from amqp_broker.errors import AMQPError
+from amqp_broker.management.attempts import Attempts
+from amqp_broker.management.bodies import read_body
 from amqp_broker.management.call import Call, Caller
-from amqp_broker.management.errors import ApiError, bad_request, from_amqp, not_found
-from amqp_broker.management.listing import Listing, collect, slices
+from amqp_broker.management.errors import ApiError, bad_request, from_administration, from_amqp, not_found
+from amqp_broker.management.figures import figures_of
+from amqp_broker.management.listing import Listing, collect, only
 from amqp_broker.management.login import log_in
 from amqp_broker.management.names import name_matcher
 from amqp_broker.management.node import Node
 from amqp_broker.management.replies import Reply
 from amqp_broker.management.routes import Endpoint, Found, Needs, Router
 from amqp_broker.management.statistics import Statistics
+from amqp_broker.management.writing import empty_response, error_response, json_response, pause
 
 log = logging.getLogger(__name__)
 
 API_PREFIX: Final = "/api/"
 
-MAX_BODY_OCTETS: Final = 20_000_000
-"""RabbitMQ's limit; what is longer is a bad request."""
+NOWHERE: Final = "HEAD, GET, OPTIONS"
+"""What a path that leads to nothing allows."""
 
-CHUNK_OCTETS: Final = 64 * 1024
-
-_ENCODER: Final = msgspec.json.Encoder()
-
-_JSON_HEADERS: Final = {"content-type": "application/json", "vary": "accept, accept-encoding, origin"}
+T = TypeVar("T")
 
 
 class ManagementApi:
@@ -54,6 +56,7 @@ class ManagementApi:
         self._broker = broker
         self._node = node
         self._statistics = statistics
+        self._attempts = Attempts()
         self._router = Router(endpoints)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -63,14 +66,17 @@ class ManagementApi:
             found = self._find(scope)
             response = await self._answer(request, found)
         except ApiError as error:
-            response = _error_response(error)
+            response = error_response(error)
         except AMQPError as error:
-            response = _error_response(from_amqp(error))
+            response = error_response(from_amqp(error))
+        except AdministrationError as error:
+            response = error_response(from_administration(error))
+        except ClientDisconnect:
+            return
         except Exception:
-            log.exception("management: internal error in %s %s", request.method, request.url.path)
-            response = _error_response(ApiError(500, "internal_error", "internal error"))
-        if found is not None:
-            response.headers["allow"] = found.allow
+            log.exception("management: internal error in %s %r", request.method, request.url.path)
+            response = error_response(ApiError(500, "internal_error", "internal error"))
+        response.headers["allow"] = NOWHERE if found is None else found.allow
         await response(scope, receive, send)
 
     def _find(self, scope: Scope) -> Found:
@@ -86,35 +92,46 @@ class ManagementApi:
     async def _answer(self, request: Request, found: Found) -> Response:
         method = "GET" if request.method == "HEAD" else request.method
         if method == "OPTIONS":
-            return Response(status_code=200)
+            return empty_response(200)
         endpoint = found.endpoints.get(method)
         if endpoint is None:
-            return Response(status_code=405)
+            return empty_response(405)
         caller = None
         if endpoint.needs is not Needs.NOBODY:
             caller = await self._log_in(request)
             if caller is None:
-                return Response(status_code=401, headers={"www-authenticate": 'Basic realm="RabbitMQ Management"'})
+                return empty_response(401, {"www-authenticate": 'Basic realm="RabbitMQ Management"'})
             caller.check(endpoint.needs)
         call = Call(
             broker=self._broker,
             node=self._node,
-            statistics=self._statistics,
+            statistics=figures_of(self._statistics, request.query_params),
+            attempts=self._attempts,
             caller=caller,
             path=found.names,
             query=request.query_params,
-            body=await _body_of(request),
+            body=await self._body_of(request, endpoint),
             reason=request.headers.get("x-reason", ""),
+            only_vhost=request.headers.get("x-vhost", ""),
         )
-        result = endpoint.handler(call)
-        if isinstance(result, Listing):
-            collected = await collect(result, call.query, _pause, name_matcher)
-            return await _json_response(request, collected)
-        if isinstance(result, Reply):
-            if result.body is None:
-                return Response(status_code=result.status, headers=dict(result.headers))
-            return await _json_response(request, result.body, result.status, result.headers)
-        return await _json_response(request, result)
+        stored_before = self._broker.storage.stored_count
+        result = await _decided(partial(endpoint.handler, call))
+        if method != "GET":
+            await self._stored(stored_before)
+        return await _response(request, call, result)
+
+    async def _body_of(self, request: Request, endpoint: Endpoint) -> Any:
+        if endpoint.method == "GET":
+            return {}
+        return await read_body(request.stream(), request.headers.get("content-type", ""), endpoint.max_body_octets)
+
+    async def _stored(self, stored_before: int) -> None:
+        """Wait until storage has what the call has changed (rule 7.5)."""
+        storage = self._broker.storage
+        if storage.has_unsaved_changes or storage.stored_count != stored_before:
+            stored = trio.Event()
+            storage.when_durable(stored.set)
+            await stored.wait()
 
     async def _log_in(self, request: Request) -> Caller | None:
         """Who the header `authorization` names; None without one. Raises ApiError 401."""
@@ -130,66 +147,30 @@ class ManagementApi:
         peer = Peer() if client is None else Peer(client.host, client.port)
         is_basic = scheme.lower() == "basic" and separator
         caller = await log_in(self._broker, name, password, peer) if is_basic else None
+        self._attempts.count(caller is not None)
         if caller is None:
             raise ApiError(401, "not_authorized", "Not_Authorized")
         return caller
 
 
-async def _pause() -> None:
-    await trio.lowlevel.checkpoint()
+async def _decided(handle: Callable[[], T]) -> T:
+    """Call a handler, again and again as long as it is not known whether the caller may do that."""
+    while True:
+        try:
+            return handle()
+        except Undecided as undecided:
+            answered = trio.Event()
+            undecided.then(answered.set)
+            await answered.wait()
 
 
-async def _body_of(request: Request) -> Any:
-    """The body as JSON, whatever it calls itself; nothing, `null` and `undefined` are `{}`."""
-    if request.method in ("GET", "HEAD"):
-        return {}
-    octets = bytearray()
-    async for chunk in request.stream():
-        octets += chunk
-        if len(octets) > MAX_BODY_OCTETS:
-            raise bad_request(f"Payload size exceeds the limit of {MAX_BODY_OCTETS} octets")
-    text = bytes(octets).strip()
-    if text in (b"", b"null", b"undefined"):
-        return {}
-    try:
-        return msgspec.json.decode(text)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise bad_request("not_json") from None
-
-
-def _error_response(error: ApiError) -> Response:
-    body = _ENCODER.encode({"error": error.error, "reason": error.reason})
-    return Response(body, error.status, {**_JSON_HEADERS, "cache-control": "no-cache"})
-
-
-async def _json_response(
-    request: Request, body: object, status: int = 200, headers: Mapping[str, str] | None = None
-) -> Response:
-    """JSON, made in slices when it is long."""
-    if isinstance(body, list):
-        octets = await _encode_list(body)
-    elif isinstance(body, dict) and isinstance(body.get("items"), list):
-        items = await _encode_list(body["items"])
-        rest = _ENCODER.encode({name: value for name, value in body.items() if name != "items"})
-        octets = rest[:-1] + (b"," if len(rest) > 2 else b"") + b'"items":' + items + b"}"
-    else:
-        octets = _ENCODER.encode(body)
-    all_headers = {**_JSON_HEADERS, "cache-control": "no-cache", **(headers or {})}
-    if len(octets) <= CHUNK_OCTETS or request.method == "HEAD":
-        response = Response(octets, status, all_headers)
-        if request.method == "HEAD":
-            response.body = b""
-        return response
-    all_headers["content-length"] = str(len(octets))
-    return StreamingResponse(_chunks(octets), status, all_headers)
-
-
-async def _encode_list(items: Sequence[Any]) -> bytes:
-    parts = [_ENCODER.encode(part)[1:-1] async for part in slices(list(items), _pause)]
-    return b"[" + b",".join(parts) + b"]"
-
-
-async def _chunks(octets: bytes) -> AsyncIterator[bytes]:
-    view = memoryview(octets)
-    for start in range(0, len(octets), CHUNK_OCTETS):
-        yield bytes(view[start : start + CHUNK_OCTETS])
+async def _response(request: Request, call: Call, result: object) -> Response:
+    if isinstance(result, Listing):
+        return await json_response(request, await collect(result, call.query, pause, name_matcher))
+    if isinstance(result, Reply):
+        if result.body is None:
+            return empty_response(result.status, result.headers)
+        return await json_response(request, result.body, result.status, result.headers)
+    if isinstance(result, dict) and (columns := call.query.get("columns")):
+        result = only(result, columns.split(","))
+    return await json_response(request, result)

@@ -7,17 +7,25 @@ from typing import Any
 
 import attrs
 
+from amqp_broker.administration.values import as_table
 from amqp_broker.auth.backend import Identity
 from amqp_broker.auth.users import Peer
 from amqp_broker.broker import Broker
 from amqp_broker.inspection.values import Json
-from amqp_broker.management.errors import bad_request, not_authorised, not_found
+from amqp_broker.management.attempts import Attempts
+from amqp_broker.management.errors import bad_request, keys_missing, no_such, not_authorised, not_found
+from amqp_broker.management.figures import Figures
 from amqp_broker.management.node import Node
 from amqp_broker.management.routes import Needs
-from amqp_broker.management.statistics import Statistics
+from amqp_broker.session.rights import Rights
 from amqp_broker.vhost import Vhost
+from amqp_codec import Table
 
 KNOWN_TAGS = frozenset({"management", "policymaker", "monitoring", "administrator"})
+
+NOT_YOUR_VHOST = "User not authorised to access virtual host"
+
+MAX_SHORTSTR_OCTETS = 255
 
 _TAGS_FOR = {
     Needs.MANAGEMENT: KNOWN_TAGS,
@@ -51,6 +59,11 @@ class Caller:
         return self.identity.name
 
     @property
+    def user(self) -> str:
+        """The same: who owns nothing exclusive but has permissions, as a connection's user has."""
+        return self.identity.name
+
+    @property
     def tags(self) -> frozenset[str]:
         return self.identity.tags
 
@@ -73,16 +86,20 @@ class Call:
         query: the parameters of the URL; the last of several with one name.
         body: what came as JSON; `{}` when nothing came.
         reason: what the caller says why (`X-Reason`), empty without.
+        only_vhost: the one vhost that lists are to be about (`x-vhost`); empty for all.
     """
 
     broker: Broker
     node: Node
-    statistics: Statistics
+    statistics: Figures
+    attempts: Attempts
     caller: Caller | None
     path: Mapping[str, str]
     query: Mapping[str, str]
     body: Any
     reason: str = ""
+    only_vhost: str = ""
+    _rights: dict[str, Rights] = attrs.field(factory=dict, init=False)
 
     @property
     def user(self) -> Caller:
@@ -103,10 +120,45 @@ class Call:
         self.check_vhost(vhost)
         return vhost
 
+    @property
+    def own_vhost(self) -> Vhost:
+        """The vhost that the path names, to change or use something there under one's own permissions.
+
+        Raises:
+            ApiError: 404 there is none; 401 the caller may not enter it.
+        """
+        vhost = self.broker.vhosts.get(self.path["vhost"])
+        if vhost is None:
+            raise no_such("vhost")
+        if vhost.name not in self.user.vhosts:
+            raise not_authorised(NOT_YOUR_VHOST)
+        return vhost
+
+    @property
+    def ruled_vhost(self) -> str:
+        """The name of the vhost in the path, to set policies and the like: own ones, for administrators all.
+
+        Raises:
+            ApiError: 404 there is none; 401 the caller may not enter it.
+        """
+        name = self.path["vhost"]
+        if name not in self.broker.vhosts:
+            raise not_found()
+        if name not in self.user.vhosts and not self.user.is_a(Needs.ADMINISTRATOR):
+            raise not_authorised(NOT_YOUR_VHOST)
+        return name
+
+    def rights_in(self, vhost: Vhost) -> Rights:
+        """What the caller may do in a vhost, as over AMQP; late answers are kept for the next try."""
+        rights = self._rights.get(vhost.name)
+        if rights is None:
+            rights = self._rights[vhost.name] = Rights(self.user, vhost.name)
+        return rights
+
     def check_vhost(self, vhost: Vhost) -> None:
         """Let the caller at what is in a vhost. Raises ApiError 401."""
         if not self.may_see(vhost):
-            raise not_authorised("User not authorised to access virtual host")
+            raise not_authorised(NOT_YOUR_VHOST)
 
     def may_see(self, vhost: Vhost) -> bool:
         """Whether the caller may enter a vhost; who monitors sees all of them."""
@@ -115,28 +167,36 @@ class Call:
     @property
     def vhosts(self) -> list[Vhost]:
         """The vhosts whose things the caller may see, by name."""
-        return [vhost for _, vhost in sorted(self.broker.vhosts.items()) if self.may_see(vhost)]
+        wanted = self.only_vhost
+        return [
+            vhost for name, vhost in sorted(self.broker.vhosts.items()) if wanted in ("", name) and self.may_see(vhost)
+        ]
 
     # The body
 
-    def field(self, name: str, default: Json = None) -> Any:
-        """A field of the body. Raises ApiError 400 if the body is no object."""
+    @property
+    def fields(self) -> dict[str, Any]:
+        """The body as an object. Raises ApiError 400."""
         if not isinstance(self.body, dict):
             raise bad_request("not_json_object")
-        return self.body.get(name, default)
+        return self.body
+
+    def require(self, *names: str) -> None:
+        """Let the body have these keys. Raises ApiError 400."""
+        missing = [name for name in names if self.fields.get(name) is None]
+        if missing:
+            raise keys_missing(missing)
 
     def text(self, name: str, default: str | None = None) -> str:
         """A text of the body. Raises ApiError 400 if it is missing, without a default, or is no text."""
-        value = self.field(name, default)
-        if value is None:
-            raise bad_request(f"key_missing: {name}")
+        value = self._value(name, default)
         if not isinstance(value, str):
             raise bad_request(f"{name} is not a string")
         return value
 
     def flag(self, name: str, default: bool = False) -> bool:
         """A yes or no of the body, which may come as text. Raises ApiError 400."""
-        value = self.field(name, default)
+        value = self._value(name, default)
         if isinstance(value, str) and value in ("true", "false"):
             return value == "true"
         if isinstance(value, bool):
@@ -145,12 +205,57 @@ class Call:
 
     def number(self, name: str, default: int | None = None) -> int:
         """A whole number of the body, which may come as text. Raises ApiError 400."""
-        value = self.field(name, default)
+        return whole_number(name, self._value(name, default))
+
+    def words(self, name: str) -> list[str]:
+        """A list of words, or one text with commas in it. Raises ApiError 400."""
+        value = self._value(name, "")
+        words = value.split(",") if isinstance(value, str) else value
+        if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+            raise bad_request(f"{name} is not a list of strings")
+        return [word.strip() for word in words if word.strip()]
+
+    def table(self, name: str) -> Table:
+        """An object of the body as a field table. Raises ApiError 400."""
+        return table_of(name, self._value(name, {}))
+
+    def _value(self, name: str, default: Json) -> Any:
+        value = self.fields.get(name)
         if value is None:
-            raise bad_request(f"key_missing: {name}")
-        try:
-            if isinstance(value, bool) or (isinstance(value, float) and not value.is_integer()):
-                raise ValueError
-            return int(value)
-        except (TypeError, ValueError):
-            raise bad_request(f"{name} is not an integer") from None
+            value = default
+        if value is None:
+            raise keys_missing([name])
+        return value
+
+    def asks_for(self, name: str) -> bool:
+        """Whether a parameter of the URL says yes."""
+        return self.query.get(name) == "true"
+
+
+def whole_number(name: str, value: object) -> int:
+    """A whole number, which may come as text. Raises ApiError 400."""
+    try:
+        if not isinstance(value, int | float | str) or isinstance(value, bool) or int(value) != float(value):
+            raise ValueError
+        return int(value)
+    except (ValueError, OverflowError):
+        raise bad_request(f"{name} is not an integer") from None
+
+
+def table_of(name: str, value: object) -> Table:
+    """A JSON object as a field table; an empty list is an empty one. Raises ApiError 400."""
+    if value == []:
+        return {}
+    if not isinstance(value, dict):
+        raise bad_request(f"{name} is not an object")
+    try:
+        return as_table(value)
+    except ValueError as error:
+        raise bad_request(str(error)) from None
+
+
+def short(name: str, value: str) -> str:
+    """Let a text fit into a shortstr. Raises ApiError 400."""
+    if len(value.encode()) > MAX_SHORTSTR_OCTETS:
+        raise bad_request(f"{name} is longer than {MAX_SHORTSTR_OCTETS} octets")
+    return value

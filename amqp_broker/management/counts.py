@@ -5,7 +5,7 @@ from __future__ import annotations
 from amqp_broker.broker import Broker
 from amqp_broker.counters import ExchangeCounters, MessageCounters
 from amqp_broker.inspection.values import Record
-from amqp_broker.management.statistics import Statistics
+from amqp_broker.management.figures import Figures
 from amqp_broker.queues.queue import Queue
 from amqp_broker.session.connection import Connection
 from amqp_broker.vhost import Vhost
@@ -31,7 +31,7 @@ def counts_of(counters: MessageCounters) -> dict[str, int]:
     return {name: getattr(counters, name) for name in FIELDS}
 
 
-def message_stats(statistics: Statistics, subject: object, counters: MessageCounters) -> Record:
+def message_stats(statistics: Figures, subject: object, counters: MessageCounters) -> Record:
     """The `message_stats` of a queue, a channel, a vhost or the whole broker."""
     return statistics.with_rates(subject, counts_of(counters))
 
@@ -56,7 +56,7 @@ def lengths_of(queue: Queue) -> dict[str, int]:
     return {"messages": ready + unacked, "messages_ready": ready, "messages_unacknowledged": unacked}
 
 
-def queue_totals(statistics: Statistics, queue: Queue) -> Record:
+def queue_totals(statistics: Figures, queue: Queue) -> Record:
     """How many messages are there, and how fast that changes."""
     return statistics.with_rates(queue, lengths_of(queue))
 

@@ -180,3 +180,9 @@ def memory_record() -> Record:
     record["strategy"] = "rss"
     record["total"] = {"erlang": used, "rss": used, "allocated": used}
     return record
+
+
+def relative_memory_record() -> Record:
+    """The same in parts of a hundred."""
+    record: Record = dict.fromkeys(_MEMORY_CATEGORIES, 0)
+    return record | {"other_proc": 100, "total": 100}

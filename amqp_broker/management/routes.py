@@ -13,6 +13,8 @@ from urllib.parse import unquote
 
 import attrs
 
+from amqp_broker.management.bodies import MAX_BODY_OCTETS
+
 if TYPE_CHECKING:
     from amqp_broker.management.call import Call
 
@@ -40,12 +42,14 @@ class Endpoint:
 
     Attributes:
         path: below `/api`, with names in braces for segments that vary: `queues/{vhost}/{name}`.
+        max_body_octets: longer bodies are refused.
     """
 
     method: str
     path: str
     needs: Needs
     handler: Handler
+    max_body_octets: int = MAX_BODY_OCTETS
 
     @property
     def summary(self) -> str:
@@ -68,15 +72,17 @@ class Routes:
     def put(self, path: str, needs: Needs = Needs.MANAGEMENT) -> Callable[[H], H]:
         return self._add("PUT", path, needs)
 
-    def post(self, path: str, needs: Needs = Needs.MANAGEMENT) -> Callable[[H], H]:
-        return self._add("POST", path, needs)
+    def post(
+        self, path: str, needs: Needs = Needs.MANAGEMENT, max_body_octets: int = MAX_BODY_OCTETS
+    ) -> Callable[[H], H]:
+        return self._add("POST", path, needs, max_body_octets)
 
     def delete(self, path: str, needs: Needs = Needs.MANAGEMENT) -> Callable[[H], H]:
         return self._add("DELETE", path, needs)
 
-    def _add(self, method: str, path: str, needs: Needs) -> Callable[[H], H]:
+    def _add(self, method: str, path: str, needs: Needs, max_body_octets: int = MAX_BODY_OCTETS) -> Callable[[H], H]:
         def add(handler: H) -> H:
-            self._endpoints.append(Endpoint(method, path, needs, handler))
+            self._endpoints.append(Endpoint(method, path, needs, handler, max_body_octets))
             return handler
 
         return add

@@ -13,8 +13,6 @@ from weakref import WeakKeyDictionary
 
 import attrs
 
-from amqp_broker.inspection.values import Record
-
 PERIOD_S: Final = 5.0
 """How far apart samples are: RabbitMQ's interval."""
 
@@ -33,22 +31,34 @@ class Sample:
 
 
 class Statistics:
-    """Samples of whatever has been asked for."""
+    """Samples of whatever has been asked for.
+
+    Attributes:
+        now: the clock.
+    """
 
     def __init__(self, now: Callable[[], float]) -> None:
-        self._now = now
+        self.now = now
+        self._changed_at: WeakKeyDictionary[object, float] = WeakKeyDictionary()
         self._samples: WeakKeyDictionary[object, deque[Sample]] = WeakKeyDictionary()
 
     def __len__(self) -> int:
         """How many objects there are samples of."""
         return len(self._samples)
 
+    def clear(self) -> None:
+        """Forget all samples."""
+        self._samples.clear()
+        self._changed_at.clear()
+
     def take(self, subject: object, counts: Counts) -> None:
         """Keep a sample, unless the last one is young: all counters of an object that rates are wanted of."""
         samples = self._samples.get(subject)
         if samples is None:
             samples = self._samples[subject] = deque(maxlen=KEPT)
-        now = self._now()
+        now = self.now()
+        if not samples or samples[-1].counts != counts:
+            self._changed_at[subject] = now
         if not samples or now - samples[-1].at >= PERIOD_S * 0.9:
             samples.append(Sample(now, dict(counts)))
 
@@ -56,10 +66,17 @@ class Statistics:
         """What is kept of an object, oldest first."""
         return list(self._samples.get(subject, ()))
 
+    def idle_since(self, subject: object, counts: Counts) -> float | None:
+        """When counters were last seen to change; None for an object that is busy, or new here."""
+        samples = self._samples.get(subject)
+        if not samples or any(samples[-1].counts.get(name) != count for name, count in counts.items()):
+            return None
+        return self._changed_at[subject]
+
     def rates(self, subject: object, counts: Counts) -> dict[str, float]:
         """How many a second each counter has grown over the last period; 0 for an object that is new here."""
         base = self._base(subject)
-        elapsed_s = 0.0 if base is None else self._now() - base.at
+        elapsed_s = 0.0 if base is None else self.now() - base.at
         if base is None or elapsed_s <= 0:
             return dict.fromkeys(counts, 0.0)
         before = base.counts
@@ -69,16 +86,8 @@ class Statistics:
         samples = self._samples.get(subject)
         if not samples:
             return None
-        limit = self._now() - PERIOD_S
+        limit = self.now() - PERIOD_S
         for sample in reversed(samples):
             if sample.at <= limit:
                 return sample
         return samples[0]
-
-    def with_rates(self, subject: object, counts: Counts) -> Record:
-        """Counters, each with its `_details`, as the API shows them."""
-        record: Record = {}
-        for name, rate in self.rates(subject, counts).items():
-            record[name] = counts[name]
-            record[f"{name}_details"] = {"rate": rate}
-        return record

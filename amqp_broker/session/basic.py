@@ -22,12 +22,11 @@ from amqp_broker.queues.stream import StreamQueue
 from amqp_broker.routing.exchange import Exchange
 from amqp_broker.session import news, tracing
 from amqp_broker.session.channel import Channel
-from amqp_broker.session.publishing import INSPECTED, authorize_keys, check_user_id, inspect
+from amqp_broker.session.publishing import INSPECTED, authorize_keys, check_user_id, inspect, too_large
 from amqp_broker.session.settle import ACK, Outcome, ack_one, settle
 from amqp_broker.session.topology import generated_name, readable_queue
 from amqp_broker.vhost import Route
 from amqp_codec import (
-    BODY_SIZE_HARD_LIMIT,
     BasicAck,
     BasicCancel,
     BasicCancelOk,
@@ -42,6 +41,7 @@ from amqp_codec import (
     BasicRecoverAsync,
     BasicRecoverOk,
     BasicReject,
+    ContentHeader,
     PublishCommand,
     ReplyCode,
 )
@@ -58,7 +58,7 @@ def on_basic_publish(channel: Channel, command: PublishCommand) -> None:
     body = command.body
     header = command.header
     if body is None:
-        raise _too_large(channel, header.body_size)
+        raise too_large(header.body_size, channel.connection.config.max_message_octets)
     vhost = channel.vhost
     route = vhost.routes.get(command.address)
     if route is None:
@@ -162,8 +162,7 @@ def on_basic_cancel_ok(_channel: Channel, _method: BasicCancelOk) -> None:
 
 def on_basic_get(channel: Channel, method: BasicGet) -> None:
     queue = readable_queue(channel, method.queue)
-    if queue.options.type is QueueType.QUORUM and queue.options.single_active_consumer:
-        raise _no_get_with_single_active(channel, queue)
+    refuse_get(queue, channel.vhost.name)
     entry = queue.get()
     counted = (queue.counters, channel.unacked.counters)
     if entry is None:
@@ -287,12 +286,6 @@ def _unknown_tag(tag: int) -> AMQPError:
     return precondition_failed(f"unknown delivery tag {tag}")
 
 
-def _too_large(channel: Channel, size: int) -> AMQPError:
-    limit = channel.connection.config.max_message_octets
-    which = "max size" if limit >= BODY_SIZE_HARD_LIMIT else "configured max size"
-    return precondition_failed(f"message size {size} is larger than {which} {limit}")
-
-
 def _inspected_route(channel: Channel, exchange: Exchange, message: Message, header: ContentHeader) -> Route:
     """Route a message for which that has to be done anew, in a vhost that may do something to each."""
     vhost = channel.vhost
@@ -300,7 +293,7 @@ def _inspected_route(channel: Channel, exchange: Exchange, message: Message, hea
         header = message.header = vhost.interceptor(message.header)
     route = vhost.route(exchange, message.routing_keys, header.properties)
     if vhost.is_tracing:
-        tracing.published(channel, message, route)
+        tracing.published(tracing.party_of(channel), message, route)
     return route
 
 
@@ -313,9 +306,11 @@ def _refuse_exclusive_use(channel: Channel, queue: Queue, exclusive: bool) -> No
         raise access_refused(f"{entity('queue', queue.name, channel.vhost.name)} in exclusive use")
 
 
-def _no_get_with_single_active(channel: Channel, queue: Queue) -> AMQPError:
-    return AMQPError(
-        ReplyCode.RESOURCE_LOCKED,
-        f"cannot obtain access to locked {entity('queue', queue.name, channel.vhost.name)}. basic.get "
-        "operations are not supported by quorum queues with single active consumer",
-    )
+def refuse_get(queue: Queue, vhost: str) -> None:
+    """Let nobody fetch from a quorum queue with a single active consumer (rule 4.58). Raises AMQPError 405."""
+    if queue.options.type is QueueType.QUORUM and queue.options.single_active_consumer:
+        raise AMQPError(
+            ReplyCode.RESOURCE_LOCKED,
+            f"cannot obtain access to locked {entity('queue', queue.name, vhost)}. basic.get "
+            "operations are not supported by quorum queues with single active consumer",
+        )

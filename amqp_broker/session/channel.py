@@ -90,7 +90,7 @@ class Channel:
 
     def follow_tracing(self) -> None:
         """Tap what is delivered while the vhost is traced, and only then (rule 5.56)."""
-        self.unacked.tap = partial(tracing.delivered, self) if self.vhost.is_tracing else None
+        self.unacked.tap = partial(tracing.delivered, tracing.party_of(self)) if self.vhost.is_tracing else None
 
     def statistics(self) -> MessageCounters:
         """What the channel has done with messages."""

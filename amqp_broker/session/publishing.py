@@ -6,18 +6,84 @@ from dataclasses import replace
 from typing import Final
 
 from amqp_broker.auth.permissions import Access
-from amqp_broker.errors import precondition_failed
+from amqp_broker.errors import AMQPError, precondition_failed
 from amqp_broker.message import Message
 from amqp_broker.queues.reply import REPLY_TO, ReplyConsumer
 from amqp_broker.routing.exchange import Exchange
 from amqp_broker.session.rights import Asker, Rights
-from amqp_codec import ByteArray, ContentHeader, Table, field_type_name, with_properties
-from amqp_codec.properties import FLAG_EXPIRATION, FLAG_HEADERS, FLAG_REPLY_TO
+from amqp_broker.session.tracing import Party, published
+from amqp_codec import (
+    BODY_SIZE_HARD_LIMIT,
+    ByteArray,
+    ContentHeader,
+    Table,
+    decode_address,
+    field_type_name,
+    with_properties,
+)
+from amqp_codec.properties import FLAG_EXPIRATION, FLAG_HEADERS, FLAG_REPLY_TO, FLAG_USER_ID
 
 INSPECTED: Final = FLAG_HEADERS | FLAG_EXPIRATION | FLAG_REPLY_TO
 """Properties that change what happens to a message; without them nobody looks at the header."""
 
 LONGEST_EXPIRATION_MS: Final = 315_360_000_000
+
+
+class Published:
+    """What has become of a single message.
+
+    Attributes:
+        is_routed: it has reached a queue, or would have been returned.
+        is_accepted: no queue has refused it (rule 6.7).
+    """
+
+    __slots__ = ("is_accepted", "is_routed")
+
+    def __init__(self, is_routed: bool, is_accepted: bool) -> None:
+        self.is_routed = is_routed
+        self.is_accepted = is_accepted
+
+
+def publish(party: Party, rights: Rights, asker: Asker, message: Message) -> Published:
+    """Publish without a channel, with the checks and in the order that `on_basic_publish` has (rule 5.1).
+
+    Args:
+        party: how traces show the publisher.
+        rights: what it may do.
+        asker: who it is.
+        message: not seen by anybody yet.
+
+    Raises:
+        AMQPError: 403, 404 or 406.
+        Undecided: whether this is allowed has still to come.
+    """
+    vhost = party.vhost
+    exchange, _ = decode_address(message.address)
+    rights.demand(Access.WRITE, "exchange", exchange)
+    route = vhost.routes.get(message.address) or vhost.find_route(message.address)
+    header = message.header
+    inspect(message, None)
+    authorize_keys(rights, route.exchange, message)
+    if header.flags & FLAG_USER_ID:
+        check_user_id(asker, header)
+    if not route.cacheable or message.extra_keys:
+        if vhost.interceptor is not None:
+            message.header = vhost.interceptor(message.header)
+        route = vhost.route(route.exchange, message.routing_keys, message.header.properties)
+        if vhost.is_tracing:
+            published(party, message, route)
+    vhost.past.publish += 1
+    route.counters.publish_in += 1
+    route.counters.publish_out += len(route.queues)
+    if not route.is_routed:
+        vhost.past.return_unroutable += 1
+    return Published(route.is_routed, vhost.publish(message, route.queues) if route.queues else True)
+
+
+def too_large(size: int, limit: int) -> AMQPError:
+    """A body is longer than it may be (rule 5.2)."""
+    which = "max size" if limit >= BODY_SIZE_HARD_LIMIT else "configured max size"
+    return precondition_failed(f"message size {size} is larger than {which} {limit}")
 
 
 def inspect(message: Message, requester: ReplyConsumer | None) -> None:

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
+import attrs
+
 from amqp_broker.message import Message, new_message
-from amqp_broker.vhost import TRACE_EXCHANGE, Route
+from amqp_broker.vhost import TRACE_EXCHANGE, Route, Vhost
 from amqp_codec import Properties, Table, Value, encode_address, encode_content_header, parse_content_header
 
 TYPE_CHECKING = False
@@ -19,31 +21,52 @@ if TYPE_CHECKING:
 LONGEST_NAME_OCTETS = 255
 
 
-def published(channel: Channel, message: Message, route: Route) -> None:
+@attrs.frozen
+class Party:
+    """Who published, or gets, what is traced.
+
+    Attributes:
+        node: the broker's name.
+        connection: where it comes from, as text.
+    """
+
+    vhost: Vhost
+    node: str
+    connection: str
+    channel: int
+    user: str
+
+
+def party_of(channel: Channel) -> Party:
+    connection = channel.connection
+    return Party(channel.vhost, connection.config.node_name, str(connection.peer), channel.id, connection.user)
+
+
+def published(party: Party, message: Message, route: Route) -> None:
     """A client has published; the queues are those it was routed to."""
     queues: list[Value] = [_octets(queue.name) for queue in route.queues]
-    _trace(channel, f"publish.{message.exchange}", message, {"routed_queues": queues})
+    _trace(party, f"publish.{message.exchange}", message, {"routed_queues": queues})
 
 
-def delivered(channel: Channel, queue: str, message: Message, redelivered: bool) -> None:
+def delivered(party: Party, queue: str, message: Message, redelivered: bool) -> None:
     """A message goes to a consumer or to `basic.get`."""
-    _trace(channel, f"deliver.{queue}", message, {"redelivered": int(redelivered)})
+    _trace(party, f"deliver.{queue}", message, {"redelivered": int(redelivered)})
 
 
-def _trace(channel: Channel, key: str, message: Message, more: Table) -> None:
+def _trace(party: Party, key: str, message: Message, more: Table) -> None:
     if message.exchange == TRACE_EXCHANGE:
         return
-    vhost = channel.vhost
+    vhost = party.vhost
     keys: list[Value] = [_octets(each) for each in message.routing_keys]
     headers: Table = {
         "exchange_name": _octets(message.exchange),
         "routing_keys": keys,
         "properties": _table_of(message.header.properties),
-        "node": channel.connection.config.node_name.encode(),
+        "node": party.node.encode(),
         "vhost": _octets(vhost.name),
-        "connection": str(channel.connection.peer).encode(),
-        "channel": channel.id,
-        "user": _octets(channel.connection.user),
+        "connection": party.connection.encode(),
+        "channel": party.channel,
+        "user": _octets(party.user),
         **more,
     }
     properties = Properties(headers=headers)

@@ -33,7 +33,7 @@ def test_a_queue_says_what_is_in_it(channel: ChannelClient) -> None:
     channel.get(name, no_ack=False)
     vhost = channel.world.broker.vhosts["/"]
     record = queue_record(vhost.queues[name], vhost, NODE)
-    assert record["arguments"] == {"x-max-length": 5}
+    assert record["arguments"] == {"x-max-length": 5, "x-queue-type": "classic"}
     assert (record["messages"], record["messages_ready"], record["messages_unacknowledged"]) == (2, 1, 1)
     assert (record["message_bytes_ready"], record["message_bytes_unacknowledged"]) == (3, 2)
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
+from amqp_broker.management.errors import ApiError
+from amqp_broker.management.figures import Figures, figures_of
 from amqp_broker.management.statistics import KEPT, PERIOD_S, Statistics
 
 
@@ -62,4 +66,41 @@ def test_samples_are_limited_and_go_with_their_object() -> None:
 
 def test_counters_and_rates_stand_side_by_side() -> None:
     statistics = Statistics(Clock())
-    assert statistics.with_rates(Thing(), {"ack": 3}) == {"ack": 3, "ack_details": {"rate": 0.0}}
+    assert Figures(statistics).with_rates(Thing(), {"ack": 3}) == {"ack": 3, "ack_details": {"rate": 0.0}}
+
+
+def test_idle_is_what_has_not_changed_since_a_sample() -> None:
+    clock, thing = Clock(), Thing()
+    statistics = Statistics(clock)
+    assert statistics.idle_since(thing, {"publish": 1}) is None
+    statistics.take(thing, {"publish": 1})
+    clock.now += PERIOD_S
+    statistics.take(thing, {"publish": 1})
+    assert statistics.idle_since(thing, {"publish": 1}) == 1000.0
+    assert statistics.idle_since(thing, {"publish": 2}) is None
+
+
+def test_a_series_ends_where_no_sample_is_as_old() -> None:
+    clock, thing = Clock(), Thing()
+    statistics = Statistics(clock)
+    for count in (0, 10, 20):
+        statistics.take(thing, {"publish": count})
+        clock.now += PERIOD_S
+    figures = figures_of(statistics, {"msg_rates_age": "60", "msg_rates_incr": "5"})
+    assert figures.with_rates(thing, {"publish": 30})["publish_details"] == {
+        "rate": 2.0,
+        "samples": [
+            {"sample": 30, "timestamp": 1_015_000},
+            {"sample": 20, "timestamp": 1_010_000},
+            {"sample": 10, "timestamp": 1_005_000},
+            {"sample": 0, "timestamp": 1_000_000},
+        ],
+        "avg": 15.0,
+        "avg_rate": 2.0,
+    }
+
+
+@pytest.mark.parametrize(("age", "step"), [("x", "5"), ("0", "5"), ("5", "-1"), ("100000", "1")])
+def test_a_stretch_of_time_that_cannot_be(age: str, step: str) -> None:
+    with pytest.raises(ApiError, match="lengths_age"):
+        figures_of(Statistics(Clock()), {"lengths_age": age, "lengths_incr": step})

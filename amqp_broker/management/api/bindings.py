@@ -3,20 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import Final
+from urllib.parse import quote
 
-from amqp_broker.inspection.exchanges import binding_record, bindings_of, bindings_to, default_binding_record
+from amqp_broker.inspection.exchanges import (
+    binding_record,
+    bindings_of,
+    bindings_to,
+    default_binding_record,
+    properties_key,
+)
 from amqp_broker.inspection.values import Record
-from amqp_broker.management.api.exchanges import exchange_of
+from amqp_broker.management.api.exchanges import exchange_name, exchange_of
 from amqp_broker.management.api.queues import queue_of
-from amqp_broker.management.call import Call
+from amqp_broker.management.call import Call, short
 from amqp_broker.management.errors import not_found
 from amqp_broker.management.listing import Listing
+from amqp_broker.management.replies import NO_CONTENT, Reply
 from amqp_broker.management.routes import Routes
 from amqp_broker.queues.queue import Queue
 from amqp_broker.routing.exchange import DEFAULT_EXCHANGE, Exchange
+from amqp_broker.session.binding import Binder
 from amqp_broker.vhost import Vhost
+from amqp_codec import Table
 
 routes = Routes()
+
+MAX_BINDING_OCTETS: Final = 5000
+"""RabbitMQ's limit for what a binding is made from."""
 
 
 @routes.get("bindings")
@@ -75,6 +89,69 @@ def show_binding_to_queue(call: Call) -> Record:
 def show_binding_to_exchange(call: Call) -> Record:
     """One binding of an exchange to another."""
     return _one(call, list_bindings_between_exchanges(call))
+
+
+@routes.post("bindings/{vhost}/e/{source}/q/{name}", max_body_octets=MAX_BINDING_OCTETS)
+def bind_queue(call: Call) -> Reply:
+    """Bind a queue to an exchange."""
+    source, name, routing_key, arguments = _asked_for(call)
+    _binder(call).bind_queue(source, name, routing_key, arguments)
+    return _created(name, routing_key, arguments)
+
+
+@routes.post("bindings/{vhost}/e/{source}/e/{name}", max_body_octets=MAX_BINDING_OCTETS)
+def bind_exchange(call: Call) -> Reply:
+    """Bind an exchange to another."""
+    source, name, routing_key, arguments = _asked_for(call)
+    _binder(call).bind_exchange(source, exchange_name(name), routing_key, arguments)
+    return _created(name, routing_key, arguments)
+
+
+@routes.delete("bindings/{vhost}/e/{source}/q/{name}/{key}")
+def unbind_queue(call: Call) -> Reply:
+    """Remove one binding of an exchange to a queue."""
+    binder, queue = _binder(call), queue_of(call)
+    routing_key, arguments = _found(call, queue)
+    binder.unbind_queue(exchange_name(call.path["source"]), queue.name, routing_key, arguments)
+    return NO_CONTENT
+
+
+@routes.delete("bindings/{vhost}/e/{source}/e/{name}/{key}")
+def unbind_exchange(call: Call) -> Reply:
+    """Remove one binding of an exchange to another."""
+    binder, exchange = _binder(call), exchange_of(call)
+    routing_key, arguments = _found(call, exchange)
+    binder.unbind_exchange(exchange_name(call.path["source"]), exchange.name, routing_key, arguments)
+    return NO_CONTENT
+
+
+def _binder(call: Call) -> Binder:
+    vhost = call.own_vhost
+    return Binder(vhost, call.rights_in(vhost), call.user)
+
+
+def _asked_for(call: Call) -> tuple[str, str, str, Table]:
+    """Source, destination, routing key and arguments of a binding to be made. Raises ApiError 400."""
+    source, name = exchange_name(short("source", call.path["source"])), short("destination", call.path["name"])
+    return source, name, short("routing_key", call.text("routing_key", "")), call.table("arguments")
+
+
+def _found(call: Call, destination: Exchange | Queue) -> tuple[str, Table]:
+    """Routing key and arguments of the binding that the path names. Raises ApiError 404."""
+    source = exchange_of(call, "source")
+    if source.name == DEFAULT_EXCHANGE and call.path["key"] == properties_key(destination.name, {}):
+        return destination.name, {}
+    for binding in source.bindings.values():
+        key = properties_key(binding.routing_key, binding.arguments)
+        if binding.destination is destination and key == call.path["key"]:
+            return binding.routing_key, binding.arguments
+    raise not_found()
+
+
+def _created(name: str, routing_key: str, arguments: Table) -> Reply:
+    """Tell where the binding is, relative to the path that was posted to."""
+    location = f"{quote(name, safe='')}/{quote(properties_key(routing_key, arguments), safe='~')}"
+    return Reply(201, headers={"location": location})
 
 
 def _one(call: Call, records: list[Record]) -> Record:

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator
 
 from amqp_broker.inspection.connections import channel_record
 from amqp_broker.inspection.queues import consumer_record
-from amqp_broker.inspection.values import Record
+from amqp_broker.inspection.values import Record, rfc_3339
 from amqp_broker.management.api.connections import connection_of, open_connections
 from amqp_broker.management.call import Call
-from amqp_broker.management.counts import message_stats
+from amqp_broker.management.counts import counts_of, message_stats
 from amqp_broker.management.errors import not_authorised, not_found
 from amqp_broker.management.listing import Listing
 from amqp_broker.management.routes import Needs, Routes
@@ -69,5 +69,9 @@ def _may_see(call: Call, channel: Channel) -> bool:
 
 def _record(call: Call, channel: Channel) -> Record:
     record = channel_record(channel, call.node.name)
-    record["message_stats"] = message_stats(call.statistics, channel, channel.statistics())
+    statistics = channel.statistics()
+    record["message_stats"] = message_stats(call.statistics, channel, statistics)
+    idle_since = call.statistics.statistics.idle_since(channel, counts_of(statistics))
+    if idle_since is not None:
+        record["idle_since"] = rfc_3339(idle_since)
     return record

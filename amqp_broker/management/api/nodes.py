@@ -5,7 +5,8 @@ from __future__ import annotations
 from amqp_broker.inspection.values import Record
 from amqp_broker.management.api.health import check_node_name
 from amqp_broker.management.call import Call
-from amqp_broker.management.machine import memory_record, node_record
+from amqp_broker.management.machine import memory_record, node_record, relative_memory_record
+from amqp_broker.management.replies import NO_CONTENT, Reply
 from amqp_broker.management.routes import Needs, Routes
 
 routes = Routes()
@@ -29,3 +30,19 @@ def show_memory(call: Call) -> Record:
     """What memory is used for."""
     check_node_name(call)
     return {"memory": memory_record()}
+
+
+@routes.get("nodes/{node}/memory/relative", Needs.MONITORING)
+def show_relative_memory(call: Call) -> Record:
+    """What memory is used for, in parts of a hundred."""
+    check_node_name(call)
+    return {"memory": relative_memory_record()}
+
+
+@routes.delete("reset", Needs.ADMINISTRATOR)
+@routes.delete("reset/{node}", Needs.ADMINISTRATOR)
+def reset_statistics(call: Call) -> Reply:
+    """Forget the samples that rates are made of."""
+    check_node_name(call)
+    call.statistics.statistics.clear()
+    return NO_CONTENT

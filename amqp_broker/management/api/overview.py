@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from amqp_broker import __version__
+from amqp_broker.administration.parameters import set_global_parameter
 from amqp_broker.counters import MessageCounters
 from amqp_broker.inspection.values import Record
 from amqp_broker.management.api.connections import open_connections
@@ -10,7 +11,9 @@ from amqp_broker.management.call import Call
 from amqp_broker.management.churn import churn_counts
 from amqp_broker.management.counts import lengths_of_vhost, message_stats, vhost_counters
 from amqp_broker.management.machine import context_records, erlang_version, exchange_types, listener_records
+from amqp_broker.management.replies import NO_CONTENT, Reply
 from amqp_broker.management.routes import Needs, Routes
+from amqp_broker.registry import CLUSTER_NAME
 
 routes = Routes()
 
@@ -42,7 +45,7 @@ def show_overview(call: Call) -> Record:
         "product_name": PRODUCT,
         "product_version": __version__,
         **erlang_version(),
-        "cluster_name": broker.config.cluster_name,
+        "cluster_name": broker.cluster_name,
         "cluster_tags": {},
         "node_tags": {},
         "node": node.name,
@@ -74,7 +77,14 @@ def show_caller(call: Call) -> Record:
 @routes.get("cluster-name")
 def show_cluster_name(call: Call) -> Record:
     """What the cluster is called."""
-    return {"name": call.broker.config.cluster_name}
+    return {"name": call.broker.cluster_name}
+
+
+@routes.put("cluster-name", Needs.ADMINISTRATOR)
+def set_cluster_name(call: Call) -> Reply:
+    """Call the cluster something else."""
+    set_global_parameter(call.broker, CLUSTER_NAME, call.text("name"), by=call.user.name)
+    return NO_CONTENT
 
 
 @routes.get("extensions")

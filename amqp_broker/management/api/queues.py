@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from amqp_broker.auth.permissions import Access
 from amqp_broker.inspection.queues import queue_record
-from amqp_broker.inspection.values import Record
+from amqp_broker.inspection.values import Record, rfc_3339
 from amqp_broker.management.api.consumers import consumer_records
-from amqp_broker.management.call import Call
-from amqp_broker.management.counts import message_stats, queue_totals
-from amqp_broker.management.errors import not_found
+from amqp_broker.management.call import Call, short
+from amqp_broker.management.counts import counts_of, lengths_of, message_stats, queue_totals
+from amqp_broker.management.errors import bad_request, not_found
 from amqp_broker.management.listing import Listing
-from amqp_broker.management.routes import Routes
+from amqp_broker.management.replies import NO_CONTENT, Reply, created_or_changed
+from amqp_broker.management.routes import Needs, Routes
+from amqp_broker.queues.arguments import QueueType
 from amqp_broker.queues.queue import Queue
+from amqp_broker.session.binding import clean_name, refuse_reserved_name
+from amqp_broker.session.topology import NAME_PREFIX
 from amqp_broker.vhost import Vhost
 
 routes = Routes()
@@ -42,6 +47,62 @@ def show_queue(call: Call) -> Record:
     return detailed(call, queue_of(call), call.vhost)
 
 
+@routes.put("queues/{vhost}/{name}")
+def declare_queue(call: Call) -> Reply:
+    """Declare a queue; without `durable` it is transient."""
+    vhost, name = call.own_vhost, clean_name(short("queue name", call.path["name"]))
+    refuse_reserved_name(name)
+    is_new = name not in vhost.queues
+    arguments = call.table("arguments")
+    vhost.declare_queue(
+        name,
+        durable=call.flag("durable"),
+        exclusive_owner=None,
+        auto_delete=call.flag("auto_delete"),
+        arguments={key: value for key, value in arguments.items() if key != NAME_PREFIX},
+        connection=call.user,
+        authorize=call.rights_in(vhost).demand,
+        user=call.user.name,
+    )
+    return created_or_changed(is_new)
+
+
+@routes.delete("queues/{vhost}/{name}")
+def delete_queue(call: Call) -> Reply:
+    """Delete a queue; `if-empty` and `if-unused` are conditions."""
+    vhost, name = call.own_vhost, queue_of(call).name
+    call.rights_in(vhost).demand(Access.CONFIGURE, "queue", name)
+    queue = vhost.usable_queue(name, call.user)
+    vhost.delete_queue(
+        queue, if_unused=call.asks_for("if-unused"), if_empty=call.asks_for("if-empty"), user=call.user.name
+    )
+    return NO_CONTENT
+
+
+@routes.delete("queues/{vhost}/{name}/contents")
+def purge_queue(call: Call) -> Reply:
+    """Drop the messages that are ready."""
+    vhost, name = call.own_vhost, queue_of(call).name
+    call.rights_in(vhost).demand(Access.READ, "queue", name)
+    vhost.usable_queue(name, call.user).purge()
+    return NO_CONTENT
+
+
+@routes.post("queues/{vhost}/{name}/actions")
+def act_on_queue(call: Call) -> Reply:
+    """Do what only mirrored queues needed: nothing."""
+    queue_of(call)
+    if call.text("action") not in ("sync", "cancel_sync"):
+        raise bad_request(f"unknown action {call.text('action')}")
+    return NO_CONTENT
+
+
+@routes.post("rebalance/queues", Needs.ADMINISTRATOR)
+def rebalance(_call: Call) -> Reply:
+    """Spread queues over the nodes, which are one."""
+    return NO_CONTENT
+
+
 def queue_of(call: Call) -> Queue:
     """The queue that the path names. Raises ApiError 404 or 401."""
     queue = call.vhost.queues.get(call.path["name"])
@@ -56,6 +117,8 @@ def detailed(call: Call, queue: Queue, vhost: Vhost) -> Record:
     record["consumer_details"] = list(consumer_records(call, vhost, queue))
     record["incoming"] = []
     record["deliveries"] = []
+    if queue.options.type is QueueType.CLASSIC:
+        record["head_message_timestamp"] = _head_timestamp(queue)
     return record
 
 
@@ -63,8 +126,22 @@ def with_statistics(call: Call, queue: Queue, vhost: Vhost) -> Record:
     """A queue as lists show it."""
     record = queue_record(queue, vhost, call.node.name)
     record |= queue_totals(call.statistics, queue)
-    record["message_stats"] = message_stats(call.statistics, queue, queue.statistics())
+    statistics = queue.statistics()
+    record["message_stats"] = message_stats(call.statistics, queue, statistics)
+    idle_since = call.statistics.statistics.idle_since(queue, lengths_of(queue) | counts_of(statistics))
+    if idle_since is not None:
+        record["idle_since"] = rfc_3339(idle_since)
     return record
+
+
+def _head_timestamp(queue: Queue) -> int | None:
+    """What the publisher of the oldest message says is its time."""
+    head = queue.ready.pop()
+    if head is None:
+        return None
+    timestamp = queue.outgoing(head).header.properties.timestamp
+    queue.ready.put_back(head)
+    return timestamp
 
 
 def _records(call: Call, vhosts: Iterable[Vhost]) -> Iterator[Record]:
