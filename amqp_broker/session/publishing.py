@@ -72,11 +72,11 @@ def publish(party: Party, rights: Rights, asker: Asker, message: Message) -> Pub
         route = vhost.route(route.exchange, message.routing_keys, message.header.properties)
         if vhost.is_tracing:
             published(party, message, route)
-    vhost.past.publish += 1
+    vhost.past.messages.publish += 1
     route.counters.publish_in += 1
     route.counters.publish_out += len(route.queues)
     if not route.is_routed:
-        vhost.past.return_unroutable += 1
+        vhost.past.messages.return_unroutable += 1
     return Published(route.is_routed, vhost.publish(message, route.queues) if route.queues else True)
 
 

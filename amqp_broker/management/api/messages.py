@@ -184,7 +184,7 @@ def _properties_record(properties: Properties) -> Record:
 
 
 def _count_get(vhost: Vhost, queue: Queue, name: str) -> None:
-    for counters in (queue.counters, vhost.past):
+    for counters in (queue.counters, vhost.past.messages):
         setattr(counters, name, getattr(counters, name) + 1)
 
 
