@@ -59,6 +59,9 @@ async def open_http_ports(broker: Broker, doors: Sequence[Door]) -> tuple[Node, 
         ("http", config.management_host, config.management_port, default.management_port, "--management-port"),
         ("http/prometheus", config.metrics_host, config.metrics_port, default.metrics_port, "--metrics-port"),
     )
+    # With --port 0 nobody knows the ports beforehand, so a default one would only be taken now and then.
+    amqp_ports = [listener.port for listener in config.all_listeners if listener.path is None]
+    is_anywhere = amqp_ports != [] and not any(amqp_ports)
     ports = [_amqp_port(door) for door in doors]
     node = Node(config.node_name, lambda: ports)
     opened: list[HttpPort] = []
@@ -67,9 +70,7 @@ async def open_http_ports(broker: Broker, doors: Sequence[Door]) -> tuple[Node, 
             if port is None:
                 continue
             host = config.host if own_host is None else own_host
-            # With --port 0 nobody knows the ports beforehand, so a default one would only be taken now and then.
-            is_free = config.port == 0 and port == default_port
-            listeners = await open_http(host, 0 if is_free else port, option)
+            listeners = await open_http(host, 0 if is_anywhere and port == default_port else port, option)
             there = [_port(listener, protocol) for listener in listeners]
             ports += there
             load, path = (_load_management, "") if protocol == "http" else (_load_metrics, "/metrics")

@@ -37,7 +37,7 @@ def test_a_hangup_rereads_the_certificate(authority: Authority) -> None:
     process = start("--port", "0", *options_for(authority))
     assert process.stdout is not None
     assert process.stderr is not None
-    ready, plain, encrypted = process.stdout.readline().split()
+    ready, plain, encrypted, *_http = process.stdout.readline().split()
     try:
         assert ready == "ready"
         assert plain.startswith("amqp://127.0.0.1:")

@@ -21,7 +21,14 @@ DEADLINE_S = 10
 
 
 async def test_several_addresses_at_once(nursery: trio.Nursery, dial: Dial) -> None:
-    server = Server(Config(port=0, listeners=(Listener(port=0), Listener(host="127.0.0.2", port=0))))
+    server = Server(
+        Config(
+            port=0,
+            listeners=(Listener(port=0), Listener(host="127.0.0.2", port=0)),
+            management_port=None,
+            metrics_port=None,
+        )
+    )
     await nursery.start(server.run)
     assert len(server.urls) == 3
     for url in server.urls:
@@ -31,7 +38,7 @@ async def test_several_addresses_at_once(nursery: trio.Nursery, dial: Dial) -> N
 
 async def test_a_unix_socket_is_for_its_owner_and_goes_with_the_broker(nursery: trio.Nursery, tmp_path: Path) -> None:
     path = tmp_path / "amqp.sock"
-    server = Server(Config(port=None, listeners=(Listener(path=path),)))
+    server = Server(Config(port=None, listeners=(Listener(path=path),), management_port=None, metrics_port=None))
     await nursery.start(server.run)
     assert server.urls == [f"amqp+unix://{path}"]
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
@@ -48,7 +55,7 @@ async def test_a_unix_socket_is_for_its_owner_and_goes_with_the_broker(nursery: 
 
 async def test_a_socket_that_is_left_makes_room_and_one_in_use_does_not(tmp_path: Path) -> None:
     path = tmp_path / "amqp.sock"
-    config = Config(port=None, listeners=(Listener(path=path),))
+    config = Config(port=None, listeners=(Listener(path=path),), management_port=None, metrics_port=None)
     left = socket.socket(socket.AF_UNIX)
     left.bind(str(path))
     left.close()
@@ -66,7 +73,7 @@ async def test_when_one_address_fails_none_stays_open(tmp_path: Path) -> None:
     path = tmp_path / "amqp.sock"
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        config = Config(port=None, listeners=(Listener(path=path), Listener(port=port)))
+        config = Config(port=None, listeners=(Listener(path=path), Listener(port=port)), management_port=None)
         with pytest.raises(ListenError) as failed:
             await open_doors(config)
     assert failed.value.listener.port == port
