@@ -628,7 +628,7 @@ class Vhost:
         destination = binding.destination
         for message in history.messages:
             if isinstance(destination, Queue):
-                destination.enqueue(message)
+                self.publish(message, (destination,))
             elif isinstance(destination, Exchange):
                 found = self.route(destination, message.routing_keys, message.header.properties)
                 self.publish(message, found.queues)

@@ -115,6 +115,14 @@ class DelayLine(Target):
         heapq.heapify(self._index)
         self._plan()
 
+    def take_due(self, until_ms: int) -> list[QueueEntry]:
+        """Take out the next, a page of them at most, that are due by an instant; some have no message."""
+        entries: list[QueueEntry] = []
+        index = self._index
+        while index and index[0] >> _POSITION_BITS <= until_ms and len(entries) < PAGE_ENTRIES:
+            entries.append(self._take(heapq.heappop(index) & _POSITION))
+        return entries
+
     def delete(self) -> None:
         """The exchange is deleted: nothing that waits will come."""
         self.is_deleted = True
@@ -155,11 +163,7 @@ class DelayLine(Target):
 
     def _release_due(self) -> None:
         """Send on what is due, in the order of its time; others have their turn after a page of it."""
-        now_ms = int(self._timers.now() * 1000 + _EARLY_MS)
-        entries: list[QueueEntry] = []
-        index = self._index
-        while index and index[0] >> _POSITION_BITS <= now_ms and len(entries) < PAGE_ENTRIES:
-            entries.append(self._take(heapq.heappop(index) & _POSITION))
+        entries = self.take_due(int(self._timers.now() * 1000 + _EARLY_MS))
         self._plan()
         for entry in entries:
             if entry.message is None:

@@ -18,6 +18,7 @@ import amqp_broker
 from amqp_broker.config import Config
 from amqp_broker.message import Message
 from amqp_broker.queues.arguments import QueueType
+from amqp_broker.queues.delay import DelayLine
 from amqp_broker.queues.entry import NEVER, QueueEntry
 from amqp_broker.queues.queue import Queue
 from amqp_broker.queues.quorum import QuorumQueue
@@ -72,9 +73,10 @@ from amqp_codec import (
     TxRollbackOk,
     TxSelect,
     TxSelectOk,
+    parse_content_header,
 )
 from tests.simulation.lanes import Delivered, Lane, Observer, Subscription, got, take_all
-from tests.simulation.ledger import Key, Ledger, RecordedStorage, Stored, as_set, survey
+from tests.simulation.ledger import Content, Key, Ledger, RecordedStorage, Stored, as_set, survey
 from tests.simulation.machine import SMALL, Machine
 from tests.simulation.operator import administer
 from tests.storage.simulated_disk import Crashed, SimulatedDisk
@@ -83,8 +85,14 @@ from tests.support.client import Client
 EXCHANGES = ("e0", "e1", "e2")
 QUEUES = tuple(f"q{number}" for number in range(8))
 KEYS = ("a", "b")
+LATE = "e2"
+"""Mostly the delayed exchange."""
+
 DEAD = "e0"
 """The dead-letter exchange of all queues that have one."""
+
+FAR = 1 << 60
+"""An instant by which all is due."""
 
 REFUSABLE = ("pwrite", "fsync", "create", "rename", "fsync_directory", "unlink")
 
@@ -199,10 +207,12 @@ class Run(Observer):
             assert stored.content.body == delivered.content.body
             in_order = queue is not None and queue.options.max_priority is None
             in_order = in_order and b"x-death" not in delivered.content.header and not delivered.redelivered
+            in_order = in_order and not _was_delayed(delivered.content)
             if in_order and queue is not None and queue.options.type is QueueType.CLASSIC:
                 assert lane.order.get(queue_id, -1) < key[1], "out of order"
                 lane.order[queue_id] = key[1]
-        if b"x-death" not in delivered.content.header:  # a dead letter may come to the same queue again
+        # A dead letter may come to the same queue again, a delayed message be sent on again after a crash.
+        if b"x-death" not in delivered.content.header and not _was_delayed(delivered.content):
             # Within one step nobody knows whose delivery was the first.
             before = self.handed_out.setdefault((queue_id, number), self.steps)
             assert delivered.redelivered or before == self.steps, "it was handed out before"
@@ -336,9 +346,9 @@ class Run(Observer):
         live = self.ledger.live
         assert {each.key for entries in found.values() for each in entries} == live.keys(), "not as it was left"
         for name, entries in found.items():
-            queue = machine.broker.vhosts["/"].queues[name]
+            queue = machine.broker.vhosts["/"].queues.get(name)
             kept = [each for each in before[name] if each.key in live]
-            if queue.options.type is QueueType.QUORUM:
+            if queue is not None and queue.options.type is QueueType.QUORUM:
                 kept.sort(key=lambda each: each.key)
                 entries = sorted(entries, key=lambda each: each.key)
                 assert [each.delivery_count for each in entries] == [each.delivery_count for each in kept]
@@ -357,7 +367,8 @@ class Run(Observer):
         found = self._drain(machine)
         keys = {each.key for entries in found.values() for each in entries}
         assert keys <= ledger.ever.keys(), f"never published: {sorted(keys - ledger.ever.keys())}"
-        there = {queue.id for queue in machine.broker.vhosts["/"].queues.values()}
+        vhost = machine.broker.vhosts["/"]
+        there = {queue.id for queue in vhost.queues.values()} | {line.id for line in _lines(machine).values()}
         deleted = {queue_id for queue_id, _ in ledger.live} - there
         for key, stored in ledger.live.items():
             if key[0] in deleted or key in keys:
@@ -376,7 +387,7 @@ class Run(Observer):
         """It was on disk from the beginning, or the publisher was told that it is now."""
         ledger = self.ledger
         content = ledger.ever[key].content
-        is_as_published = key not in ledger.predecessors and not content.deaths
+        is_as_published = key not in ledger.predecessors and not content.deaths and not _has_waited(content)
         return key in ledger.base or (is_as_published and content.number in self.confirmed)
 
     def _check_promises(self, machine: Machine) -> None:
@@ -396,10 +407,13 @@ class Run(Observer):
         ledger = self.ledger
         vhost = machine.broker.vhosts["/"]
         for name, entries in found.items():
-            queue = vhost.queues[name]
-            assert queue.durable
-            assert queue.exclusive_owner is None
-            if queue.options.type is QueueType.CLASSIC:
+            queue = vhost.queues.get(name)
+            assert queue is None or queue.durable
+            assert queue is None or queue.exclusive_owner is None
+            if queue is None:
+                dues = [(int(each.stored.expires_at * 1000), each.key) for each in entries]
+                assert dues == sorted(dues), f"{name} is out of order"
+            elif queue.options.type is QueueType.CLASSIC:
                 highest = queue.options.max_priority or 0
                 places = [(-min(max(each.priority, 0), highest), each.key) for each in entries]
                 assert places == sorted(places), f"{name} is out of order"
@@ -410,9 +424,9 @@ class Run(Observer):
                 number = stored.content.number
                 place = (each.key[0], number)
                 was_out = place in self.handed_out and ledger.places[place] == each.key
-                if was_out and not stored.content.deaths:
+                if was_out and not stored.content.deaths and not _was_delayed(stored.content):
                     assert each.redelivered, f"message {number} was delivered before, it says it was not"
-                if queue.options.type is QueueType.QUORUM:
+                if queue is not None and queue.options.type is QueueType.QUORUM:
                     assert (each.acquired_count > 0) == each.redelivered
         for exchange in vhost.exchanges.values():
             assert exchange.durable
@@ -447,6 +461,14 @@ class Run(Observer):
                         machine.storage.load([entry])
                     entries.append(_found(entry))
             found[queue.name] = entries
+        for name, line in _lines(machine).items():
+            waiting = []
+            while taken := line.take_due(FAR):
+                for entry in taken:
+                    if entry.message is None:
+                        machine.storage.load([entry])
+                    waiting.append(_found(entry))
+            found[name] = waiting
         machine.time = now
         return found
 
@@ -532,11 +554,12 @@ class Run(Observer):
         name = self.random.choice(names)
         durable = self.random.random() < 0.8
         auto_delete = self.random.random() < 0.1
+        kind = self.random.choice(("fanout", "fanout", "direct", "topic", "x-modulus-hash"))
+        arguments: Table = {}
+        if name == LATE and self.random.random() < 0.8:
+            kind, arguments = "x-delayed-message", {"x-delayed-type": kind.encode()}
         method = ExchangeDeclare(
-            exchange=name,
-            type=self.random.choice(("fanout", "fanout", "direct", "topic")),
-            durable=durable,
-            auto_delete=auto_delete,
+            exchange=name, type=kind, durable=durable, auto_delete=auto_delete, arguments=arguments
         )
         self._change(lane, method, ExchangeDeclareOk, ("exchange", name), becomes=None if auto_delete else durable)
 
@@ -634,6 +657,8 @@ class Run(Observer):
             headers["CC"] = [random.choice(QUEUES).encode()]
         if random.random() < 0.05:
             headers["BCC"] = [random.choice(QUEUES).encode()]
+        if exchange == LATE and random.random() < 0.7:
+            headers["x-delay"] = random.choice((1, 50, 500, 3000, 100_000))
         properties = Properties(
             delivery_mode=random.choice((2, 2, 2, 1, None)),
             priority=random.choice((None, 0, 1, 2, 5, 9)),
@@ -830,6 +855,24 @@ def _touches(change: Change, thing: tuple[str, ...]) -> bool:
     """Whether a change is about something, or about an end of a binding."""
     names = {value for value in change.table.values() if isinstance(value, str)}
     return not names.isdisjoint(thing[1:3])
+
+
+def _lines(machine: Machine) -> dict[str, DelayLine]:
+    """Where messages of durable delayed exchanges wait."""
+    exchanges = machine.broker.vhosts["/"].exchanges.values()
+    keepers = [exchange.keeper for exchange in exchanges if exchange.durable]
+    return {keeper.name: keeper for keeper in keepers if isinstance(keeper, DelayLine)}
+
+
+def _was_delayed(content: Content) -> bool:
+    """A message that waited, or still waits."""
+    return b"x-delay" in content.header
+
+
+def _has_waited(content: Content) -> bool:
+    """It was delayed; if it was kept while it waited, then that is what its publisher was promised."""
+    delay = (parse_content_header(content.header).properties.headers or {}).get("x-delay", 0)
+    return isinstance(delay, int) and delay < 0
 
 
 def _found(entry: QueueEntry) -> Found:
