@@ -70,10 +70,10 @@ class Chronicle:
             user_who_performed_action=user,
         )
 
-    def queue_deleted(self, queue: Queue, user: str) -> None:
+    def queue_deleted(self, queue: Queue) -> None:
+        """A queue is about to go; `left` is to be told when it has."""
         if queue.durable:
             self._deleted(ChangeKind.QUEUE_DELETED, queue.name)
-        self.left(queue, user)
 
     def left(self, queue: Queue, user: str) -> None:
         """A queue has gone, as storage knows."""

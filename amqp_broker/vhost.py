@@ -588,8 +588,9 @@ class Vhost:
     def _remove_queue(self, queue: Queue, user: str) -> None:
         del self.queues[queue.name]
         self.past.queues[queue.options.type].add(queue.statistics())
+        self._chronicle.queue_deleted(queue)
         queue.delete()
-        self._chronicle.queue_deleted(queue, user)
+        self._chronicle.left(queue, user)
         self._drop_unused(self._cut_off(queue, user))
 
     def _cut_off(self, destination: Exchange | Queue, user: str) -> list[Exchange]:

@@ -21,7 +21,6 @@ cdef class JournalStorage:
     cdef public long long stored_count
     cdef public object streams
     cdef object _crashed_before
-    cdef list _doomed_streams
     cdef list _groups
     cdef object _last_moved
     cdef object _next_queue_id

@@ -76,7 +76,6 @@ class JournalStorage:
     ) -> None:
         self.journal = journal
         self.streams = streams
-        self._doomed_streams: list[int] = []
         """Deleted ones whose files are to go once the deletion is recorded."""
         self._promises: deque[_Promise] = deque()
         self.first_position = start * POSITIONS_PER_SEGMENT
@@ -113,14 +112,11 @@ class JournalStorage:
         self._unsaved_changes += 1
         self.journal.append_topology(change.kind, change.encode())
         self.journal.when_durable(self._change_saved)
-        if self._doomed_streams:
-            self.journal.when_durable(partial(self._remove_streams, self._doomed_streams))
-            self._doomed_streams = []
 
     def queue_deleted(self, queue_id: int) -> None:
-        """Give up all that is stored of a queue, whoever has it; the change that says so comes after this."""
+        """Give up all that is stored of a queue, whoever has it; storage was told before that it is deleted."""
         if self.streams.delete(queue_id):
-            self._doomed_streams.append(queue_id)
+            self.journal.when_durable(partial(self.streams.remove, queue_id))
         shelf = self._shelves.pop(queue_id, None)
         if shelf is None:
             return
@@ -199,10 +195,6 @@ class JournalStorage:
         self, queue_id: int, limits: StreamLimits, make_message: MakeMessage, now: Callable[[], float]
     ) -> StreamLog:
         return self.streams.open(queue_id, limits, make_message, now)
-
-    def _remove_streams(self, queue_ids: list[int]) -> None:
-        for queue_id in queue_ids:
-            self.streams.remove(queue_id)
 
     # Paging
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from contextlib import suppress
 
 from amqp_broker.storage.disk import Disk
-from amqp_broker.storage.stream_format import HEADER_OCTETS, Gathering, IndexHead, encode_index
+from amqp_broker.storage.stream_format import HEADER_OCTETS, Gathering, IndexHead, encode_index, parse_file_name
 from amqp_broker.storage.stream_log import StreamLog, StreamSegment, Tip
 
 
@@ -104,6 +104,7 @@ class StreamBatch:
         writes: one for each log that has something.
         is_synced: whether to fsync what is not by itself.
         unlinked: files to be removed, in this order.
+        removed: streams all of whose files are to be removed; those that are left have not been looked for.
         leftover: those that could not be removed.
     """
 
@@ -113,6 +114,7 @@ class StreamBatch:
         self.is_synced = is_synced
         self.writes: list[LogWrite] = []
         self.unlinked: list[str] = []
+        self.removed: list[int] = []
         self.leftover: list[str] = []
 
     def execute(self, disk: Disk) -> None:
@@ -130,6 +132,8 @@ class StreamBatch:
 
     def _unlink(self, disk: Disk) -> None:
         """Remove files; in order, for a stream must not have a gap where a segment went before an older one."""
+        with suppress(OSError):
+            self._find_removed(disk)
         for index, path in enumerate(self.unlinked):
             try:
                 if disk.exists(path):
@@ -138,6 +142,13 @@ class StreamBatch:
             except OSError:
                 self.leftover = self.unlinked[index:]
                 return
+
+    def _find_removed(self, disk: Disk) -> None:
+        if self.removed:
+            for name in disk.names(self._directory):
+                if (parsed := parse_file_name(name)) is not None and parsed[0] in self.removed:
+                    self.unlinked.append(f"{self._directory}/{name}")
+            self.removed = []
 
 
 def write_index(disk: Disk, segment: StreamSegment, tip: Tip) -> None:

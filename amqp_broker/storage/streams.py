@@ -26,7 +26,6 @@ from amqp_broker.storage.stream_format import (
     chunk_octets,
     decode_head,
     decode_index,
-    file_name,
 )
 from amqp_broker.storage.stream_log import MIB, StreamLimits, StreamLog, StreamSegment
 from amqp_broker.storage.stream_write import LogWrite, StreamBatch
@@ -98,6 +97,8 @@ class Streams:
         self._unsynced_octets = 0
         self._unwritten_octets = 0
         self._unlinked: list[str] = []
+        self._removed: list[int] = []
+        """Streams whose files are to go, those too that a batch is just making."""
         self._number = 0
         self._released = 0
         self._callbacks: deque[tuple[int, Callable[[], None]]] = deque()
@@ -142,7 +143,7 @@ class Streams:
         """Remove the files of streams that no queue is known for: their declaration or deletion was cut short."""
         for stream_id in self._recovered.keys() - known:
             del self._recovered[stream_id]
-            self._remove_files(stream_id)
+            self._removed.append(stream_id)
 
     def delete(self, stream_id: int) -> bool:
         """End a stream; its files stay until `remove`. Tells whether there is such a stream."""
@@ -161,7 +162,8 @@ class Streams:
     def remove(self, stream_id: int) -> None:
         """Remove the files of a stream that nobody will look for any more."""
         if self._logs.pop(stream_id, None) is not None:
-            self._remove_files(stream_id)
+            self._removed.append(stream_id)
+            self.on_work()
 
     # ---- what logs ask of it
 
@@ -209,7 +211,7 @@ class Streams:
             logs.update(self._unsynced)
         if self._is_finishing:
             logs.update((log, None) for log in self._logs.values() if log.active is not None)
-        if not (logs or self._unlinked or self._callbacks):
+        if not (logs or self._unlinked or self._removed or self._callbacks):
             self.is_finished = self._is_finishing
             return None
         self._number += 1
@@ -223,6 +225,7 @@ class Streams:
             if self._is_finishing:
                 write.stretches[-1].seals = True
         batch.unlinked, self._unlinked = self._unlinked, []
+        batch.removed, self._removed = self._removed, []
         self._dirty.clear()
         self._under_way = batch
         return batch
@@ -231,6 +234,7 @@ class Streams:
         """Take the outcome of a batch: call back, or stall."""
         self._under_way = None
         self._unlinked = batch.leftover + self._unlinked
+        self._removed = batch.removed + self._removed
         if batch.is_synced:
             self._unsynced.clear()
             self._unsynced_octets = 0
@@ -264,11 +268,6 @@ class Streams:
         """Nothing more will be appended: write all there is, and the indexes, so that a start need not read it."""
         self._is_finishing = True
         self.on_work()
-
-    def _remove_files(self, stream_id: int) -> None:
-        prefix = file_name(stream_id, 0, "")[:17]
-        names = [name for name in self.disk.names(self._directory) if name.startswith(prefix)]
-        self._unlink([f"{self._directory}/{name}" for name in names])
 
     def _unlink(self, paths: list[str]) -> None:
         self._unlinked += paths

@@ -7,6 +7,8 @@ from collections.abc import Callable
 import attrs
 import pytest
 
+from amqp_broker.administration.permissions import set_permissions
+from amqp_broker.administration.vhosts import add_vhost, delete_vhost
 from amqp_broker.queues.stream import StreamQueue
 from amqp_codec import (
     BasicAck,
@@ -562,6 +564,44 @@ def test_files_of_a_deleted_stream_go() -> None:
     read(channel)
     assert offsets(channel.expect_bodies(b"again")) == [0]
     assert machine.crashed().channel().counts("s") == (1, 0)
+
+
+def test_files_of_a_deleted_vhost_go() -> None:
+    machine = Machine()
+    add_vhost(machine.broker, "v")
+    set_permissions(machine.broker, "guest", "v", ".*", ".*", ".*")
+    channel = machine.client_of("v").channel()
+    filled(channel, 5)
+    delete_vhost(machine.broker, "v")
+    machine.writer.run()
+    assert not machine.disk.names("data/streams")
+
+
+def test_a_file_that_is_being_made_when_its_stream_is_deleted_goes() -> None:
+    machine = Machine()
+    channel = machine.channel()
+    stream(channel)
+    machine.is_eager = False
+    channel.publish("s", b"1")
+    batch = machine.streams.take_batch()
+    assert batch is not None
+    channel.send(QueueDelete(queue="s"))
+    machine.writer.run_journal()
+    batch.execute(machine.streams.disk)
+    machine.streams.batch_done(batch, None)
+    assert machine.disk.names("data/streams")
+    machine.writer.run()
+    assert not machine.disk.names("data/streams")
+
+
+def test_files_stay_until_it_is_certain_that_their_stream_is_deleted() -> None:
+    machine = Machine()
+    channel = machine.channel()
+    filled(channel, 5)
+    machine.is_eager = False
+    channel.send(QueueDelete(queue="s"))
+    machine.writer.run_streams()
+    assert machine.crashed().channel().counts("s") == (5, 0)
 
 
 def test_files_of_a_stream_whose_declaration_was_lost_in_a_crash_go() -> None:

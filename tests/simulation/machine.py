@@ -80,6 +80,16 @@ class Writer:
         while self.step():
             pass
 
+    def run_journal(self) -> None:
+        """Write the journal only; streams stay as they are."""
+        while self._step_journal():
+            pass
+
+    def run_streams(self) -> None:
+        """Write streams only."""
+        while self._streams.step():
+            pass
+
     def rewrite(self, max_octets: int) -> None:
         """Do a step of rewriting, as the committer does between batches."""
         if self._batch is not None or self.journal.stalled is not None:
