@@ -75,6 +75,13 @@ class History(Target):
                     self._add(entry)
                 entries = entries[done:]
 
+    def take_all(self) -> list[QueueEntry]:
+        """Take out what is there, oldest first."""
+        entries = list(self._entries)
+        self._entries.clear()
+        self._octets = 0
+        return entries
+
     def delete(self) -> None:
         """The exchange is deleted."""
         self.is_deleted = True

@@ -20,6 +20,7 @@ from amqp_broker.message import Message
 from amqp_broker.queues.arguments import QueueType
 from amqp_broker.queues.delay import DelayLine
 from amqp_broker.queues.entry import NEVER, QueueEntry
+from amqp_broker.queues.history import History
 from amqp_broker.queues.queue import Queue
 from amqp_broker.queues.quorum import QuorumQueue
 from amqp_broker.queues.target import Target
@@ -76,7 +77,7 @@ from amqp_codec import (
     parse_content_header,
 )
 from tests.simulation.lanes import Delivered, Lane, Observer, Subscription, got, take_all
-from tests.simulation.ledger import Content, Key, Ledger, RecordedStorage, Stored, as_set, survey
+from tests.simulation.ledger import Content, Key, Ledger, RecordedStorage, Stored, as_set, number_of, survey
 from tests.simulation.machine import SMALL, Machine
 from tests.simulation.operator import administer
 from tests.storage.simulated_disk import Crashed, SimulatedDisk
@@ -87,6 +88,9 @@ QUEUES = tuple(f"q{number}" for number in range(8))
 KEYS = ("a", "b")
 LATE = "e2"
 """Mostly the delayed exchange."""
+
+PAST = "e1"
+"""Often the exchange with a history."""
 
 DEAD = "e0"
 """The dead-letter exchange of all queues that have one."""
@@ -180,6 +184,10 @@ class Run(Observer):
         self.trail: list[tuple[int, int, int]] = []
         """Of each life: steps, calls of the disk, messages that were left."""
         self.checked = 0
+        self.recorded: set[int] = set()
+        """Messages of which an exchange has had a copy to give to whoever is bound, also to one who has had it."""
+        self.copies: set[tuple[int, int]] = set()
+        """Queue id and number of those that were given: no publisher has been promised that they are there."""
         self._reset()
 
     def _reset(self) -> None:
@@ -202,17 +210,17 @@ class Run(Observer):
         key = self.ledger.places.get((queue_id, number))
         stored = None if key is None else self.ledger.ever[key]
         queue = self._queue_with_id(queue_id)
+        is_dead = b"x-death" in delivered.content.header
         if key is not None and stored is not None and stored.content.header == delivered.content.header:
             assert stored.content.address == delivered.content.address
             assert stored.content.body == delivered.content.body
             in_order = queue is not None and queue.options.max_priority is None
-            in_order = in_order and b"x-death" not in delivered.content.header and not delivered.redelivered
-            in_order = in_order and not _was_delayed(delivered.content)
+            in_order = in_order and not delivered.redelivered
+            in_order = in_order and not self._may_come_again(delivered.content, is_dead=is_dead)
             if in_order and queue is not None and queue.options.type is QueueType.CLASSIC:
                 assert lane.order.get(queue_id, -1) < key[1], "out of order"
                 lane.order[queue_id] = key[1]
-        # A dead letter may come to the same queue again, a delayed message be sent on again after a crash.
-        if b"x-death" not in delivered.content.header and not _was_delayed(delivered.content):
+        if not self._may_come_again(delivered.content, is_dead=is_dead):
             # Within one step nobody knows whose delivery was the first.
             before = self.handed_out.setdefault((queue_id, number), self.steps)
             assert delivered.redelivered or before == self.steps, "it was handed out before"
@@ -224,14 +232,22 @@ class Run(Observer):
 
     def published(self, message: Message, queues: Sequence[Target]) -> None:
         """The vhost is about to put a message into queues."""
+        number = number_of(message.body)
+        if any(isinstance(queue, History) for queue in queues):
+            self.recorded.add(number)
+        elif number in self.recorded:
+            self.copies |= {(queue.id, number) for queue in queues if isinstance(queue, Queue)}
         if message.ttl_ms is not None:
             return
         for queue in queues:
             if isinstance(queue, Queue) and self._is_plain(queue):
                 is_quorum = queue.options.type is QueueType.QUORUM
                 if is_quorum or message.is_persistent:
-                    number = int(message.body[: message.body.index(b":")])
                     self.expected.setdefault(queue.id, Counter())[number] += 1
+
+    def _may_come_again(self, content: Content, *, is_dead: bool) -> bool:
+        """To the same queue: by another death, on another way after a crash in the middle, or out of a history."""
+        return is_dead or _was_delayed(content) or content.number in self.recorded
 
     def _left(self, delivered: Delivered) -> None:
         """A client has taken a message for good."""
@@ -368,7 +384,7 @@ class Run(Observer):
         keys = {each.key for entries in found.values() for each in entries}
         assert keys <= ledger.ever.keys(), f"never published: {sorted(keys - ledger.ever.keys())}"
         vhost = machine.broker.vhosts["/"]
-        there = {queue.id for queue in vhost.queues.values()} | {line.id for line in _lines(machine).values()}
+        there = {each.id for each in (*vhost.queues.values(), *_keepers(machine).values())}
         deleted = {queue_id for queue_id, _ in ledger.live} - there
         for key, stored in ledger.live.items():
             if key[0] in deleted or key in keys:
@@ -388,6 +404,7 @@ class Run(Observer):
         ledger = self.ledger
         content = ledger.ever[key].content
         is_as_published = key not in ledger.predecessors and not content.deaths and not _has_waited(content)
+        is_as_published = is_as_published and (key[0], content.number) not in self.copies
         return key in ledger.base or (is_as_published and content.number in self.confirmed)
 
     def _check_promises(self, machine: Machine) -> None:
@@ -410,7 +427,7 @@ class Run(Observer):
             queue = vhost.queues.get(name)
             assert queue is None or queue.durable
             assert queue is None or queue.exclusive_owner is None
-            if queue is None:
+            if queue is None:  # by the time they are due, or as they came
                 dues = [(int(each.stored.expires_at * 1000), each.key) for each in entries]
                 assert dues == sorted(dues), f"{name} is out of order"
             elif queue.options.type is QueueType.CLASSIC:
@@ -424,7 +441,7 @@ class Run(Observer):
                 number = stored.content.number
                 place = (each.key[0], number)
                 was_out = place in self.handed_out and ledger.places[place] == each.key
-                if was_out and not stored.content.deaths and not _was_delayed(stored.content):
+                if was_out and not self._may_come_again(stored.content, is_dead=bool(stored.content.deaths)):
                     assert each.redelivered, f"message {number} was delivered before, it says it was not"
                 if queue is not None and queue.options.type is QueueType.QUORUM:
                     assert (each.acquired_count > 0) == each.redelivered
@@ -461,14 +478,13 @@ class Run(Observer):
                         machine.storage.load([entry])
                     entries.append(_found(entry))
             found[queue.name] = entries
-        for name, line in _lines(machine).items():
-            waiting = []
-            while taken := line.take_due(FAR):
+        for name, keeper in _keepers(machine).items():
+            kept = found[name] = []
+            while taken := (keeper.take_due(FAR) if isinstance(keeper, DelayLine) else keeper.take_all()):
                 for entry in taken:
                     if entry.message is None:
                         machine.storage.load([entry])
-                    waiting.append(_found(entry))
-            found[name] = waiting
+                    kept.append(_found(entry))
         machine.time = now
         return found
 
@@ -558,6 +574,8 @@ class Run(Observer):
         arguments: Table = {}
         if name == LATE and self.random.random() < 0.8:
             kind, arguments = "x-delayed-message", {"x-delayed-type": kind.encode()}
+        elif name == PAST and self.random.random() < 0.4 and not amqp_broker.COMPILED:  # who is given what is seen
+            kind, arguments = "x-recent-history", {"x-recent-history-length": self.random.choice((1, 5))}
         method = ExchangeDeclare(
             exchange=name, type=kind, durable=durable, auto_delete=auto_delete, arguments=arguments
         )
@@ -857,11 +875,11 @@ def _touches(change: Change, thing: tuple[str, ...]) -> bool:
     return not names.isdisjoint(thing[1:3])
 
 
-def _lines(machine: Machine) -> dict[str, DelayLine]:
-    """Where messages of durable delayed exchanges wait."""
+def _keepers(machine: Machine) -> dict[str, DelayLine | History]:
+    """Where durable exchanges have messages."""
     exchanges = machine.broker.vhosts["/"].exchanges.values()
     keepers = [exchange.keeper for exchange in exchanges if exchange.durable]
-    return {keeper.name: keeper for keeper in keepers if isinstance(keeper, DelayLine)}
+    return {keeper.name: keeper for keeper in keepers if isinstance(keeper, DelayLine | History)}
 
 
 def _was_delayed(content: Content) -> bool:
