@@ -242,6 +242,8 @@ class Config:
     """Share of the machine's memory at which publishers are blocked (rule 1.34)."""
     memory_high_watermark_octets: int | None = None
     """The same as an amount; not None, it counts instead of the share."""
+    memory_paging_ratio: float = 0.5
+    """Share of that which transient messages beyond their queues' windows may have, before they go to disk as well."""
     total_memory_octets: int | None = None
     """What to take for the machine's memory; None asks the machine."""
     disk_free_limit_octets: int = 50_000_000

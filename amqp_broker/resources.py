@@ -66,8 +66,9 @@ class Resources:
             return None
 
     def look(self) -> None:
-        """Raise or clear the alarms."""
+        """Raise or clear the alarms, and tell queues how much they may hold beyond their windows."""
         used, limit = self.memory_used_octets, self.memory_limit_octets
+        self._broker.storage.spare.limit_octets = int(limit * self._broker.config.memory_paging_ratio)
         if (used > limit) != ("memory" in self._broker.alarms):
             log.warning("memory: %d MiB used, limit %d MiB", used >> 20, limit >> 20)
             self._broker.set_alarm("memory", used > limit)

@@ -65,6 +65,16 @@ def test_disk_alarm_below_its_limit(settings: dict[str, object], limit: int) -> 
         assert list(broker.alarms) == alarms
 
 
+@pytest.mark.parametrize(
+    ("settings", "limit"),
+    [({}, 300 * MIB), ({"memory_high_watermark": 0.4, "memory_paging_ratio": 0.25}, 100 * MIB)],
+)
+def test_queues_may_borrow_a_share_of_the_memory_limit(settings: dict[str, object], limit: int) -> None:
+    broker, resources = Machine().make(**settings)
+    resources.look()
+    assert broker.storage.spare.limit_octets == limit
+
+
 def test_a_journal_that_cannot_be_written_keeps_the_alarm_whatever_room_there_is() -> None:
     broker, resources = Machine().make()
     resources.journal_changed(OSError(5, "Input/output error"))

@@ -122,6 +122,7 @@ KEYS: Final[tuple[Key, ...]] = (
     _key("amqp_broker.max_cached_routes", kind.POSITIVE, "max_cached_routes"),
     _key("vm_memory_high_watermark.relative", kind.SHARE, "memory_high_watermark"),
     _key("vm_memory_high_watermark.absolute", kind.POSITIVE_OCTETS, "memory_high_watermark_octets", "before relative"),
+    _key("vm_memory_high_watermark_paging_ratio", kind.RATIO, "memory_paging_ratio", "for transient messages only"),
     _key("total_memory_available_override_value", kind.POSITIVE_OCTETS, "total_memory_octets"),
     _key("disk_free_limit.absolute", kind.OCTETS, "disk_free_limit_octets"),
     _key("disk_free_limit.relative", kind.FACTOR, "disk_free_limit_relative", "before absolute"),

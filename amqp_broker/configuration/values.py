@@ -188,6 +188,7 @@ MILLISECONDS: Final = Kind("a time in milliseconds", _seconds_of_ms, lambda seco
 SECONDS: Final = Kind("a time in seconds", _decimal(0, 1e9))
 WHOLE_SECONDS: Final = Kind("a time in whole seconds, at most 65535", _integer(0, 65535))
 SHARE: Final = Kind("a share of the machine's memory such as 0.6", _decimal(0, 1))
+RATIO: Final = Kind("a share of the memory watermark such as 0.5", _decimal(0, 1))
 FACTOR: Final = Kind("a factor of the machine's memory such as 1.5", _decimal(0, 1000))
 PATTERN: Final = Kind("a regular expression", _regex)
 LEVEL: Final = choice("debug", "info", "notice", "warning", "error", "critical", "alert", "emergency", "none")

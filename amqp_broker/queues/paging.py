@@ -29,6 +29,12 @@ class Pager:
     def page_in(self, page: Page) -> list[QueueEntry]:
         return self._storage.page_in(page, self._entry)
 
+    def borrow(self, octets: int) -> bool:
+        return self._storage.spare.borrow(octets)
+
+    def give_back(self, octets: int) -> None:
+        self._storage.spare.give_back(octets)
+
     def load(self, entries: Sequence[QueueEntry]) -> int:
         return self._storage.load(entries)
 

@@ -21,7 +21,8 @@ cdef class FifoReadyList(ReadyList):
     cdef object _pager
     cdef object _pages
     cdef Py_ssize_t _resident
-    cdef Py_ssize_t _window_octets
+    cdef Py_ssize_t _room
+    cdef Py_ssize_t _spare_room
     cdef list _returned
     cdef object _tail
 

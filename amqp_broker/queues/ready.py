@@ -30,6 +30,9 @@ PAGE_ENTRIES: Final = 512
 """Entries that go into a page at once, and come out of it."""
 
 
+LOAN_OCTETS: Final = 1 << 20
+"""What a list borrows at once. It gives back when it has two such pieces left, so not with every message."""
+
 PAGE_SPAN: Final = 1 << 32
 """Positions in one page differ by less; between those of two starts of the broker there may be more."""
 
@@ -95,19 +98,27 @@ class Pager(Protocol):
     def load(self, entries: Sequence[QueueEntry]) -> int:
         """Give the first of these entries their messages; see `Storage.load`."""
 
+    def borrow(self, octets: int) -> bool:
+        """Take room beyond the window; see `Spare`."""
+
+    def give_back(self, octets: int) -> None:
+        """Give back what was borrowed."""
+
 
 class FifoReadyList(ReadyList):
     """One level. New messages come in the order of their positions, returned ones lie in a heap.
 
     In the order of positions: `_fresh`, then `_pages`, then `_tail`. Entries of `_fresh` that came out of a
     page have no message until they come to the head.
+
+    What is stored already is left to storage as soon as the window is full. What would have to be written for that
+    stays in memory as long as there is some to borrow.
     """
 
-    __slots__ = ("_fresh", "_pager", "_pages", "_resident", "_returned", "_tail", "_window_octets")
+    __slots__ = ("_fresh", "_pager", "_pages", "_resident", "_returned", "_room", "_spare_room", "_tail")
 
     def __init__(self, pager: Pager | None = None) -> None:
         self._pager = pager
-        self._window_octets = 0 if pager is None else pager.window_octets
         self._fresh: deque[QueueEntry] = deque()
         self._pages: deque[Page] = deque()
         self._tail: deque[QueueEntry] = deque()
@@ -115,6 +126,10 @@ class FifoReadyList(ReadyList):
         self.size = 0
         self._resident = 0
         """Octets of the messages in `_fresh` and `_tail`, about."""
+        self._room = 0 if pager is None else pager.window_octets
+        """What these may be: the window, and what was borrowed."""
+        self._spare_room = 0
+        """What is to be given back when they are fewer than this; 0 while nothing is borrowed."""
 
     def append(self, entry: QueueEntry) -> None:
         if self._pages:
@@ -124,8 +139,8 @@ class FifoReadyList(ReadyList):
         self.size += 1
         if self._pager is not None:
             self._resident += entry.octets + _ENTRY_OCTETS
-            if self._resident > self._window_octets:
-                self._page_out(self._pager)
+            if self._resident > self._room:
+                self._make_room(self._pager)
 
     def put_back(self, entry: QueueEntry) -> None:
         heapq.heappush(self._returned, (entry.position, entry))
@@ -167,6 +182,8 @@ class FifoReadyList(ReadyList):
                 self.size -= 1
                 yield self._fresh.popleft()
         self._resident = 0
+        if self._spare_room:
+            self._give_back()
 
     def restore(self, pages: Sequence[Page]) -> None:
         self._pages.extend(pages)
@@ -183,20 +200,36 @@ class FifoReadyList(ReadyList):
             self._fresh.popleft()
             if self._pager is not None and head.message is not None:
                 self._resident -= head.octets + _ENTRY_OCTETS
+                if self._resident < self._spare_room:
+                    self._give_back()
         return head.message is not None
 
-    def _page_out(self, pager: Pager) -> None:
-        """Leave what lies behind the head's window to storage, oldest first, until half the room is free."""
+    def _make_room(self, pager: Pager) -> None:
+        """Borrow some, or leave what lies behind the head's window to storage, oldest first, a page at least."""
+        oldest = self._tail[0] if self._pages else self._fresh[0]
+        if oldest.location is None and pager.borrow(LOAN_OCTETS):
+            self._room += LOAN_OCTETS
+            self._spare_room = max(1, self._room - 2 * LOAN_OCTETS)
+            return
         if not self._pages:
             self._split_off_tail(pager.window_octets // 4)
         tail = self._tail
-        while tail and self._resident > pager.window_octets // 2:
+        while tail and self._resident > self._room:
             entries = [tail.popleft()]
             last_position = entries[0].position + PAGE_SPAN
             while tail and len(entries) < PAGE_ENTRIES and tail[0].position < last_position:
                 entries.append(tail.popleft())
             self._resident -= sum(entry.octets + ENTRY_OCTETS for entry in entries if entry.message is not None)
             self._pages.append(pager.page_out(entries))
+
+    def _give_back(self) -> None:
+        """Give back what is not needed of what was borrowed."""
+        assert self._pager is not None
+        window = self._pager.window_octets
+        while self._room > window and self._room - LOAN_OCTETS >= self._resident:
+            self._pager.give_back(LOAN_OCTETS)
+            self._room -= LOAN_OCTETS
+        self._spare_room = max(1, self._room - 2 * LOAN_OCTETS) if self._room > window else 0
 
     def _split_off_tail(self, head_octets: int) -> None:
         """Keep as much as this at the head, the rest is the tail."""

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from amqp_broker.storage.memory import MemoryStreams
+from amqp_broker.storage.spare import Spare
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ class Storage(Protocol):
 
     Attributes:
         can_page: messages may be left to storage alone while nobody needs them, see `page_out`.
+        spare: memory for what would have to be written only to be left.
         first_position: where queues begin to number messages: higher than any number an earlier start gave.
         has_unsaved_changes: a change of topology is not safe yet.
         is_behind: more waits to be written than should; publishers had better pause.
@@ -33,6 +35,7 @@ class Storage(Protocol):
     """
 
     can_page: bool
+    spare: Spare
     first_position: int
     stored_count: int
 
@@ -117,6 +120,9 @@ class MemoryStorage:
     has_unsaved_changes = False
     is_behind = False
     stored_count = 0
+
+    def __init__(self) -> None:
+        self.spare = Spare()
 
     def new_queue_id(self) -> int:
         """There is nothing to tell apart."""

@@ -19,6 +19,7 @@ cdef class JournalStorage:
     cdef public object first_position
     cdef public Journal journal
     cdef public long long stored_count
+    cdef public object spare
     cdef public object streams
     cdef object _crashed_before
     cdef list _groups

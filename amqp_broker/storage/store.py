@@ -20,6 +20,7 @@ from amqp_broker.storage.journal import Journal
 from amqp_broker.storage.page import Page, Pages, Row
 from amqp_broker.storage.records import REDELIVERED, TRANSIENT, Location, Reference, StoredMessage
 from amqp_broker.storage.recovery import Recovery
+from amqp_broker.storage.spare import Spare
 from amqp_broker.storage.stream_format import MakeMessage
 from amqp_broker.storage.stream_log import StreamLimits, StreamLog
 from amqp_broker.storage.streams import Streams
@@ -66,6 +67,7 @@ class JournalStorage:
     Attributes:
         journal: where records go.
         streams: where messages of streams go.
+        spare: what queues may hold beyond their windows rather than write it.
         definitions: gives the durable topology, for a checkpoint; the broker sets it.
     """
 
@@ -76,7 +78,7 @@ class JournalStorage:
     ) -> None:
         self.journal = journal
         self.streams = streams
-        """Deleted ones whose files are to go once the deletion is recorded."""
+        self.spare = Spare()
         self._promises: deque[_Promise] = deque()
         self.first_position = start * POSITIONS_PER_SEGMENT
         self.definitions: Callable[[], Iterable[Change]] = tuple

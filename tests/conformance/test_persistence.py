@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from amqp_broker.config import Config
+from amqp_broker.queues.ready import ENTRY_OCTETS, LOAN_OCTETS
 from amqp_broker.timers import SLICE
 from amqp_codec import (
     BasicAck,
@@ -316,6 +317,28 @@ def test_persistent_messages_stay_and_transient_ones_go(restart: Restart, config
     assert channel.drain("classic") == [b"%d" % number for number, mode in enumerate(modes) if mode == 2]
     assert channel.drain("quorum") == [b"%d" % number for number in range(len(modes))]
     assert not has_queue(channel, "transient")
+
+
+@pytest.mark.parametrize("expires", [None, "60000"], ids=["for ever", "with a TTL"])
+def test_transient_messages_are_written_only_when_there_is_no_memory_to_borrow(expires: str | None) -> None:
+    machine = Machine(config=SMALL_WINDOW)
+    spare = machine.broker.storage.spare
+    spare.limit_octets = LOAN_OCTETS
+    channel = machine.channel()
+    channel.queue("q", durable=True)
+    properties = Properties(delivery_mode=1, expiration=expires)
+    bodies = [b"%d" % number for number in range(LOAN_OCTETS // ENTRY_OCTETS - 100)]
+    for body in bodies:
+        channel.publish("q", body, properties=properties)
+    assert machine.storage.journal.live_octets == 0
+    assert spare.lent_octets == LOAN_OCTETS
+    further = [b"further %d" % number for number in range(1000)]
+    for body in further:
+        channel.publish("q", body, properties=properties)
+    assert machine.storage.journal.live_octets > 0
+    assert spare.lent_octets == LOAN_OCTETS
+    assert channel.drain("q") == bodies + further
+    assert spare.lent_octets == 0
 
 
 @pytest.mark.rule("7.4")

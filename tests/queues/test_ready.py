@@ -16,6 +16,7 @@ from amqp_broker.queues.entry import NEVER, QueueEntry, new_entry
 from amqp_broker.queues.queue import Queue
 from amqp_broker.queues.ready import (
     ENTRY_OCTETS,
+    LOAN_OCTETS,
     FifoReadyList,
     Pager,
     PriorityReadyList,
@@ -23,6 +24,8 @@ from amqp_broker.queues.ready import (
     ReturnsReadyList,
 )
 from amqp_broker.storage.page import Page
+from amqp_broker.storage.records import Location
+from amqp_broker.storage.spare import Spare
 from amqp_codec import Properties, encode_address, encode_content_header
 from amqp_codec.properties import parse_content_header
 
@@ -41,8 +44,9 @@ def entry_at(position: int, priority: int | None = None, expires_at: float = NEV
 class PretendedPager:
     """Takes the messages off entries, and gives them back when asked, one or all; entries stay the same."""
 
-    def __init__(self, window_entries: int, loads_at_once: int) -> None:
+    def __init__(self, window_entries: int, loads_at_once: int, loans: int = 0) -> None:
         self.window_octets = window_entries * ENTRY_OCTETS
+        self.spare = Spare(loans * LOAN_OCTETS)
         self._loads_at_once = loads_at_once
         self._messages: dict[int, Message] = {}
 
@@ -56,6 +60,12 @@ class PretendedPager:
 
     def page_in(self, page: Page) -> list[QueueEntry]:
         return list(cast("list[QueueEntry]", page))
+
+    def borrow(self, octets: int) -> bool:
+        return self.spare.borrow(octets)
+
+    def give_back(self, octets: int) -> None:
+        self.spare.give_back(octets)
 
     def load(self, entries: Sequence[QueueEntry]) -> int:
         loaded = entries[: self._loads_at_once]
@@ -135,11 +145,13 @@ STEPS = st.lists(
 
 @pytest.mark.rule("4.24", "4.25", "4.44", "4.48", "5.42")
 @pytest.mark.parametrize("kind", PAIRS)
-@given(STEPS, st.sampled_from([None, (2, 1), (4, 100), (8, 3)]))
+@given(STEPS, st.sampled_from([None, (2, 1), (4, 100), (8, 3), (1, 2, 3), (2, 100, 1)]))
 def test_order_is_that_of_a_list_sorted_by_hand(
-    kind: str, steps: list[tuple[object, ...]], window: tuple[int, int] | None
+    kind: str, steps: list[tuple[object, ...]], window: tuple[int, ...] | None
 ) -> None:
-    ready, naive = PAIRS[kind](None if window is None else PretendedPager(*window))
+    pager = None if window is None else PretendedPager(*window)
+    octets = LOAN_OCTETS // 3 if pager is not None and pager.spare.limit_octets else 0
+    ready, naive = PAIRS[kind](pager)
     out: list[QueueEntry] = []
     now = 100.0
     position = 0
@@ -149,6 +161,7 @@ def test_order_is_that_of_a_list_sorted_by_hand(
                 assert priority is None or isinstance(priority, int)
                 assert isinstance(lifetime, int)
                 entry = entry_at(position, priority, now + lifetime if lifetime else NEVER)
+                entry.octets = octets
                 position += 1
                 naive.append(entry)
                 ready.append(entry)
@@ -182,6 +195,7 @@ def test_order_is_that_of_a_list_sorted_by_hand(
         naive.take(head)
     assert len(ready) == 0
     assert ready.pop() is None
+    assert pager is None or pager.spare.lent_octets == 0
 
 
 @pytest.mark.rule("5.42")
@@ -205,3 +219,39 @@ def test_a_long_list_keeps_few_messages() -> None:
         ready.append(entry)
     assert sum(entry.message is not None for entry in entries) <= 11
     assert [ready.pop() for _ in entries] == entries
+
+
+def test_what_is_not_stored_stays_in_memory_while_there_is_some_to_borrow() -> None:
+    pager = PretendedPager(window_entries=10, loads_at_once=4, loans=2)
+    first, second = FifoReadyList(pager), FifoReadyList(pager)
+    room = 10 + 2 * LOAN_OCTETS // ENTRY_OCTETS
+    entries = [entry_at(position) for position in range(2 * room)]
+    for entry in entries:
+        first.append(entry)
+    assert room - 600 <= sum(entry.message is not None for entry in entries) <= room
+    others = [entry_at(position) for position in range(100)]
+    for entry in others:
+        second.append(entry)
+    assert sum(entry.message is not None for entry in others) <= 11  # nothing is left for this one
+    assert [first.pop() for _ in entries] == entries
+    assert pager.spare.lent_octets == 0
+
+
+def test_what_is_stored_already_does_not_borrow() -> None:
+    pager = PretendedPager(window_entries=10, loads_at_once=4, loans=2)
+    ready = FifoReadyList(pager)
+    for position in range(100):
+        entry = entry_at(position)
+        entry.location = Location(1, position, 0, 100)
+        ready.append(entry)
+    assert pager.spare.lent_octets == 0
+
+
+def test_what_a_list_has_borrowed_comes_back_when_it_is_emptied() -> None:
+    pager = PretendedPager(window_entries=10, loads_at_once=4, loans=2)
+    ready = FifoReadyList(pager)
+    for position in range(100):
+        ready.append(entry_at(position))
+    assert pager.spare.lent_octets == LOAN_OCTETS
+    assert len(list(ready.drain())) == 100
+    assert pager.spare.lent_octets == 0

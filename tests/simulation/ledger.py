@@ -138,6 +138,7 @@ class RecordedStorage:
         self._ledger = ledger
         self.stored_count = 0
         self.first_position = inner.first_position
+        self.spare = inner.spare
         self.new_queue_id = inner.new_queue_id
         self.begin = inner.begin
         self.end = inner.end
