@@ -9,7 +9,9 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, Final, TypeVar
 
+import attrs
 import trio
+from starlette.datastructures import QueryParams
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -25,13 +27,14 @@ from amqp_broker.management.call import Call, Caller
 from amqp_broker.management.errors import ApiError, bad_request, from_administration, from_amqp, not_found
 from amqp_broker.management.figures import figures_of
 from amqp_broker.management.listing import Listing, collect, only
+from amqp_broker.management.live import Live, Streams
 from amqp_broker.management.login import log_in
 from amqp_broker.management.names import name_matcher
 from amqp_broker.management.node import Node
 from amqp_broker.management.replies import Reply
 from amqp_broker.management.routes import Endpoint, Found, Needs, Router
 from amqp_broker.management.statistics import Statistics
-from amqp_broker.management.writing import empty_response, error_response, json_response, pause
+from amqp_broker.management.writing import empty_response, encode, error_response, json_response, pause
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +61,7 @@ class ManagementApi:
         self._statistics = statistics
         self._attempts = Attempts()
         self._router = Router(endpoints)
+        self._streams = Streams()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
@@ -118,6 +122,8 @@ class ManagementApi:
         result = await _decided(partial(endpoint.handler, call))
         if method != "GET":
             await self._stored(stored_before)
+        if isinstance(result, Live):
+            return self._streams.answer(result, call.user.name, partial(self._ask, call))
         return await _response(request, call, result)
 
     async def _body_of(self, request: Request, endpoint: Endpoint) -> Any:
@@ -132,6 +138,24 @@ class ManagementApi:
             stored = trio.Event()
             storage.when_durable(stored.set)
             await stored.wait()
+
+    async def _ask(self, asker: Call, view: str) -> bytes:
+        """What a GET of the path `view` answers to whoever watches it. Raises ApiError."""
+        path, _, query_string = view.partition("?")
+        found = self._router.find(path)
+        endpoint = None if found is None else found.endpoints.get("GET")
+        if found is None or endpoint is None:
+            raise not_found()
+        asker.user.check(endpoint.needs)
+        query = QueryParams(query_string)
+        statistics = figures_of(self._statistics, query)
+        call = attrs.evolve(asker, path=found.names, query=query, statistics=statistics)
+        result = await _decided(partial(endpoint.handler, call))
+        if isinstance(result, Listing):
+            result = await collect(result, query, pause, name_matcher)
+        if isinstance(result, Reply | Live):
+            raise bad_request("this can't be watched")
+        return await encode(result)
 
     async def _log_in(self, request: Request) -> Caller | None:
         """Who the header `authorization` names; None without one. Raises ApiError 401."""

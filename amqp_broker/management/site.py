@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from amqp_broker.management.app import API_PREFIX
+from amqp_broker.management.static import Pages
 
 
 class Site:
@@ -13,6 +13,7 @@ class Site:
 
     def __init__(self, api: ASGIApp) -> None:
         self._api = api
+        self._pages = Pages()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -21,7 +22,7 @@ class Site:
             if scope["path"].startswith(API_PREFIX):
                 await self._api(scope, receive, send)
             else:
-                await PlainTextResponse("nothing here yet", 404)(scope, receive, send)
+                await self._pages(scope, receive, send)
 
 
 async def live(receive: Receive, send: Send) -> None:

@@ -42,7 +42,7 @@ async def json_response(
     request: Request, body: object, status: int = 200, headers: Mapping[str, str] | None = None
 ) -> Response:
     """JSON, made in slices when it is long."""
-    octets = await _encode(body)
+    octets = await encode(body)
     all_headers = {**HEADERS, "content-type": "application/json", **(headers or {})}
     if len(octets) >= MIN_GZIP_OCTETS and "gzip" in request.headers.get("accept-encoding", ""):
         all_headers["content-encoding"] = "gzip"
@@ -61,7 +61,8 @@ async def pause() -> None:
     await trio.lowlevel.checkpoint()
 
 
-async def _encode(body: object) -> bytes:
+async def encode(body: object) -> bytes:
+    """JSON, made in slices when it is long."""
     if isinstance(body, list):
         return await _encode_list(body)
     if isinstance(body, dict) and isinstance(body.get("items"), list):

@@ -20,6 +20,7 @@ from amqp_broker.management.api import (
     queues,
     users,
     vhosts,
+    watching,
 )
 
 ENDPOINTS = (
@@ -42,5 +43,6 @@ ENDPOINTS = (
     *logins.routes,
     *plugins.routes,
     *health.routes,
+    *watching.routes,
 )
 """All there are."""

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable
 
 from amqp_broker.auth.permissions import Access
 from amqp_broker.inspection.queues import queue_record
-from amqp_broker.inspection.values import Record, rfc_3339
+from amqp_broker.inspection.values import Json, Record, readable, rfc_3339
 from amqp_broker.management.api.consumers import consumer_records
 from amqp_broker.management.call import Call, short
 from amqp_broker.management.counts import counts_of, lengths_of, message_stats, queue_totals
 from amqp_broker.management.errors import bad_request, not_found
-from amqp_broker.management.listing import Listing
+from amqp_broker.management.listing import Listing, Rows
 from amqp_broker.management.replies import NO_CONTENT, Reply, created_or_changed
 from amqp_broker.management.routes import Needs, Routes
 from amqp_broker.queues.arguments import QueueType
@@ -26,7 +26,7 @@ routes = Routes()
 @routes.get("queues")
 def list_queues(call: Call) -> Listing:
     """All queues."""
-    return Listing(_records(call, call.vhosts), is_paged=True)
+    return _listing(call, call.vhosts)
 
 
 @routes.get("queues/detailed")
@@ -38,7 +38,7 @@ def list_queues_detailed(call: Call) -> Listing:
 @routes.get("queues/{vhost}")
 def list_queues_of_vhost(call: Call) -> Listing:
     """The queues of a vhost."""
-    return Listing(_records(call, [call.vhost]), is_paged=True)
+    return _listing(call, [call.vhost])
 
 
 @routes.get("queues/{vhost}/{name}")
@@ -144,9 +144,24 @@ def _head_timestamp(queue: Queue) -> int | None:
     return timestamp
 
 
-def _records(call: Call, vhosts: Iterable[Vhost]) -> Iterator[Record]:
+def _listing(call: Call, vhosts: Iterable[Vhost]) -> Listing:
     show = _brief if call.query.get("disable_stats") == "true" else with_statistics
-    return (show(call, queue, vhost) for vhost in vhosts for queue in _sorted(vhost))
+    subjects = [(queue, vhost) for vhost in vhosts for queue in _sorted(vhost)]
+
+    def make(subject: tuple[Queue, Vhost]) -> Record:
+        return show(call, *subject)
+
+    return Listing(map(make, subjects), is_paged=True, rows=Rows(subjects, make, _KEYS))
+
+
+_KEYS: dict[str, Callable[[tuple[Queue, Vhost]], Json]] = {
+    "name": lambda subject: readable(subject[0].name),
+    "vhost": lambda subject: subject[1].name,
+    "messages": lambda subject: subject[0].message_count + subject[0].unacked_count,
+    "messages_ready": lambda subject: subject[0].message_count,
+    "messages_unacknowledged": lambda subject: subject[0].unacked_count,
+    "consumers": lambda subject: len(subject[0].consumers),
+}
 
 
 def _brief(call: Call, queue: Queue, vhost: Vhost) -> Record:
