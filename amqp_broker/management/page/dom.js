@@ -29,7 +29,7 @@ const whole = new Intl.NumberFormat("en-US");
 export const count = (number) => (number === undefined || number === null ? "" : whole.format(number));
 
 export function short(number) {
-  if (number < 10_000) return whole.format(Math.round(number * 10) / 10);
+  if (number < 10_000) return whole.format(number < 100 ? Math.round(number * 10) / 10 : Math.round(number));
   for (const [unit, size] of [["G", 1e9], ["M", 1e6], ["k", 1e3]]) {
     if (number >= size) return `${(number / size).toPrecision(3)}${unit}`;
   }
@@ -58,13 +58,13 @@ export function duration(ms) {
 }
 
 /** A list of terms; gives the element and a function that sets the values by their labels. */
-export function figures(labels, kind = "figures") {
+export function figures(labels) {
   const values = new Map();
-  const node = h("dl", { class: kind }, labels.map((label) => {
+  const node = h("dl", { class: "figures" }, labels.map((label) => {
     const [text, href] = Array.isArray(label) ? label : [label];
     const value = href ? h("a", { href }, "–") : h("span", null, "–");
     values.set(text, value);
-    return h("div", kind === "facts" ? { class: "off-contents" } : null, h("dt", null, text), h("dd", null, value));
+    return h("div", null, h("dt", null, text), h("dd", null, value));
   }));
   return { node, set: (label, text) => setText(values.get(label), text) };
 }

@@ -8,7 +8,7 @@ import { plainTable } from "../table.js";
 
 const FLOW = { publish: "Publish", deliver_get: "Deliver", ack: "Ack", confirm: "Confirm", redeliver: "Redeliver", return_unroutable: "Return" };
 const LENGTHS = { messages_ready: "Ready", messages_unacknowledged: "Unacked" };
-const CHURN = { connection_created: "Connections opened", connection_closed: "closed", channel_created: "Channels opened", channel_closed: "closed ", queue_created: "Queues created", queue_deleted: "deleted" };
+const CHURN = { connection_created: "Connections opened", connection_closed: "Connections closed", channel_created: "Channels opened", channel_closed: "Channels closed", queue_created: "Queues created", queue_deleted: "Queues deleted" };
 
 export const flowChart = () => chart("Message rates", FLOW, rate);
 export const lengthChart = () => chart("Messages waiting", LENGTHS, short);
