@@ -27,6 +27,10 @@ Pause = Callable[[], Awaitable[None]]
 """Lets everybody else go on for a moment."""
 
 
+def _name_of(item: Record) -> str:
+    return str(item["name"])
+
+
 @attrs.frozen
 class Rows:
     """The same list before records are made of it, so that a page of a long one costs what is on the page.
@@ -49,11 +53,13 @@ class Listing:
         items: records that are yet to be made; making the next one is what costs time.
         is_paged: `page` and its kin are understood.
         rows: a shorter way to a page.
+        name_of: what `name` is compared with.
     """
 
     items: Iterable[Record]
     is_paged: bool = False
     rows: Rows | None = None
+    name_of: Callable[[Record], str] = _name_of
 
 
 @attrs.frozen
@@ -112,7 +118,7 @@ async def collect(
     total = len(items)
     if page is not None and page.name:
         fits = matcher(page)
-        items = [item for item in items if fits(str(item["name"]))]
+        items = [item for item in items if fits(listing.name_of(item))]
     if sort := query.get("sort"):
         items.sort(key=lambda item: _sort_key(_at(item, sort)), reverse=query.get("sort_reverse") == "true")
     if page is None:

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Final
 
 import attrs
 import trio
-from starlette.responses import StreamingResponse
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from amqp_broker.management.errors import ApiError, bad_request
 
@@ -60,30 +61,13 @@ class Streams:
     def __len__(self) -> int:
         return self._open.total()
 
-    def answer(self, live: Live, user: str, ask: Ask) -> StreamingResponse:
+    def answer(self, live: Live, user: str, ask: Ask) -> Response:
         """Stream to a user. Raises ApiError 400 or 429."""
         if not 1 <= len(live.views) <= MAX_VIEWS:
             raise bad_request(f"1 to {MAX_VIEWS} views can be watched")
         if self._open[user] >= MAX_STREAMS_OF_USER or len(self) >= MAX_STREAMS:
             raise ApiError(429, "too_many_streams", "Too many live streams are open")
-        headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
-        return StreamingResponse(self._events(live.views, user, ask), 200, headers, "text/event-stream")
-
-    async def _events(self, views: Sequence[str], user: str, ask: Ask) -> AsyncIterator[bytes]:
-        with self._counted(user):
-            sent: dict[int, bytes] = {}
-            ends = trio.current_time() + LIFE_S
-            yield b": live\n\n"
-            while trio.current_time() < ends:
-                begun = trio.current_time()
-                for number, view in enumerate(views):
-                    event = await _event(ask, number, view)
-                    if event != sent.get(number):
-                        sent[number] = event
-                        yield event
-                yield b"event: tick\ndata: %d\n\n" % (time.time() * 1000)
-                spent = trio.current_time() - begun
-                await trio.sleep(max(INTERVAL_S - spent, spent * (1 / LOAD - 1)))
+        return _Stream(live.views, ask, self._counted(user))
 
     @contextmanager
     def _counted(self, user: str) -> Iterator[None]:
@@ -94,6 +78,50 @@ class Streams:
             self._open[user] -= 1
             if not self._open[user]:
                 del self._open[user]
+
+
+class _Stream(Response):
+    """One stream, until its time is over or its reader has gone."""
+
+    media_type = "text/event-stream"
+
+    def __init__(self, views: Sequence[str], ask: Ask, counted: AbstractContextManager[None]) -> None:
+        super().__init__(headers={"cache-control": "no-store", "x-accel-buffering": "no"})
+        del self.headers["content-length"]
+        self._views = views
+        self._ask = ask
+        self._counted = counted
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI
+        with self._counted:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(_until_gone, receive, nursery.cancel_scope)
+                await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+                await self._send_events(send)
+                await send({"type": "http.response.body", "body": b""})
+                nursery.cancel_scope.cancel()
+
+    async def _send_events(self, send: Send) -> None:
+        sent: dict[int, bytes] = {}
+        ends = trio.current_time() + LIFE_S
+        while trio.current_time() < ends:
+            begun = trio.current_time()
+            news = bytearray()
+            for number, view in enumerate(self._views):
+                event = await _event(self._ask, number, view)
+                if event != sent.get(number):
+                    sent[number] = event
+                    news += event
+            news += b"event: tick\ndata: %d\n\n" % (time.time() * 1000)
+            spent = trio.current_time() - begun
+            await send({"type": "http.response.body", "body": bytes(news), "more_body": True})
+            await trio.sleep(max(INTERVAL_S - spent, spent * (1 / LOAD - 1)))
+
+
+async def _until_gone(receive: Receive, scope: trio.CancelScope) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    scope.cancel()
 
 
 async def _event(ask: Ask, number: int, view: str) -> bytes:

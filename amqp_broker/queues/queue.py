@@ -220,6 +220,47 @@ class Queue(Target):
             self._expire_due()  # what is due behind it is not left over either
         return entry
 
+    def glance(self, count: int, octets: int) -> list[tuple[QueueEntry, Message]]:
+        """Look at the first ready messages, in the order they will be delivered; nothing about them changes.
+
+        Args:
+            count: how many at most.
+            octets: of bodies; when there is that much, no further message is looked at.
+        """
+        if self._expiring:
+            self._expire_due()
+        seen: list[tuple[QueueEntry, Message]] = []
+        for entry in self.ready.glance(count):
+            is_away = entry.message is None
+            if is_away:
+                self._storage.load([entry])
+            if entry.message is not None:
+                seen.append((entry, self.outgoing(entry)))
+            if is_away:
+                entry.message = None
+            octets -= entry.octets
+            if octets <= 0:
+                break
+        return seen
+
+    def take(self, entry: QueueEntry) -> bool:
+        """Take an entry that `glance` gave, which counts as out until settled; False when others were faster."""
+        if not self.ready.take(entry):
+            return False
+        if entry.message is None:
+            self._storage.load([entry])
+        self.ready_octets -= entry.octets
+        self.unacked_count += 1
+        self.unacked_octets += entry.octets
+        return entry.message is not None
+
+    def put_back(self, entry: QueueEntry) -> None:
+        """Take back what `take` or `get` gave and nobody has seen: unlike `requeue`, it was never delivered."""
+        self._is_back(entry)
+        self.ready.put_back(entry)
+        self.ready_octets += entry.octets
+        self.dispatch()
+
     def outgoing(self, entry: QueueEntry) -> Message:
         """The message as a consumer sees it; the entry has just left the ready list."""
         assert entry.message is not None

@@ -10,6 +10,8 @@ from __future__ import annotations
 import heapq
 from collections import deque
 from collections.abc import Callable, Iterator
+from itertools import islice
+from operator import attrgetter
 from typing import Final, Protocol
 
 from amqp_broker.queues.entry import NEVER, QueueEntry
@@ -69,6 +71,14 @@ class ReadyList:
 
     def next_expiry(self) -> float:
         """The earliest instant at which a head is due, NEVER when no head expires."""
+        raise NotImplementedError
+
+    def glance(self, count: int) -> list[QueueEntry]:
+        """Look at the first entries, in the order of `pop`; they stay, and some may have no message."""
+        raise NotImplementedError
+
+    def take(self, entry: QueueEntry) -> bool:
+        """Take out an entry that `glance` gave, with or without its message; False when it is not here any more."""
         raise NotImplementedError
 
     def drain(self) -> Iterator[QueueEntry]:
@@ -172,6 +182,26 @@ class FifoReadyList(ReadyList):
     def next_expiry(self) -> float:
         head = self.peek()
         return NEVER if head is None else head.expires_at
+
+    def glance(self, count: int) -> list[QueueEntry]:
+        while self._pages and len(self._fresh) < count:
+            self._page_in()
+        returned = [entry for _, entry in heapq.nsmallest(count, self._returned)]
+        return list(islice(heapq.merge(returned, self._fresh, key=attrgetter("position")), count))
+
+    def take(self, entry: QueueEntry) -> bool:
+        kept = [item for item in self._returned if item[1] is not entry]
+        if len(kept) < len(self._returned):
+            heapq.heapify(kept)
+            self._returned = kept
+        elif entry in self._fresh:
+            self._fresh.remove(entry)
+            if self._pager is not None and entry.message is not None:
+                self._resident -= entry.octets + _ENTRY_OCTETS
+        else:
+            return False
+        self.size -= 1
+        return True
 
     def drain(self) -> Iterator[QueueEntry]:
         while self.peek() is not None:
@@ -322,6 +352,18 @@ class PriorityReadyList(ReadyList):
         dues = (level.next_expiry() for level in self._levels.values())
         return min((due for due in dues if due != NEVER), default=NEVER)
 
+    def glance(self, count: int) -> list[QueueEntry]:
+        entries: list[QueueEntry] = []
+        for level in self._levels.values():
+            entries += level.glance(count - len(entries))
+        return entries
+
+    def take(self, entry: QueueEntry) -> bool:
+        is_taken = self._level_of(entry).take(entry)
+        if is_taken:
+            self.size -= 1
+        return is_taken
+
     def drain(self) -> Iterator[QueueEntry]:
         for level in self._levels.values():
             yield from level.drain()
@@ -390,6 +432,18 @@ class ReturnsReadyList(ReadyList):
 
     def next_expiry(self) -> float:
         return self._returns[0].expires_at if self._returns else self._fresh.next_expiry()
+
+    def glance(self, count: int) -> list[QueueEntry]:
+        returned = list(islice(self._returns, count))
+        return returned + self._fresh.glance(count - len(returned))
+
+    def take(self, entry: QueueEntry) -> bool:
+        if entry in self._returns:
+            self._returns.remove(entry)
+        elif not self._fresh.take(entry):
+            return False
+        self.size -= 1
+        return True
 
     def drain(self) -> Iterator[QueueEntry]:
         while self._returns:

@@ -2,6 +2,7 @@
 
 from amqp_broker.management.api import (
     bindings,
+    browsing,
     channels,
     connections,
     consumers,
@@ -18,6 +19,7 @@ from amqp_broker.management.api import (
     plugins,
     policies,
     queues,
+    topology,
     users,
     vhosts,
     watching,
@@ -36,6 +38,8 @@ ENDPOINTS = (
     *queues.routes,
     *bindings.routes,
     *messages.routes,
+    *browsing.routes,
+    *topology.routes,
     *policies.routes,
     *parameters.routes,
     *definitions.routes,

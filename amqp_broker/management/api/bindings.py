@@ -36,13 +36,13 @@ MAX_BINDING_OCTETS: Final = 5000
 @routes.get("bindings")
 def list_bindings(call: Call) -> Listing:
     """All bindings, those to the default exchange as well."""
-    return Listing(_records(call.vhosts))
+    return Listing(_records(call.vhosts), is_paged=True, name_of=_words)
 
 
 @routes.get("bindings/{vhost}")
 def list_bindings_of_vhost(call: Call) -> Listing:
     """The bindings of a vhost."""
-    return Listing(_records([call.vhost]))
+    return Listing(_records([call.vhost]), is_paged=True, name_of=_words)
 
 
 @routes.get("queues/{vhost}/{name}/bindings")
@@ -166,6 +166,11 @@ def _between(vhost: Vhost, source: Exchange, destination: Exchange | Queue) -> l
         return [default_binding_record(destination, vhost)] if isinstance(destination, Queue) else []
     there = (binding for binding in source.bindings.values() if binding.destination is destination)
     return [binding_record(binding, vhost) for binding in there]
+
+
+def _words(record: Record) -> str:
+    """What a search looks at."""
+    return f"{record['source']} {record['destination']} {record['routing_key']}"
 
 
 def _records(vhosts: Iterable[Vhost]) -> Iterator[Record]:

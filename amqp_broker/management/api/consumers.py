@@ -21,13 +21,21 @@ routes = Routes()
 @routes.get("consumers")
 def list_consumers(call: Call) -> Listing:
     """All consumers."""
-    return Listing(record for vhost in call.vhosts for record in consumer_records(call, vhost))
+    records = (record for vhost in call.vhosts for record in consumer_records(call, vhost))
+    return Listing(records, is_paged=True, name_of=_words)
 
 
 @routes.get("consumers/{vhost}")
 def list_consumers_of_vhost(call: Call) -> Listing:
     """The consumers of a vhost."""
-    return Listing(consumer_records(call, call.vhost))
+    return Listing(consumer_records(call, call.vhost), is_paged=True, name_of=_words)
+
+
+def _words(record: Record) -> str:
+    """What a search looks at."""
+    queue = record["queue"]
+    assert isinstance(queue, dict)
+    return f"{record['consumer_tag']} {queue['name']}"
 
 
 def consumer_records(call: Call, vhost: Vhost, queue: Queue | None = None) -> Iterator[Record]:

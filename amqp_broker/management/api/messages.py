@@ -96,7 +96,11 @@ def fetch_messages(call: Call) -> list[Record]:
     vhost.usable_queue(queue.name, call.user)
     refuse_get(queue, vhost.name)
     if mode is AckMode.PEEK and queue.options.type is not QueueType.STREAM:
-        return _peek(queue, count, in_base64=in_base64, longest=longest)
+        left = queue.message_count
+        return [
+            message_record(message, entry.redelivered, left - number, in_base64=in_base64, longest=longest)
+            for number, (entry, message) in enumerate(queue.glance(count, MAX_FETCHED_OCTETS), 1)
+        ]
     records: list[Record] = []
     entries: list[QueueEntry] = []
     octets = 0
@@ -106,7 +110,8 @@ def fetch_messages(call: Call) -> list[Record]:
             _count_get(vhost, queue, "get_empty")
             break
         message = queue.outgoing(entry)
-        records.append(_record(message, entry.redelivered, queue.message_count, in_base64, longest))
+        left = queue.message_count
+        records.append(message_record(message, entry.redelivered, left, in_base64=in_base64, longest=longest))
         entries.append(entry)
         octets += entry.octets
         if vhost.is_tracing:
@@ -135,21 +140,18 @@ def _settle(queue: Queue, entries: list[QueueEntry], mode: AckMode) -> None:
             queue.reject(entry)
 
 
-def _peek(queue: Queue, count: int, *, in_base64: bool, longest: int | None) -> list[Record]:
-    records: list[Record] = []
-    entries: list[QueueEntry] = []
-    octets = 0
-    ready = queue.ready
-    while len(entries) < count and octets < MAX_FETCHED_OCTETS and (entry := ready.pop()) is not None:
-        records.append(_record(queue.outgoing(entry), entry.redelivered, len(ready), in_base64, longest))
-        entries.append(entry)
-        octets += entry.octets
-    for entry in entries:
-        ready.put_back(entry)
-    return records
+def message_record(
+    message: Message, redelivered: bool, left: int, *, in_base64: bool = False, longest: int | None = None
+) -> Record:
+    """A message as the API shows it.
 
-
-def _record(message: Message, redelivered: bool, left: int, in_base64: bool, longest: int | None) -> Record:
+    Args:
+        message: as a consumer would see it.
+        redelivered: whether somebody had it before.
+        left: how many are behind it.
+        in_base64: whatever the payload is; otherwise only when it is no text.
+        longest: octets of the payload that are shown.
+    """
     payload = message.body[:longest]
     text = None if in_base64 else _as_text(payload)
     return {

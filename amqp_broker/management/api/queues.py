@@ -136,12 +136,8 @@ def with_statistics(call: Call, queue: Queue, vhost: Vhost) -> Record:
 
 def _head_timestamp(queue: Queue) -> int | None:
     """What the publisher of the oldest message says is its time."""
-    head = queue.ready.pop()
-    if head is None:
-        return None
-    timestamp = queue.outgoing(head).header.properties.timestamp
-    queue.ready.put_back(head)
-    return timestamp
+    seen = queue.glance(1, 1)
+    return seen[0][1].header.properties.timestamp if seen else None
 
 
 def _listing(call: Call, vhosts: Iterable[Vhost]) -> Listing:

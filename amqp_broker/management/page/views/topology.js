@@ -70,8 +70,8 @@ function draw(vhost, data) {
     const [x1, y1, x2, y2] = [a.x + WIDE, a.y + HIGH / 2, b.x, b.y + HIGH / 2];
     edge.rate = s("tspan", { class: "rate" });
     edge.isOnly = list.filter((other) => other.to === edge.to).length === 1;
-    edge.node = s("g", { class: "edge" }, s("path", { d: `M${x1},${y1}C${x1 + 60},${y1} ${x2 - 60},${y2} ${x2},${y2}` }),
-      s("text", { x: x2 - 8, y: y2 - 5, "text-anchor": "end" }, s("title", null, edge.keys.join("\n")), clip(edge.keys.join(", "), 18), " ", edge.rate));
+    edge.line = s("g", { class: "edge" }, s("path", { d: `M${x1},${y1}C${x1 + 60},${y1} ${x2 - 60},${y2} ${x2},${y2}` }));
+    edge.label = s("g", { class: "edge" }, s("text", { x: x2 - 8, y: y2 - 5, "text-anchor": "end" }, s("title", null, edge.keys.join("\n")), clip(edge.keys.join(", "), 18), " ", edge.rate));
   }
   for (const [key, node] of nodes) {
     const { x, y } = place.get(key);
@@ -81,7 +81,7 @@ function draw(vhost, data) {
       s("title", null, name), s("rect", { width: WIDE, height: HIGH, rx: node.kind === "exchange" ? 20 : 6 }), s("text", { x: 12, y: 18 }, clip(name, 25)), node.figures);
   }
   const svg = s("svg", { width, height, viewBox: `0 0 ${width} ${height}`, role: "group", "aria-label": `${count(data.exchanges.length)} exchanges, ${count(data.queues.length)} queues, ${count(data.bindings.length)} bindings` },
-    list.map((edge) => edge.node), [...nodes.values()].map((node) => node.node));
+    list.map((edge) => edge.line), list.map((edge) => edge.label), [...nodes.values()].map((node) => node.node));
   return { svg, nodes, edges: list };
 }
 
@@ -123,7 +123,7 @@ export async function topology(page) {
       }
       for (const edge of drawn.edges) {
         const flow = edge.to.startsWith("queue") ? found[edge.to] ?? 0 : 0;
-        edge.node.classList.toggle("busy", edge.isOnly && flow > 0);
+        for (const part of [edge.line, edge.label]) part.classList.toggle("busy", edge.isOnly && flow > 0);
         setText(edge.rate, edge.isOnly && flow > 0 ? rate(flow) : "");
       }
     },
