@@ -28,6 +28,7 @@ from amqp_broker.storage.interface import MemoryStorage, Storage
 from amqp_broker.storage.page import Page
 from amqp_broker.timers import Timers, steady_wall_clock
 from amqp_broker.vhost import Vhost
+from amqp_codec import Method
 
 CLUSTER_ID: Final = "internal_cluster_id"
 """The global parameter that tells a broker from all others; set once."""
@@ -79,6 +80,10 @@ class Broker:
         past: what was counted in vhosts that have been deleted.
         newcomers: who of them has not logged in yet, and what has not come as far as AMQP.
         events: where everything that observers may want to know is told.
+        timers: the schedule of all that happens to messages and queues.
+        connection_timers: that of heartbeats and of waiting for peers; another one only where the clock of the first
+            is moved by hand, which no peer could follow.
+        answer_confirms_with: makes what a channel sends its confirms with out of its `send`.
         alarms: what runs short, in words that clients are told: "memory", "disk".
         is_suspended: nobody new is let in, until somebody says otherwise.
     """
@@ -88,16 +93,18 @@ class Broker:
         config: Config | None = None,
         *,
         now: Callable[[], float] | None = None,
+        connection_now: Callable[[], float] | None = None,
         storage: Storage | None = None,
     ) -> None:
         self.config = config or Config()
         self.timers = Timers(now or steady_wall_clock())
+        self.connection_timers = self.timers if connection_now is None else Timers(connection_now)
         self.storage = storage or MemoryStorage()
         self.events = Events()
         self.users = Users(self.config.loopback_users)
         self.registry = Registry(self.users, self.storage)
         self.failed_logins = FailedLogins(
-            self.timers.now, self.config.free_login_failures, self.config.login_failure_delay_s
+            self.connection_timers.now, self.config.free_login_failures, self.config.login_failure_delay_s
         )
         self.fetch: Fetch = fetch_nothing
         self.auth = make_chain(
@@ -110,6 +117,7 @@ class Broker:
         self.newcomers: dict[object, None] = {}
         self.alarms: dict[str, None] = {}
         self.is_suspended = False
+        self.answer_confirms_with: Callable[[Callable[[Method], None]], Callable[[Method], None]] = lambda send: send
         if storage is None:
             self.restore((), {})
 

@@ -27,6 +27,7 @@ class Resources:
     Attributes:
         memory_limit_octets: from there on publishers wait; may be changed at any time.
         disk_free_limit_octets: below that publishers wait; may be changed at any time.
+        pretended: alarms that are on whatever is measured, for tests of publishers.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class Resources:
         self._memory_used = memory_used or _resident_octets()
         self._disk_free = disk_free or _free_octets
         self._journal_error: OSError | None = None
+        self.pretended: set[str] = set()
         self.memory_total_octets = config.total_memory_octets or memory_total or machine_memory_octets()
         self.memory_limit_octets = config.memory_high_watermark_octets or int(
             self.memory_total_octets * config.memory_high_watermark
@@ -69,15 +71,17 @@ class Resources:
         """Raise or clear the alarms, and tell queues how much they may hold beyond their windows."""
         used, limit = self.memory_used_octets, self.memory_limit_octets
         self._broker.storage.spare.limit_octets = int(limit * self._broker.config.memory_paging_ratio)
-        if (used > limit) != ("memory" in self._broker.alarms):
+        is_short = used > limit or "memory" in self.pretended
+        if is_short != ("memory" in self._broker.alarms):
             log.warning("memory: %d MiB used, limit %d MiB", used >> 20, limit >> 20)
-            self._broker.set_alarm("memory", used > limit)
+            self._broker.set_alarm("memory", is_short)
         free = self.disk_free_octets
         is_short = free is not None and free < self.disk_free_limit_octets
-        if (is_short or self._journal_error is not None) != ("disk" in self._broker.alarms):
+        is_short = is_short or self._journal_error is not None or "disk" in self.pretended
+        if is_short != ("disk" in self._broker.alarms):
             if free is not None:
                 log.warning("disk: %d MB free, limit %d MB", free // 10**6, self.disk_free_limit_octets // 10**6)
-            self._broker.set_alarm("disk", is_short or self._journal_error is not None)
+            self._broker.set_alarm("disk", is_short)
 
     def journal_changed(self, error: OSError | None) -> None:
         """The journal can't be written any more, or can again."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping
 from pathlib import Path
 from typing import Final
 
@@ -41,6 +41,11 @@ class Server:
 
     Made with a data directory it takes over what is in there, which can take a while.
 
+    Args:
+        config: settings.
+        make_broker: takes a `Config`, and `storage` where there is a data directory.
+        environment: where systemd says what it offers this process.
+
     Raises:
         DataDirInUse: another broker has the directory.
         UnknownFormat: a later version wrote it.
@@ -54,11 +59,18 @@ class Server:
         stopped: set when `run` has ended in order.
     """
 
-    def __init__(self, config: Config) -> None:
+    def __init__(
+        self,
+        config: Config,
+        *,
+        make_broker: Callable[..., Broker] = Broker,
+        environment: MutableMapping[str, str] | None = None,
+    ) -> None:
         self.config = config
+        self._environment = os.environ if environment is None else environment
         self._tls = _tls_of(config)
         self._data = None if config.data_dir is None else _DataDirectory(config.data_dir, config)
-        self.broker = Broker(config) if self._data is None else self._data.make_broker()
+        self.broker = make_broker(config) if self._data is None else self._data.make_broker(make_broker)
         if config.load_definitions is not None:
             load_definitions(self.broker, config.load_definitions)
         self._fetcher = _fetcher_of(config)
@@ -98,8 +110,8 @@ class Server:
         Raises:
             ListenError: something can't be listened on.
         """
-        systemd = Notifier(os.environ)
-        doors = await open_doors(self.config, inherited_sockets(os.environ))
+        systemd = Notifier(self._environment)
+        doors = await open_doors(self.config, inherited_sockets(self._environment))
         try:
             node, http_ports = await open_http_ports(self.broker, doors)
         except BaseException:
@@ -110,7 +122,8 @@ class Server:
         http_urls = [url for port in http_ports for url in port.urls]
         self.urls = list(dict.fromkeys([*(door.url for door in doors), *http_urls]))
         async with trio.open_nursery() as background:
-            background.start_soon(run_timers, self.broker.timers)
+            for timers in dict.fromkeys((self.broker.timers, self.broker.connection_timers)):
+                background.start_soon(run_timers, timers)
             if self._data is not None:
                 background.start_soon(self._data.committer.run)
                 background.start_soon(self._data.stream_committer.run)
@@ -160,10 +173,10 @@ class _DataDirectory:
         self.committer = Committer(self._opened.storage.journal)
         self.stream_committer = StreamCommitter(self._opened.storage.streams)
 
-    def make_broker(self) -> Broker:
+    def make_broker(self, make: Callable[..., Broker]) -> Broker:
         """Make the broker that was here before."""
         opened = self._opened
-        broker = Broker(self._config, storage=opened.storage)
+        broker = make(self._config, storage=opened.storage)
         opened.storage.definitions = broker.definitions
         there = broker.restore(opened.definitions, opened.queues)
         for queue_id in opened.queues.keys() - there:

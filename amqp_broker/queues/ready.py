@@ -85,6 +85,10 @@ class ReadyList:
         """Take everything out, one after the other, with or without messages."""
         raise NotImplementedError
 
+    def resident(self) -> Iterator[QueueEntry]:
+        """Look at what memory has, in the order in which it would be taken; some may have no message."""
+        raise NotImplementedError
+
     def restore(self, pages: Sequence[Page]) -> None:
         """Take over what a restart has left, in the order of positions."""
         raise NotImplementedError
@@ -215,6 +219,10 @@ class FifoReadyList(ReadyList):
         if self._spare_room:
             self._give_back()
 
+    def resident(self) -> Iterator[QueueEntry]:
+        returned = [entry for _, entry in sorted(self._returned)]
+        yield from heapq.merge(returned, self._fresh, self._tail, key=_position)
+
     def restore(self, pages: Sequence[Page]) -> None:
         self._pages.extend(pages)
         self.size += sum(map(len, pages))
@@ -294,6 +302,10 @@ class FifoReadyList(ReadyList):
         self._resident += sum(entry.octets + ENTRY_OCTETS for entry in run if entry.message is not None)
 
 
+def _position(entry: QueueEntry) -> int:
+    return entry.position
+
+
 class PriorityReadyList(ReadyList):
     """A level per priority, 0 to `max_priority`; the highest that has something is the head.
 
@@ -368,6 +380,10 @@ class PriorityReadyList(ReadyList):
         for level in self._levels.values():
             yield from level.drain()
         self.size = 0
+
+    def resident(self) -> Iterator[QueueEntry]:
+        for level in self._levels.values():
+            yield from level.resident()
 
     def restore(self, pages: Sequence[Page]) -> None:
         """Find each message's level; for that all of them have to be read once."""
@@ -450,6 +466,10 @@ class ReturnsReadyList(ReadyList):
             yield self._returns.popleft()
         yield from self._fresh.drain()
         self.size = 0
+
+    def resident(self) -> Iterator[QueueEntry]:
+        yield from self._returns
+        yield from self._fresh.resident()
 
     def restore(self, pages: Sequence[Page]) -> None:
         self._fresh.restore(pages)

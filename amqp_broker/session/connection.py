@@ -175,11 +175,11 @@ class Connection:
             self.config.max_partial_octets,
         )
         self._reader.one_at_a_time = True
-        self._heartbeat = Heartbeat(0, broker.timers, self.outbox, self._send_heartbeat, self._peer_is_dead)
+        self._heartbeat = Heartbeat(0, broker.connection_timers, self.outbox, self._send_heartbeat, self._peer_is_dead)
         self._expiry: Timer | None = None
         if handshake_timeout_s is None:
             handshake_timeout_s = self.config.handshake_timeout_s
-        self._deadline = broker.timers.after(handshake_timeout_s, self._handshake_too_slow)
+        self._deadline = broker.connection_timers.after(handshake_timeout_s, self._handshake_too_slow)
         broker.clients[self] = None
         broker.newcomers[self] = None
 
@@ -551,7 +551,7 @@ class Connection:
         delay_s = self.broker.failed_logins.delay_s(self.peer.address)
         if delay_s:
             self._waits_for_answer = True
-            self.broker.timers.after(delay_s, partial(self._refuse_late, refusal.answer))
+            self.broker.connection_timers.after(delay_s, partial(self._refuse_late, refusal.answer))
         else:
             self._close(refusal.answer, 0, 0)
 
@@ -610,7 +610,7 @@ class Connection:
         self.outbox.frame_max = tuning.frame_max_octets
         received_octets = self._heartbeat.received_octets
         self._heartbeat = Heartbeat(
-            tuning.heartbeat_s, self.broker.timers, self.outbox, self._send_heartbeat, self._peer_is_dead
+            tuning.heartbeat_s, self.broker.connection_timers, self.outbox, self._send_heartbeat, self._peer_is_dead
         )
         self._heartbeat.received_octets = received_octets
         self.state = State.OPEN
@@ -746,7 +746,7 @@ class Connection:
         if not keep_state:
             self.state = State.ENDED
         self._deadline.cancel()
-        self._deadline = self.broker.timers.after(delay_s, self.edge.abort)
+        self._deadline = self.broker.connection_timers.after(delay_s, self.edge.abort)
 
     def _close_timeout_s(self) -> float:
         """How long a peer may take to finish (rule 1.39)."""
