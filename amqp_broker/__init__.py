@@ -1,18 +1,50 @@
 """An AMQP 0-9-1 broker on trio.
 
-The rooms, from the edge inwards: `cli` (commands), `perf` (load on any broker), `server` (what runs), `net`
-(sockets), `session` (connections and channels, a function a method), `broker` and `vhost` (names), `queues`,
-`routing`, `storage`, `auth`, and at the bottom `outbox`, `timers`, `message`, `config`, `errors`. Each
-imports only from those after it; only `server`, `net` and `cli` know trio.
+A broker inside a program or a test: `run_in_thread` and `open`, see `embedding`.
+
+The rooms, from the edge inwards: `cli` (commands), `embedding` and `testing`, `perf` (load on any broker), `server`
+(what runs), `net` (sockets), `session` (connections and channels, a function a method), `broker` and `vhost` (names),
+`queues`, `routing`, `storage`, `auth`, and at the bottom `outbox`, `timers`, `message`, `config`, `errors`. Each
+imports only from those after it; only `embedding`, `server`, `net` and `cli` know trio.
 """
 
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
 import amqp_codec
 from amqp_codec.forms import choose_form
+
+if TYPE_CHECKING:
+    from amqp_broker.embedding import (
+        BrokerCrashedError,
+        BrokerStoppedError,
+        BrokerThread,
+        EmbeddedBroker,
+        open,  # noqa: A004
+        run_in_thread,
+    )
+
+__all__ = [
+    "COMPILED",
+    "BrokerCrashedError",
+    "BrokerStoppedError",
+    "BrokerThread",
+    "EmbeddedBroker",
+    "__version__",
+    "open",
+    "run_in_thread",
+]
 
 __version__ = "0.1.0"
 
 COMPILED: Final[bool] = choose_form(Path(__path__[0]), below=Path(amqp_codec.__path__[0]))
 """Whether the path of a message is compiled; see docs/decisions/0002-compiled-message-path.md."""
+
+
+def __getattr__(name: str) -> Any:
+    """Import what embeds a broker when somebody asks for it: a client of this package may need only the version."""
+    if name in __all__:
+        from amqp_broker import embedding
+
+        return getattr(embedding, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

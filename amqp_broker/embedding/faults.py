@@ -83,4 +83,3 @@ class Faults:
         self.refuse_logins(False)
         for resource in list(self._resources.pretended):
             self.set_alarm(resource, False)
-

@@ -67,7 +67,7 @@ class Channel:
         self.connection = connection
         self.vhost = vhost
         self.state = ChannelState.OPEN
-        self.unacked = Unacked(channel_id, connection.outbox)
+        self.unacked: Unacked = Unacked(channel_id, connection.outbox)
         self.consumers: dict[str, Consumer] = {}
         self.requester: ReplyConsumer | None = None
         self.confirms: Confirms | None = None

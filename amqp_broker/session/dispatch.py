@@ -62,9 +62,7 @@ def on_confirm_select(channel: Channel, method: ConfirmSelect) -> None:
     if channel.transaction is not None:
         raise precondition_failed("cannot switch from tx to confirm mode")
     if channel.confirms is None:
-        channel.confirms = Confirms(
-            channel.vhost.storage, channel.connection.broker.answer_confirms_with(channel.send)
-        )
+        channel.confirms = Confirms(channel.vhost.storage, channel.connection.broker.answer_confirms_with(channel.send))
     if not method.no_wait:
         channel.send(ConfirmSelectOk())
 
