@@ -1,6 +1,7 @@
 """`amqp-broker`: arguments to a `Config`, a broker that runs until a signal, and an exit status.
 
-Standard output has the one line `ready URL ...`; everything else is the log on standard error.
+Standard output has the one line `ready URL ...`, or that in friendlier words where it is a terminal; everything else is
+the log on standard error.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from amqp_broker.administration.fields import InvalidDefinitionsError
 from amqp_broker.auth.errors import AuthConfigError
 from amqp_broker.cli import settings
 from amqp_broker.cli.parser import EXIT_OK, EXIT_USAGE, OneLineParser, UsageError
+from amqp_broker.cli.welcome import announce
 from amqp_broker.config import Config
 from amqp_broker.configuration.errors import ConfigError
 from amqp_broker.net.doors import ListenError, shown
@@ -106,7 +108,7 @@ async def _serve(server: Server) -> None:
             await nursery.start(_stop_on_signal, server)
             await nursery.start(_reload_on_signal, server)
             await nursery.start(server.run)
-            print("ready", *server.urls, flush=True)
+            announce(server.urls, server.config, sys.stdout)
             await server.stopped.wait()
             nursery.cancel_scope.cancel()
     except* ListenError as group:
