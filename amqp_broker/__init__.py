@@ -8,6 +8,7 @@ The rooms, from the edge inwards: `cli` (commands), `embedding` and `testing`, `
 imports only from those after it; only `embedding`, `server`, `net` and `cli` know trio.
 """
 
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -44,7 +45,5 @@ COMPILED: Final[bool] = choose_form(Path(__path__[0]), below=Path(amqp_codec.__p
 def __getattr__(name: str) -> Any:
     """Import what embeds a broker when somebody asks for it: a client of this package may need only the version."""
     if name in __all__:
-        from amqp_broker import embedding
-
-        return getattr(embedding, name)
+        return getattr(import_module("amqp_broker.embedding"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
