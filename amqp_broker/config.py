@@ -41,7 +41,8 @@ class TlsOptions:
         min_version: the lowest version spoken.
         max_version: the highest one.
         ciphers: in OpenSSL's words, for TLS 1.2; None for OpenSSL's choice.
-        login_from: where in a client's certificate SASL EXTERNAL finds the user (`ssl_cert_login_from`).
+        login_from: where in a client's certificate SASL EXTERNAL finds the user (`ssl_cert_login_from`);
+            None does not offer EXTERNAL, as RabbitMQ without its plugin: some clients choose it whenever they can.
         login_san_type: which kind of alternative name, if it is one of these (`ssl_cert_login_san_type`).
         login_san_index: which of them, from 0 (`ssl_cert_login_san_index`).
     """
@@ -53,7 +54,7 @@ class TlsOptions:
     min_version: Literal["1.2", "1.3"] = "1.2"
     max_version: Literal["1.2", "1.3"] = "1.3"
     ciphers: str | None = None
-    login_from: Literal["distinguished_name", "common_name", "subject_alternative_name"] = "distinguished_name"
+    login_from: Literal["distinguished_name", "common_name", "subject_alternative_name"] | None = None
     login_san_type: Literal["dns", "ip", "email", "uri"] = "dns"
     login_san_index: int = 0
 

@@ -45,7 +45,7 @@ def _tls(_before: object, given: Collected) -> TlsOptions | None:
         return None
     versions = sorted(value for (name, *_), value in given.items() if name == "ssl_options.versions.*")
     ciphers = [value for (name, *_), value in given.items() if name == "ssl_options.ciphers.*"]
-    login_from = options.get("login_from", "distinguished_name").replace("alt_name", "alternative_name")
+    login_from = options.get("login_from")
     return TlsOptions(
         certificates=(Certificate(chain=chain, key=options.get("keyfile"), key_password=options.get("password")),),
         ca=options.get("cacertfile"),
@@ -54,7 +54,7 @@ def _tls(_before: object, given: Collected) -> TlsOptions | None:
         min_version=versions[0] if versions else "1.2",
         max_version=versions[-1] if versions else "1.3",
         ciphers=":".join(ciphers) or None,
-        login_from=login_from,
+        login_from=login_from and login_from.replace("alt_name", "alternative_name"),
         login_san_type=options.get("login_san_type", "dns"),
         login_san_index=options.get("login_san_index", 0),
     )

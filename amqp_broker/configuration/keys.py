@@ -64,6 +64,7 @@ KEYS: Final[tuple[Key, ...]] = (
         "ssl_cert_login_from",
         kind.choice("distinguished_name", "common_name", "subject_alternative_name", "subject_alt_name"),
         "tls",
+        "offers SASL EXTERNAL on TLS listeners, which is not offered without it",
     ),
     _key("ssl_cert_login_san_type", kind.choice("dns", "ip", "email", "uri"), "tls"),
     _key("ssl_cert_login_san_index", kind.COUNT, "tls"),

@@ -33,12 +33,14 @@ _Name = tuple[tuple[tuple[str, str], ...], ...]
 
 
 def user_in(certificate: Mapping[str, object], options: TlsOptions) -> str:
-    """The user a verified certificate names; empty when what is looked for is not in it.
+    """The user a verified certificate names; empty when what is looked for is not in it, or nothing is.
 
     Args:
         certificate: as `ssl.SSLObject.getpeercert` gives it.
         options: where to look.
     """
+    if options.login_from is None:
+        return ""
     subject = cast(_Name, certificate.get("subject", ()))
     if options.login_from == "distinguished_name":
         return distinguished_name(subject)

@@ -60,7 +60,7 @@ def offered(config: Config, peer: Peer) -> list[str]:
     left_out = set()
     if config.anonymous_user is None:
         left_out.add("ANONYMOUS")
-    if not peer.is_encrypted:
+    if not peer.is_encrypted or config.tls is None or config.tls.login_from is None:
         left_out.add("EXTERNAL")
     return [name for name in MECHANISMS if name not in left_out]
 

@@ -261,8 +261,20 @@ async def test_external_takes_the_name_from_the_certificate(
     await again.expect(0, ConnectionTune)
 
 
+@pytest.mark.rule("1.5")
+async def test_external_is_offered_only_where_the_configuration_says_who_is_in_a_certificate(
+    open_inn: OpenInn, authority: Authority
+) -> None:
+    inn = await open_inn(verify_peer=True)
+    client, _ = await inn.visitor(authority.client_context(authority.client_file("app")))
+    await client.send_octets(PROTOCOL_HEADER)
+    start = await client.expect(0, ConnectionStart)
+    assert start.mechanisms.split() == [b"PLAIN", b"AMQPLAIN", b"ANONYMOUS"]
+
+
 @pytest.mark.rule("1.9")
-async def test_external_without_a_certificate_is_refused(inn: TlsInn) -> None:
+async def test_external_without_a_certificate_is_refused(open_inn: OpenInn) -> None:
+    inn = await open_inn(login_from="distinguished_name")
     client, _ = await inn.visitor()
     await start_and_login(client, "EXTERNAL")
     close = await client.expect(0, ConnectionClose)
