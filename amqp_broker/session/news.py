@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ipaddress
+
 from amqp_broker.events import EventKind
 
 TYPE_CHECKING = False
@@ -18,6 +20,7 @@ def connection_created(connection: Connection) -> None:
     if not events.is_watched:
         events.count(EventKind.CONNECTION_CREATED)
         return
+    peer = connection.peer
     details = _identity_of(connection)
     given_name = connection.client_properties.get("connection_name")
     if given_name is not None:
@@ -26,9 +29,20 @@ def connection_created(connection: Connection) -> None:
         EventKind.CONNECTION_CREATED,
         **details,
         vhost=connection.vhost_name,
+        node=connection.config.node_name,
         protocol="{0,9,1}",
-        ssl=connection.peer.is_encrypted,
+        ssl=peer.is_encrypted,
+        host=_erlang_address(peer.own_address),
+        port=peer.own_port,
+        peer_host=_erlang_address(peer.address),
+        peer_port=peer.port,
+        auth_mechanism=connection.auth_mechanism,
+        timeout=connection.heartbeat_s,
+        frame_max=connection.outbox.frame_max,
+        channel_max=connection.channel_max,
         client_properties=connection.client_properties,
+        connected_at=int(connection.connected_at * 1000),
+        user_who_performed_action=connection.user,
     )
 
 
@@ -93,6 +107,17 @@ def _emit_channel(kind: EventKind, channel: Channel) -> None:
         vhost=channel.vhost.name,
         user_who_performed_action=channel.connection.user,
     )
+
+
+def _erlang_address(text: str) -> str:
+    """An IP address as RabbitMQ's events have it: {127,0,0,1}."""
+    try:
+        address = ipaddress.ip_address(text.partition("%")[0])
+    except ValueError:
+        return text
+    octets, width = address.packed, 1 if address.version == 4 else 2
+    groups = (int.from_bytes(octets[at : at + width], "big") for at in range(0, len(octets), width))
+    return f"{{{','.join(map(str, groups))}}}"
 
 
 def _identity_of(connection: Connection) -> Table:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from amqp_broker.auth.users import Peer
 from amqp_broker.config import Config
 from amqp_broker.session.tracing import LONGEST_NAME_OCTETS
 from amqp_codec import Int64, Properties, Table, Value
@@ -163,6 +164,35 @@ def test_clients_are_told(world: World) -> None:
     other.drop()
     keys = [key for key, _ in events_of(channel)]
     assert keys[-2:] == ["channel.closed", "connection.closed"]
+
+
+@pytest.mark.rule("3.36")
+def test_what_is_told_of_a_connection(world: World) -> None:
+    channel = watching(world, "connection.created")
+    peer = Peer("::1", 50_001, is_encrypted=True, own_address="127.0.0.1", own_port=5671)
+    client = Client(world, peer=peer)
+    client.open()
+    headers = event(channel, "connection.created")
+    assert headers.pop("client_properties") == client.connection.client_properties
+    assert headers == {
+        "name": client.connection.name.encode(),
+        "type": b"network",
+        "node": b"rabbit@localhost",
+        "user": b"guest",
+        "vhost": b"/",
+        "protocol": b"{0,9,1}",
+        "ssl": True,
+        "host": b"{127,0,0,1}",
+        "port": 5671,
+        "peer_host": b"{0,0,0,0,0,0,0,1}",
+        "peer_port": 50_001,
+        "auth_mechanism": b"PLAIN",
+        "timeout": 0,
+        "frame_max": 131_072,
+        "channel_max": 2047,
+        "connected_at": int(world.time * 1000),
+        **USER,
+    }
 
 
 @pytest.mark.rule("3.36")
