@@ -11,6 +11,7 @@ from amqp_broker.queues.target cimport Target
 cdef class Route:
     cdef public bint cacheable
     cdef public ExchangeCounters counters
+    cdef public bint is_repeated
     cdef public bint is_routed
     cdef public object exchange
     cdef public tuple admitted

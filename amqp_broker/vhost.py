@@ -83,10 +83,10 @@ class Route:
     Attributes:
         cacheable: all messages with this address go there, as long as topology stays.
         is_routed: some of the queues is a place to go, and not only where messages are recorded.
-        admitted: see `routing.exchange.Route`.
+        admitted: see `routing.exchange.Route`, as for `is_repeated`.
     """
 
-    __slots__ = ("admitted", "cacheable", "counters", "exchange", "is_routed", "queues")
+    __slots__ = ("admitted", "cacheable", "counters", "exchange", "is_repeated", "is_routed", "queues")
 
     def __init__(
         self,
@@ -95,6 +95,7 @@ class Route:
         cacheable: bool,
         is_routed: bool,
         admitted: tuple[tuple[Duplicates, Hashable], ...],
+        is_repeated: bool,
     ) -> None:
         self.exchange = exchange
         self.counters = exchange.counters
@@ -102,6 +103,7 @@ class Route:
         self.cacheable = cacheable
         self.is_routed = is_routed
         self.admitted = admitted
+        self.is_repeated = is_repeated
 
 
 class Vhost:
@@ -182,7 +184,7 @@ class Vhost:
         found = route(exchange, routing_keys, properties, self.exchanges.get, is_admitted=is_admitted)
         queues = cast("tuple[Target, ...]", found.queues)
         cacheable = found.cacheable and not self.is_tracing and self.interceptor is None
-        return Route(exchange, queues, cacheable, found.is_routed, found.admitted)
+        return Route(exchange, queues, cacheable, found.is_routed, found.admitted, found.is_repeated)
 
     def publish(self, message: Message, queues: Sequence[Target]) -> bool:
         """Put a message into queues.

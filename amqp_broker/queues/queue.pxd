@@ -39,7 +39,7 @@ cdef class Queue(Target):
     cdef bint _has_ttl
     cdef Py_ssize_t _window_octets
     cdef bint _is_choosy
-    cdef object _duplicates
+    cdef public object _duplicates
     cdef object _expiry_timer
     cdef object _lease_timer
     cdef double _last_used

@@ -448,6 +448,8 @@ class Queue(Target):
         properties = message.header.properties
         key = None if duplicates is None else duplicates.key_of(properties)
         if duplicates is not None and key is not None and duplicates.has(key):
+            if self._keeps(message):
+                self._storage.stored_count += 1  # its confirm waits for the first one to be on disk
             return True
         if self._has_limit and self._refuses(message):
             return False

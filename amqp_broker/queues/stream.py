@@ -102,6 +102,8 @@ class StreamQueue(Queue):
 
     def enqueue(self, message: Message) -> bool:
         """Append; consumers get it when it is safe."""
+        if self._duplicates is not None and self._turned_away(message) is not None:
+            return True
         header = message.header
         value = None
         if header.flags & FLAG_HEADERS and _FILTER_OCTETS in header.raw:

@@ -144,12 +144,14 @@ class Route:
             exchange, alternate or (default exchange) queue comes or goes.
         is_routed: some of these is a place to go, and not only where it is recorded.
         admitted: what has been remembered of the message, so that it can be forgotten if it never was.
+        is_repeated: an exchange has dropped it as a duplicate; the first one may not be on disk yet.
     """
 
     queues: tuple[Destination, ...]
     cacheable: bool
     is_routed: bool
     admitted: tuple[tuple[Duplicates, Hashable], ...] = ()
+    is_repeated: bool = False
 
 
 def route(
@@ -175,6 +177,7 @@ def route(
     seen = {exchange}
     pending = [exchange]
     cacheable = True
+    is_repeated = False
     for current in pending:  # grows while it is walked
         if current.matcher.depends_on_message:
             cacheable = False
@@ -183,6 +186,7 @@ def route(
             key = None if properties is None else current.duplicates.key_of(properties)
             if properties is not None and key is not None and not (is_admitted and current is exchange):
                 if current.duplicates.has(key):
+                    is_repeated = True
                     continue
                 current.duplicates.add(key, properties)
                 admitted.append((current.duplicates, key))
@@ -203,7 +207,7 @@ def route(
         if alternate is not None and alternate not in seen:
             seen.add(alternate)
             pending.append(alternate)
-    return Route((*queues.values(), *recorders), cacheable, bool(queues), tuple(admitted))
+    return Route((*queues.values(), *recorders), cacheable, bool(queues), tuple(admitted), is_repeated)
 
 
 def _kind(destination: "Exchange | Destination") -> Kind:

@@ -292,6 +292,8 @@ def _inspected_route(channel: Channel, exchange: Exchange, message: Message, hea
     if vhost.interceptor is not None:
         header = message.header = vhost.interceptor(message.header)
     route = vhost.route(exchange, message.routing_keys, header.properties)
+    if route.is_repeated and channel.confirms is not None:
+        channel.confirms.must_wait = True
     if vhost.is_tracing:
         tracing.published(tracing.party_of(channel), message, route)
     return route

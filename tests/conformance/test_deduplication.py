@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from amqp_codec import BasicReturn, ExchangeDeclare, Properties, QueueDeclare, Table, Value
+from tests.simulation.machine import Machine
 from tests.support.client import ChannelClient
 from tests.support.delivery import commit, rollback, tx_select
 from tests.support.topology import (
@@ -222,6 +223,24 @@ def test_a_queue_takes_nothing_twice(channel: ChannelClient) -> None:
         expect_ack(channel, number)
     assert channel.drain("q") == [b"1", b"2", b"3", b"4", b"1"]
     assert len(channel.drain("other")) == 6
+
+
+@pytest.mark.rule("3.37", "4.59", "6.5")
+@pytest.mark.parametrize("by", ["exchange", "queue", "stream"])
+def test_a_duplicate_is_confirmed_no_sooner_than_the_first(by: str) -> None:
+    machine = Machine()
+    channel, again = machine.channel(), confirming(machine.channel())
+    exchange(channel, "x", "direct", durable=True, arguments=ONCE if by == "exchange" else {})
+    kind = {"x-queue-type": b"stream"} if by == "stream" else {}
+    channel.queue("q", durable=True, arguments=kind if by == "exchange" else {**kind, **ONCE})
+    bind(channel, "q", "x", "q")
+    machine.is_eager = False
+    for each in (channel, again):
+        each.publish("q", exchange="x", properties=Properties(headers={HEADER: 1}, delivery_mode=2))
+    again.expect_nothing()
+    machine.writer.run()
+    expect_ack(again, 1)
+    assert channel.counts("q") == (1, 0)
 
 
 @pytest.mark.rule("4.59")
