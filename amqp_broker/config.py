@@ -232,6 +232,10 @@ class Config:
     """Of queues that ask for none, in vhosts that don't say otherwise (rule 4.16)."""
     queue_window_octets: int = 64 * MIB
     """What one queue holds in memory of its ready messages, and again of unacked ones; the rest is on disk."""
+    stream_segment_octets: int = 64 * MIB
+    """Of streams that don't say: a file is full when it has this size, and goes as a whole (rule 4.54)."""
+    stream_cache_octets: int = 16 * MIB
+    """What all streams together hold in memory of what was read last."""
 
     read_octets: int = 256 * KIB
     """The most that is read from one connection before the others have their turn."""

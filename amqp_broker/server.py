@@ -163,13 +163,21 @@ class Server:
         self.stopped.set()
 
 
+def _journal_settings(config: Config) -> JournalSettings:
+    return JournalSettings(
+        sync=config.sync,
+        stream_segment_octets=config.stream_segment_octets,
+        stream_cache_octets=config.stream_cache_octets,
+    )
+
+
 class _DataDirectory:
     """What is in a data directory, and the tasks that write it."""
 
     def __init__(self, path: Path, config: Config) -> None:
         self._lock = DirectoryLock(str(path))
         self._config = config
-        self._opened = open_journal(str(path), JournalSettings(sync=config.sync))
+        self._opened = open_journal(str(path), _journal_settings(config))
         self.committer = Committer(self._opened.storage.journal)
         self.stream_committer = StreamCommitter(self._opened.storage.streams)
 

@@ -120,6 +120,8 @@ KEYS: Final[tuple[Key, ...]] = (
     _key("amqp_broker.data_dir", kind.OPTIONAL_PATH, "data_dir", "none keeps everything in memory"),
     _key("amqp_broker.sync", kind.choice("always", "interval", "never"), "sync"),
     _key("amqp_broker.queue_window_size", kind.POSITIVE_OCTETS, "queue_window_octets"),
+    _key("amqp_broker.stream_segment_size", kind.POSITIVE_OCTETS, "stream_segment_octets", "of streams that don't say"),
+    _key("amqp_broker.stream_cache_size", kind.POSITIVE_OCTETS, "stream_cache_octets", "of all streams together"),
     _key("amqp_broker.max_cached_routes", kind.POSITIVE, "max_cached_routes"),
     _key("vm_memory_high_watermark.relative", kind.SHARE, "memory_high_watermark"),
     _key("vm_memory_high_watermark.absolute", kind.POSITIVE_OCTETS, "memory_high_watermark_octets", "before relative"),

@@ -233,16 +233,9 @@ class StreamQueue(Queue):
 
 
 def limits_of(options: QueueOptions) -> StreamLimits:
-    """What the arguments say of how much is kept.
-
-    Without a size of its own a segment is a quarter of what is kept at most, so that what is kept is near to it.
-    """
-    default = StreamLimits()
-    octets = options.max_length_octets
-    segment = options.segment_octets
-    if segment is None:
-        segment = default.segment_octets if octets is None else min(max(octets // 4, 1 << 16), default.segment_octets)
-    return StreamLimits(octets, options.max_age_s, segment, options.filter_octets or default.filter_octets)
+    """What the arguments say of how much is kept."""
+    filter_octets = options.filter_octets or StreamLimits().filter_octets
+    return StreamLimits(options.max_length_octets, options.max_age_s, options.segment_octets, filter_octets)
 
 
 def message_at(offset: int, address: bytes, raw: bytes, body: bytes) -> Message:

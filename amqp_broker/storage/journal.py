@@ -69,6 +69,8 @@ class JournalSettings:
         sparse_share: a segment is sparse if less than this share of its octets is live.
         spread: sparse segments are rewritten when the disk holds more than so many times what is live.
         reserve_octets: room kept for a checkpoint on a full disk.
+        stream_segment_octets: the same as segment_octets for streams that don't say.
+        stream_cache_octets: chunks remembered for the next reader, of all streams together.
     """
 
     sync: SyncMode = "always"
@@ -81,6 +83,8 @@ class JournalSettings:
     sparse_share: float = 0.5
     spread: float = 2.0
     reserve_octets: int = 4 * _MIB
+    stream_segment_octets: int = 64 * _MIB
+    stream_cache_octets: int = 16 * _MIB
 
 
 class JournalState(NamedTuple):

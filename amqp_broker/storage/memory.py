@@ -81,7 +81,7 @@ class MemoryStreams(Streams):
     """Streams that are written at once, for there is nothing to wait for."""
 
     def __init__(self) -> None:
-        super().__init__(MemoryDisk(), "", bytes(16), JournalSettings(sync="never"))
+        super().__init__(MemoryDisk(), "", bytes(16), JournalSettings(sync="never", stream_cache_octets=1 << 20))
         self.on_work = self._write
 
     def _write(self) -> None:

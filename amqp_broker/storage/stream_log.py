@@ -37,16 +37,18 @@ from amqp_broker.storage.stream_format import (
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from amqp_broker.message import Message
+    from amqp_broker.storage.journal import JournalSettings
     from amqp_broker.storage.stream_write import LogWrite
 
 log = logging.getLogger(__name__)
 
-MIB: Final = 1 << 20
-
 CHUNK_OCTETS: Final = 64 << 10
 """A chunk that has so much takes no more messages: that is what a flipped bit costs, and what a reader reads."""
 
-SCAN_OCTETS: Final = 4 * MIB
+LEAST_OCTETS: Final = 64 << 10
+"""No segment is smaller, unless the stream asks for that."""
+
+SCAN_OCTETS: Final = 4 << 20
 """What a reader with a filter passes over at most before others have their turn."""
 
 
@@ -57,13 +59,14 @@ class StreamLimits:
     Attributes:
         max_octets: of all its files; whole segments go, the oldest first, never the last (rule 4.54).
         max_age_s: of the last message of a segment, likewise.
-        segment_octets: a segment is full when it has this size.
+        segment_octets: a segment is full when it has this size. None for what is usual, or a quarter of what is
+            kept at most where that is less, so that what is kept is near to it.
         filter_octets: of the filter of a chunk that has filter values.
     """
 
     max_octets: int | None = None
     max_age_s: float | None = None
-    segment_octets: int = 64 * MIB
+    segment_octets: int | None = None
     filter_octets: int = 16
 
 
@@ -142,6 +145,8 @@ class StreamSegment:
 
 class Host(Protocol):
     """What a log asks of those who keep all of them."""
+
+    settings: JournalSettings
 
     def appended(self, log: StreamLog, octets: int) -> None:
         """It has something to write."""
@@ -430,7 +435,14 @@ class StreamLog:
         too_old = (
             limits.max_age_s is not None and chunk.timestamp_ms > active.first_timestamp_ms + limits.max_age_s * 1000
         )
-        return active.tip.end >= limits.segment_octets or too_old
+        return active.tip.end >= self._segment_octets or too_old
+
+    @property
+    def _segment_octets(self) -> int:
+        limits, usual = self.limits, self._host.settings.stream_segment_octets
+        if limits.segment_octets is not None:
+            return limits.segment_octets
+        return usual if limits.max_octets is None else min(max(limits.max_octets // 4, LEAST_OCTETS), usual)
 
     def _begin_segment(self, chunk: Gathering) -> StreamSegment:
         header = StreamHeader(self.id, chunk.first, self._identity)

@@ -27,16 +27,13 @@ from amqp_broker.storage.stream_format import (
     decode_head,
     decode_index,
 )
-from amqp_broker.storage.stream_log import MIB, StreamLimits, StreamLog, StreamSegment
+from amqp_broker.storage.stream_log import StreamLimits, StreamLog, StreamSegment
 from amqp_broker.storage.stream_write import LogWrite, StreamBatch
 
 STREAMS: Final = "streams"
 
 WINDOW_OCTETS: Final = 128 << 10
 """What is read from disk at once: a chunk or two, or hundreds of small ones."""
-
-CACHE_OCTETS: Final = 16 * MIB
-"""Chunks remembered for the next reader, of all streams together."""
 
 MESSAGE_OCTETS: Final = 400
 """What a message takes beside its octets."""
@@ -66,6 +63,7 @@ class Streams:
         is_finished: all is written and sealed; nothing may be appended any more.
         on_work: called when there is something to write at once.
         on_stalled: called with the error when writing stops and with None when it goes on.
+        cached_octets: what chunks that are remembered take in memory, about.
         segments_read: how many times a file was opened to be read.
     """
 
@@ -77,7 +75,6 @@ class Streams:
         settings: JournalSettings | None = None,
         recovered: dict[int, RecoveredStream] | None = None,
         clock: Callable[[], float] = time.monotonic,
-        cache_octets: int = CACHE_OCTETS,
     ) -> None:
         self.disk = disk
         self.settings = settings or JournalSettings()
@@ -105,8 +102,7 @@ class Streams:
         self._under_way: StreamBatch | None = None
         self._may_write = True
         self._is_finishing = False
-        self._cache_octets = cache_octets
-        self._cached_octets = 0
+        self.cached_octets = 0
         self._cache: OrderedDict[tuple[StreamSegment, int], StoredChunk] = OrderedDict()
         self._files: OrderedDict[StreamSegment, File] = OrderedDict()
 
@@ -369,13 +365,13 @@ class Streams:
             return None
         chunk = StoredChunk(decode_head(data, 0), data, log.make_message)
         self._cache[segment, position] = chunk
-        self._cached_octets += _cost(chunk)
-        while self._cached_octets > self._cache_octets and len(self._cache) > 1:
+        self.cached_octets += _cost(chunk)
+        while self.cached_octets > self.settings.stream_cache_octets and len(self._cache) > 1:
             self._uncache(next(iter(self._cache)))
         return chunk
 
     def _uncache(self, key: tuple[StreamSegment, int]) -> None:
-        self._cached_octets -= _cost(self._cache.pop(key))
+        self.cached_octets -= _cost(self._cache.pop(key))
 
     def _file_of(self, segment: StreamSegment) -> File:
         file = self._files.get(segment)

@@ -20,7 +20,7 @@ from tests.crash.plain_message import body_of, plain_message
 from tests.storage.harness import DIRECTORY, Clock
 from tests.storage.simulated_disk import Crashed, SimulatedDisk
 
-SETTINGS = JournalSettings(unsynced_octets=2000, sync_interval_s=0.5)
+SETTINGS = JournalSettings(stream_cache_octets=3000, unsynced_octets=2000, sync_interval_s=0.5)
 IDENTITY = bytes(range(16))
 IDS = (1, 2, 3)
 
@@ -70,7 +70,7 @@ class Life:
             key: value.next_offset for key, value in found.streams.items()
         }
         settings = attrs.evolve(SETTINGS, sync=self.sync)
-        self.streams = Streams(self.disk, DIRECTORY, IDENTITY, settings, found.streams, self.clock, cache_octets=3000)
+        self.streams = Streams(self.disk, DIRECTORY, IDENTITY, settings, found.streams, self.clock)
         self.logs = {}
         self.cursors: list[tuple[StreamLog, Cursor]] = []
         self.promised = self.kept = 0

@@ -57,6 +57,46 @@ def test_looking_up_an_offset_or_an_instant_touches_few_segments() -> None:
         assert streams.segments_read - before <= 2
 
 
+def of_three_streams(settings: JournalSettings, limits: StreamLimits) -> tuple[Streams, list[StreamLog]]:
+    """Each with 300 messages, a chunk of about a kibibyte for every ten."""
+    streams = Streams(SimulatedDisk(Random(0)), DIRECTORY, IDENTITY, settings)
+    streams.disk.make_directory(f"{DIRECTORY}/streams")
+    logs = [streams.open(number, limits, plain_message, Clock()) for number in range(3)]
+    for number in range(300):
+        for log in logs:
+            log.append(b"\0\0", b"h", b"%03d" % number + bytes(97))
+        if number % 10 == 9:
+            write(streams)
+    return streams, logs
+
+
+def test_what_is_remembered_of_all_streams_is_bounded() -> None:
+    limit = 20_000
+    streams, logs = of_three_streams(JournalSettings(stream_cache_octets=limit), StreamLimits())
+    for log in logs:
+        cursor = Cursor(log, 0, None)
+        while cursor.next() is not None:
+            assert 0 < streams.cached_octets <= limit
+
+
+@pytest.mark.rule("4.54")
+@pytest.mark.parametrize(
+    ("limits", "octets"),
+    [
+        (StreamLimits(), 10_000),
+        (StreamLimits(max_octets=30_000), 10_000),
+        (StreamLimits(segment_octets=5_000), 5_000),
+        (StreamLimits(segment_octets=20_000), 20_000),
+    ],
+)
+def test_segments_have_the_usual_size_unless_a_stream_has_its_own(limits: StreamLimits, octets: int) -> None:
+    streams, logs = of_three_streams(JournalSettings(stream_segment_octets=10_000), limits)
+    names = [name for name in streams.disk.names(f"{DIRECTORY}/streams") if name.endswith(".seg")]
+    sizes = [len(streams.disk.open_for_reading(f"{DIRECTORY}/streams/{name}").pread(1 << 20, 0)) for name in names]
+    assert octets <= max(sizes) < octets + 2_000
+    assert len(names) == sum(log.segment_count for log in logs) > 3
+
+
 def damaged(position_of: int) -> tuple[SimulatedDisk, str]:
     """A stream of 30 messages in three chunks, stopped in peace, with a bit flipped in one of them."""
     disk = SimulatedDisk(Random(0))
