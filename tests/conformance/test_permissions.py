@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from amqp_broker.administration.permissions import set_permissions
 from amqp_broker.auth.permissions import ALL, Access, Permissions
 from amqp_broker.auth.users import User
 from amqp_broker.vhost import Vhost
@@ -36,6 +37,7 @@ from amqp_codec import (
     encode_method_frame,
 )
 from tests.support.client import ChannelClient, Client, World
+from tests.support.topology import bind
 
 BOB = b"\0bob\0pw"
 
@@ -345,3 +347,17 @@ def test_the_limit_counts_open_channels_not_numbers(world: World) -> None:
     client.expect_close(530, "NOT_ALLOWED - number of channels opened (2) has reached the negotiated channel_max (2)")
     unlimited = world.client()
     unlimited.call(9, ChannelOpen(), ChannelOpenOk)
+
+
+@pytest.mark.rule("4.42")
+def test_rights_for_a_dead_letter_exchange_are_asked_for_when_the_queue_is_declared_and_never_again(
+    world: World, channel: ChannelClient
+) -> None:
+    add_bob(world, ".*", ".*", ".*")
+    theirs = bob(world)
+    channel.queue("dead")
+    bind(channel, "dead", "amq.fanout")
+    theirs.queue("q", arguments={"x-dead-letter-exchange": b"amq.fanout", "x-message-ttl": 0})
+    set_permissions(world.broker, "bob", "/", "", "^amq.default$", "")
+    theirs.publish("q", b"1")
+    assert channel.drain("dead") == [b"1"]

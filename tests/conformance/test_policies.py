@@ -214,7 +214,7 @@ def test_an_alternate_exchange_comes_from_the_argument_or_else_from_the_policy(
 # When
 
 
-@pytest.mark.rule("8.6")
+@pytest.mark.rule("8.6", "4.34")
 def test_a_length_limit_drops_at_once_and_is_lifted_again(world: World, channel: ChannelClient) -> None:
     channel.queue("dead")
     channel.queue("q")
