@@ -44,6 +44,8 @@ VHOST: Final = "[--vhost <vhost>]"
 NOT_ERLANG: Final = "There is no Erlang here that could evaluate anything."
 NO_CLUSTER: Final = "This broker is a single node; it can't join or leave a cluster."
 
+NO_REPLICAS: Final = "A queue is on this node only; there are no members to add, to move or to look at."
+NO_EVENTS: Final = "Not over the control socket: bind a queue to the exchange amq.rabbitmq.event (key event_exchange)."
 NO_RESET: Final = "Stop the broker and remove its data directory instead; it begins anew in an empty one."
 
 _ANY: Final = (0, None)
@@ -384,6 +386,24 @@ COMMANDS: Final[dict[str, Command]] = {
         options=("unit=",),
         is_diagnostic=True,
     ),
+    "message_size_stats": Command(
+        banner="Gathering message size statistics ...",
+        columns=_words("message_size count percentage"),
+        is_diagnostic=True,
+    ),
+    "certificates": Command(banner="Certificates of node {node} ...", is_diagnostic=True),
+    "check_certificate_expiration": Command(
+        "[--within <n>] [--unit <days | weeks | months | years>]",
+        banner="Checking certificate expiration on node {node} ...",
+        options=("within=", "unit="),
+        is_diagnostic=True,
+    ),
+    "log_tail": Command("[--number|-N <lines>]", options=("number=",), is_diagnostic=True),
+    "log_tail_stream": Command("[--duration|-d <seconds>]", options=("duration=",), is_diagnostic=True),
+    "consume_event_stream": Command("", _ANY, refusal=NO_EVENTS, is_diagnostic=True),
+    "list_node_auth_attempt_stats": Command(
+        "", _ANY, refusal="Ask the HTTP API: GET /api/auth/attempts/<node>.", is_diagnostic=True
+    ),
     "log_location": Command(
         "[--all|-a]", banner="Log file location(s) on node {node} ...", options=("all",), is_diagnostic=True
     ),
@@ -403,6 +423,20 @@ COMMANDS: Final[dict[str, Command]] = {
     "forget_cluster_node": Command("<existing_cluster_member_node>", _ANY, refusal=NO_CLUSTER),
     "rename_cluster_node": Command("<oldnode1> <newnode1>", _ANY, refusal=NO_CLUSTER),
     "update_cluster_nodes": Command("<seed_node>", _ANY, refusal=NO_CLUSTER),
+    "rebalance": Command("<type>", _ANY, no_op=" "),
+    "grow": Command("<node> <all | even>", _ANY, refusal=NO_REPLICAS),
+    "shrink": Command("<node>", _ANY, refusal=NO_REPLICAS),
+    "add_member": Command("<queue> <node>", _ANY, refusal=NO_REPLICAS),
+    "delete_member": Command("<queue> <node>", _ANY, refusal=NO_REPLICAS),
+    "quorum_status": Command("<queue>", _ANY, refusal=NO_REPLICAS),
+    "peek": Command("<queue> <position>", _ANY, refusal="Ask the HTTP API: POST /api/queues/<vhost>/<queue>/get."),
+    "check_if_node_is_quorum_critical": Command(no_op="A single node is never critical to a quorum."),
+    "check_if_cluster_has_classic_queue_mirroring_policy": Command(no_op="There is no mirroring."),
+    "await_online_quorum_plus_one": Command(no_op=" "),
+    "drain": Command(
+        banner="Will put node {node} into maintenance mode. The node will no longer serve any client traffic!"
+    ),
+    "revive": Command(banner="Will return node {node} from maintenance mode ..."),
     "force_boot": Command(no_op=" "),
     "force_gc": Command(no_op=" "),
     "eval": Command("<expression>", _ANY, refusal=NOT_ERLANG),

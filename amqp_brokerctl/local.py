@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 from amqp_brokerctl import asking
 
@@ -20,6 +20,10 @@ LOOK_S: Final = 0.1
 """How often somebody who waits for a start looks."""
 
 Answers = Iterable[dict[str, Any] | str]
+
+
+TAIL_OCTETS: Final = 1024 * 1024
+"""What is looked at for the last lines of a log."""
 
 
 class InputError(Exception):
@@ -113,6 +117,47 @@ def check_port_connectivity(call: Call) -> int:
     return 0
 
 
+def log_tail(call: Call) -> int:
+    """The last lines of the log."""
+    text = call.options.get("number", "50")
+    if not text.isdigit():
+        raise InputError(f"number: {text!r} is no number of lines")
+    with _log_of(call) as log:
+        log.seek(max(0, log.seek(0, os.SEEK_END) - TAIL_OCTETS))
+        lines = log.read().decode("utf-8", "replace").splitlines()
+    for line in lines[len(lines) - min(len(lines), int(text)) :]:
+        print(line)
+    return 0
+
+
+def log_tail_stream(call: Call) -> int:
+    """What is logged from now on, for some seconds or until somebody interrupts."""
+    text = call.options.get("duration", "infinity")
+    if not text.isdigit() and text != "infinity":
+        raise InputError(f"duration: {text!r} is no number of seconds")
+    ends_at = time.monotonic() + float(text)
+    with _log_of(call) as log:
+        log.seek(0, os.SEEK_END)
+        while time.monotonic() < ends_at:
+            sys.stdout.write(log.read().decode("utf-8", "replace"))
+            sys.stdout.flush()
+            time.sleep(LOOK_S)
+    return 0
+
+
+def _log_of(call: Call) -> BinaryIO:
+    """The log's file. Raises InputError when there is none or it can't be read."""
+    with asking.connect(call.socket_path, call.timeout_s) as connection:
+        answers = asking.ask(connection, call.request | {"command": "log_location"})
+        paths = [answer for answer in answers if isinstance(answer, str) and not answer.startswith("<")]
+    if not paths:
+        raise InputError("the log goes to the console only; log.file names a file for it")
+    try:
+        return Path(paths[0]).open("rb")
+    except OSError as error:
+        raise InputError(f"can't read {paths[0]}: {error.strerror}") from None
+
+
 def _secret(call: Call, index: int) -> str:
     """A password: an argument, or the first line of standard input."""
     if len(call.arguments) > index:
@@ -178,6 +223,8 @@ COMMANDS: Final[Mapping[str, Callable[[Call], int]]] = {
     "wait": wait,
     "hash_password": hash_password,
     "check_port_connectivity": check_port_connectivity,
+    "log_tail": log_tail,
+    "log_tail_stream": log_tail_stream,
 }
 """Done here altogether."""
 

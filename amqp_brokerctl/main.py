@@ -18,16 +18,16 @@ EXIT_DATA: Final = 65
 EXIT_UNAVAILABLE: Final = 69
 EXIT_TIMEOUT: Final = 75
 
-SHORT: Final = "n:p:qst:leuP:aE:"
+SHORT: Final = "n:p:qst:leuP:aE:N:d:"
 LONG: Final = (
     "node=", "vhost=", "quiet", "silent", "timeout=", "longnames", "formatter=", "no-table-headers", "dry-run",
     "erlang-cookie=", "script-name=", "printer=", "socket=", "data-dir=", "help", "table-headers",
 )  # fmt: skip
 SHORT_NAMES: Final = {
     "-n": "node", "-p": "vhost", "-q": "quiet", "-s": "silent", "-t": "timeout", "-l": "longnames", "-e": "if-empty",
-    "-u": "if-unused", "-P": "pid", "-a": "all",
+    "-u": "if-unused", "-P": "pid", "-a": "all", "-N": "number", "-d": "duration",
 }  # fmt: skip
-WITH_VALUE: Final = ("-n", "-p", "-t", "-P", "-E")
+WITH_VALUE: Final = ("-n", "-p", "-t", "-P", "-E", "-N", "-d")
 DEFAULT_TIMEOUT_S: Final = 60.0
 
 Options = dict[str, Any]
@@ -171,8 +171,13 @@ class Call:
 def main(words: Sequence[str] | None = None) -> int:
     """Run one command; gives the exit status."""
     program = _program()
+    given = sys.argv[1:] if words is None else words
+    if program == "rabbitmq-plugins":
+        from amqp_brokerctl import plugins
+
+        return plugins.main(given)
     try:
-        call = Call(sys.argv[1:] if words is None else words, program)
+        call = Call(given, program)
     except UsageError as error:
         print(error, file=sys.stderr)
         return EXIT_USAGE

@@ -9,7 +9,14 @@ from typing import Final
 
 from amqp_broker.cli.parser import EXIT_OK, OneLineParser, UsageError
 
-NAMES: Final = ("rabbitmqctl", "rabbitmq-diagnostics")
+NAMES: Final = (
+    "rabbitmqctl",
+    "rabbitmq-diagnostics",
+    "rabbitmq-plugins",
+    "rabbitmq-queues",
+    "rabbitmq-streams",
+    "rabbitmq-upgrade",
+)
 
 SCRIPT: Final = """#!{python}
 import sys
@@ -23,7 +30,7 @@ sys.exit(main())
 def main(arguments: Sequence[str]) -> int:
     """Write the scripts; none is written over. Raises UsageError when one can't be."""
     parser = OneLineParser(
-        prog="amqp-broker install-aliases", description=f"Write {' and '.join(NAMES)} into a directory."
+        prog="amqp-broker install-aliases", description=f"Write {', '.join(NAMES)} into a directory."
     )
     parser.add_argument("directory", type=Path, metavar="DIR")
     directory: Path = parser.parse_args(arguments).directory

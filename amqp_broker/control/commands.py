@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from amqp_broker.administration.errors import AdministrationError
-from amqp_broker.control import administration, health, listing
+from amqp_broker.control import administration, certificates, health, listing, reports
 from amqp_broker.control.administration import Run, as_control_error
 from amqp_broker.control.errors import EXIT_USAGE, ControlError
 from amqp_broker.control.node import Node, Request
@@ -19,14 +19,14 @@ COMMANDS: Final[Mapping[str, Run]] = {
     "list_connections": listing.list_connections,
     "list_channels": listing.list_channels,
     "list_consumers": listing.list_consumers,
-    "list_unresponsive_queues": listing.nothing,
-    "list_feature_flags": listing.nothing,
-    "list_deprecated_features": listing.nothing,
+    "list_unresponsive_queues": listing.list_unresponsive_queues,
+    "list_feature_flags": listing.list_feature_flags,
+    "list_deprecated_features": listing.list_deprecated_features,
     "ping": health.ping,
-    "status": health.status,
-    "cluster_status": health.cluster_status,
-    "environment": health.environment,
-    "report": health.report,
+    "status": reports.status,
+    "cluster_status": reports.cluster_status,
+    "environment": reports.environment,
+    "report": reports.report,
     "server_version": health.server_version,
     "erlang_version": health.erlang_version,
     "check_running": health.check_running,
@@ -40,7 +40,12 @@ COMMANDS: Final[Mapping[str, Run]] = {
     "check_port_listener": health.check_port_listener,
     "check_protocol_listener": health.check_protocol_listener,
     "check_virtual_hosts": health.check_virtual_hosts,
-    "memory_breakdown": health.memory_breakdown,
+    "memory_breakdown": reports.memory_breakdown,
+    "message_size_stats": reports.message_size_stats,
+    "certificates": certificates.certificates,
+    "check_certificate_expiration": certificates.check_certificate_expiration,
+    "drain": health.stop_app,
+    "revive": health.start_app,
     "log_location": health.log_location,
     "os_env": health.os_env,
     "stop": health.stop,

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import platform
-import time
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 import attrs
 
-from amqp_broker import __version__, logs
+from amqp_broker import logs
 from amqp_broker.configuration.errors import ConfigError
 from amqp_broker.configuration.values import FACTOR, OCTETS, SHARE, Kind
 from amqp_broker.control.errors import EXIT_DATA, EXIT_USAGE, ControlError
@@ -21,7 +20,6 @@ from amqp_broker.queues.queue import Queue
 from amqp_broker.session.connection import Connection
 
 Row = dict[str, Any]
-GIGABYTE = 1e9
 
 
 def ping(_node: Node, _request: Request) -> Iterable[str]:
@@ -34,84 +32,6 @@ def server_version(node: Node, _request: Request) -> Iterable[str]:
 
 def erlang_version(_node: Node, _request: Request) -> Iterable[str]:
     yield f"There is no Erlang here; this is Python {platform.python_version()}"
-
-
-def status(node: Node, request: Request) -> Iterable[str | Row]:
-    """RabbitMQ's report, without what only Erlang has."""
-    resources, broker = node.resources, node.broker
-    uptime = int(time.time() - node.started_at)
-    if request.options.get("formatter") == "json":
-        yield {
-            "pid": os.getpid(),
-            "os": platform.system(),
-            "uptime": uptime,
-            "is_under_maintenance": False,
-            "rabbitmq_version": broker.config.version,
-            "product_name": "",
-            "product_version": "",
-            "erlang_version": f"Python {platform.python_version()}",
-            "amqp_broker_version": __version__,
-            "config_files": [str(path) for path in node.config_paths],
-            "log_files": list(node.log_paths),
-            "data_directory": str(broker.config.data_dir or ""),
-            "alarms": list(broker.alarms),
-            "active_plugins": [],
-            "memory": {"total": {"rss": resources.memory_used_octets}, "strategy": "rss"},
-            "vm_memory_limit": resources.memory_limit_octets,
-            "vm_memory_high_watermark_limit": resources.memory_limit_octets,
-            "disk_free": resources.disk_free_octets,
-            "disk_free_limit": resources.disk_free_limit_octets,
-            "totals": _totals(node),
-            "listeners": [attrs.asdict(each) | {"node": node.name} for each in node.listeners],
-        }
-        return
-    yield "Runtime\n"
-    yield f"OS PID: {os.getpid()}"
-    yield f"OS: {platform.system()}"
-    yield f"Uptime (seconds): {uptime}"
-    yield "Is under maintenance?: false"
-    yield f"RabbitMQ version: {broker.config.version}"
-    yield f"Node name: {node.name}"
-    yield f"Runtime: Python {platform.python_version()}, amqp-broker {__version__}"
-    yield "\nPlugins\n\nEnabled plugins:\n\n(none)"
-    yield f"\nData directory\n\nNode data directory: {broker.config.data_dir or '(memory)'}"
-    yield from _section("Config files", [str(path) for path in node.config_paths])
-    yield from _section("Log file(s)", list(node.log_paths))
-    yield from _section("Alarms", [f"{alarm} alarm" for alarm in broker.alarms])
-    used, limit = resources.memory_used_octets, resources.memory_limit_octets
-    yield f"\nMemory\n\nTotal memory used: {used / GIGABYTE:.4f} gb\nCalculation strategy: rss"
-    yield f"Memory high watermark: {limit / GIGABYTE:.4f} gb"
-    free = resources.disk_free_octets
-    yield f"\nFree Disk Space\n\nLow free disk space watermark: {resources.disk_free_limit_octets / GIGABYTE:.4f} gb"
-    yield f"Free disk space: {'(not monitored)' if free is None else f'{free / GIGABYTE:.4f} gb'}"
-    yield "\nTotals\n"
-    names = {"connections": "Connection", "queues": "Queue", "vhosts": "Virtual host"}
-    yield from (f"{names[key]} count: {value}" for key, value in _totals(node).items())
-    yield "\nListeners\n"
-    yield from listeners(node, request)
-
-
-def cluster_status(node: Node, _request: Request) -> Iterable[str]:
-    """A cluster of one."""
-    yield f"Basics\n\nCluster name: {node.broker.config.cluster_name}"
-    yield f"Total CPU cores available cluster-wide: {os.cpu_count()}"
-    for title in ("Disk Nodes", "Running Nodes"):
-        yield f"\n{title}\n\n{node.name}"
-    yield f"\nVersions\n\n{node.name}: RabbitMQ {node.broker.config.version} on Python {platform.python_version()}"
-    yield f"\nMaintenance status\n\nNode: {node.name}, status: not under maintenance"
-    yield from _section("Alarms", list(node.broker.alarms))
-    yield "\nNetwork Partitions\n\n(none)\n\nListeners\n"
-    for each in node.listeners:
-        yield f"Node: {node.name}, {_listener_text(each)}"
-
-
-def environment(node: Node, _request: Request) -> Iterable[str]:
-    """The settings, without secrets."""
-    yield "[{rabbit,"
-    for field in attrs.fields(type(node.broker.config)):
-        if field.repr:
-            yield f"  {{{field.name},{getattr(node.broker.config, field.name)!s}}}"
-    yield "}]."
 
 
 def check_running(node: Node, _request: Request) -> Iterable[str]:
@@ -143,7 +63,7 @@ def alarms(node: Node, _request: Request) -> Iterable[str]:
 
 
 def listeners(node: Node, _request: Request) -> Iterable[str]:
-    return map(_listener_sentence, node.listeners)
+    return (each.text[0].upper() + each.text[1:] for each in node.listeners)
 
 
 def listener_rows(node: Node, _request: Request) -> Iterator[Row]:
@@ -180,11 +100,6 @@ def check_virtual_hosts(node: Node, _request: Request) -> Iterable[str]:
     yield f"Node {node.name} reported all vhosts as running"
 
 
-def memory_breakdown(node: Node, _request: Request) -> Iterable[str]:
-    used = node.resources.memory_used_octets
-    yield f"process: {used / GIGABYTE:.4f} gb (100.0%)"
-
-
 def log_location(node: Node, _request: Request) -> Iterable[str]:
     return iter(node.log_paths)
 
@@ -195,12 +110,6 @@ def os_env(_node: Node, _request: Request) -> Iterable[str]:
         if name.startswith(("RABBITMQ_", "AMQP_BROKER_")):
             is_secret = any(word in name for word in ("PASS", "SECRET", "COOKIE", "KEY"))
             yield f"{name.removeprefix('RABBITMQ_')}={'********' if is_secret else os.environ[name]}"
-
-
-def report(node: Node, request: Request) -> Iterable[str | Row]:
-    """Everything that helps somebody else to understand a problem."""
-    for part in (status, cluster_status, environment):
-        yield from part(node, request)
 
 
 # Switches
@@ -314,32 +223,5 @@ def _number(kind: Kind, text: str) -> Any:
         raise ControlError(f"expected {kind.expected}, found {text!r}", EXIT_DATA) from None
 
 
-def _section(title: str, items: list[str]) -> Iterator[str]:
-    yield f"\n{title}\n"
-    yield from (f" * {item}" for item in items)
-    if not items:
-        yield "(none)"
-
-
-def _totals(node: Node) -> dict[str, int]:
-    return {
-        "connections": len(node.broker.clients),
-        "queues": sum(len(vhost.queues) for vhost in node.broker.vhosts.values()),
-        "vhosts": len(node.broker.vhosts),
-    }
-
-
 def _alarm_text(alarm: str, node: Node) -> str:
     return f"{'Memory' if alarm == 'memory' else 'Free disk space'} alarm on node {node.name}"
-
-
-def _listener_text(listener: Any) -> str:
-    return (
-        f"interface: {listener.interface}, port: {listener.port}, protocol: {listener.protocol}, "
-        f"purpose: {listener.purpose}"
-    )
-
-
-def _listener_sentence(listener: Any) -> str:
-    text = _listener_text(listener)
-    return text[0].upper() + text[1:]

@@ -12,6 +12,7 @@ from amqp_broker.control.node import Node, Request
 from amqp_broker.control.values import argument_table
 from amqp_broker.inspection.connections import channel_record, connection_record
 from amqp_broker.inspection.exchanges import binding_record, bindings_of, default_binding_record, exchange_record
+from amqp_broker.inspection.features import deprecated_records, deprecated_used_records, flag_records
 from amqp_broker.inspection.queues import consumer_record, queue_record
 from amqp_broker.inspection.values import readable
 from amqp_broker.routing.binding import Binding
@@ -95,9 +96,17 @@ def list_consumers(node: Node, request: Request) -> Iterator[Row]:
                 }
 
 
-def nothing(_node: Node, _request: Request) -> Iterator[Row]:
-    """A list of things that can't be here: a queue is no process that hangs, nothing is a flag or deprecated."""
+def list_unresponsive_queues(_node: Node, _request: Request) -> Iterator[Row]:
+    """None: a queue is no process that could hang."""
     return iter(())
+
+
+def list_feature_flags(_node: Node, _request: Request) -> Iterator[Row]:
+    return iter(flag_records())
+
+
+def list_deprecated_features(node: Node, request: Request) -> Iterator[Row]:
+    return iter(deprecated_used_records(node.broker) if "used" in request.options else deprecated_records())
 
 
 def connections_of(node: Node) -> list[Connection]:

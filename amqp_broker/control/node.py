@@ -22,6 +22,10 @@ class ListeningOn:
     protocol: str
     purpose: str
 
+    @property
+    def text(self) -> str:
+        return f"interface: {self.interface}, port: {self.port}, protocol: {self.protocol}, purpose: {self.purpose}"
+
 
 @attrs.define(eq=False)
 class Node:

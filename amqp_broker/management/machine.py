@@ -38,34 +38,6 @@ _COUNTERS = (
 )
 _AVERAGES = ("io_read_avg_time", "io_write_avg_time", "io_sync_avg_time", "io_seek_avg_time")
 
-_MEMORY_CATEGORIES = (
-    "connection_readers",
-    "connection_writers",
-    "connection_channels",
-    "connection_other",
-    "stream_queue_procs",
-    "stream_queue_replica_reader_procs",
-    "stream_queue_coordinator_procs",
-    "queue_procs",
-    "quorum_queue_procs",
-    "quorum_queue_dlx_procs",
-    "plugins",
-    "metadata_store",
-    "metrics",
-    "mgmt_db",
-    "quorum_ets",
-    "mnesia",
-    "metadata_store_ets",
-    "other_ets",
-    "binary",
-    "msg_index",
-    "code",
-    "atom",
-    "other_system",
-    "allocated_unused",
-    "reserved_unallocated",
-)
-
 
 def exchange_types() -> list[Json]:
     """The exchange types there are."""
@@ -170,19 +142,3 @@ def node_record(node: Node, broker: Broker) -> Record:
     for name in ("mem_used", "fd_used", "sockets_used", "proc_used", "disk_free"):
         record[f"{name}_details"] = {"rate": 0.0}
     return record
-
-
-def memory_record() -> Record:
-    """What memory is used for: Python does not say, so all of it is other."""
-    used = psutil.Process().memory_info().rss
-    record: Record = dict.fromkeys(_MEMORY_CATEGORIES, 0)
-    record["other_proc"] = used
-    record["strategy"] = "rss"
-    record["total"] = {"erlang": used, "rss": used, "allocated": used}
-    return record
-
-
-def relative_memory_record() -> Record:
-    """The same in parts of a hundred."""
-    record: Record = dict.fromkeys(_MEMORY_CATEGORIES, 0)
-    return record | {"other_proc": 100, "total": 100}

@@ -84,3 +84,17 @@ def test_aliases_are_the_same_command_under_its_familiar_name(data_dir: Path, tm
     again = subprocess.run(installed, capture_output=True, text=True, env=environment, timeout=DEADLINE_S)
     assert again.returncode == 2
     assert "is there already" in again.stderr
+
+
+def test_the_end_of_the_log(tmp_path: Path) -> None:
+    path = tmp_path / "data"
+    process, _ = start_ready("--data-dir", str(path), "--set", f"log.file={tmp_path / 'broker.log'}")
+    try:
+        status, output, _ = ctl("--data-dir", str(path), "log_tail", "-N", "1")
+        assert (status, output.count("\n")) == (0, 1)
+        assert "Server startup complete" in output
+    finally:
+        process.kill()
+        process.communicate()
+    status, _, errors = ctl("--data-dir", str(path), "log_tail", "--number", "x")
+    assert (status, errors) == (65, "Error:\nnumber: 'x' is no number of lines\n")

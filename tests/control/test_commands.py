@@ -14,6 +14,7 @@ from amqp_broker.control.node import Node, Request
 from amqp_broker.resources import Resources
 from amqp_brokerctl import local
 from amqp_brokerctl.commands import COMMANDS
+from tests.support.certificates import Authority
 from tests.support.client import Client, World
 
 
@@ -106,3 +107,48 @@ def test_definitions_go_out_and_come_in(node: Node) -> None:
 def test_unknown_command(node: Node) -> None:
     with pytest.raises(ControlError, match="knows no command x"):
         list(commands.run(node, "x", Request()))
+
+
+def test_a_report_in_an_unknown_unit_is_refused(node: Node) -> None:
+    assert any("MB" in str(line).upper() for line in lines(node, "memory_breakdown", unit="MB"))
+    with pytest.raises(ControlError, match="unit 'acre' is not supported"):
+        lines(node, "memory_breakdown", unit="acre")
+
+
+def test_published_messages_are_counted_by_size(node: Node, client: Client) -> None:
+    channel = client.channel()
+    channel.publish("nowhere", b"x" * 50)
+    channel.publish("nowhere", b"x" * 500)
+    channel.publish("nowhere", b"x" * 600)
+    rows = lines(node, "message_size_stats")
+    assert rows[:2] == [
+        {"message_size": "up to 100", "count": 1, "percentage": 33.33},
+        {"message_size": "up to 1000", "count": 2, "percentage": 66.67},
+    ]
+    client.close()
+    assert lines(node, "message_size_stats") == rows
+
+
+def test_certificates_that_expire_soon_fail_the_check(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    world = World(Config(tls=authority.options()))
+    node = Node(world.broker, Resources(world.broker))
+    shown = [str(line) for line in lines(node, "certificates")]
+    assert shown[0] == f"Certificate: {tmp_path / 'server.pem'}"
+    assert f"CA: {tmp_path / 'ca.pem'}" in shown
+    assert lines(node, "check_certificate_expiration") == ["No certificates are expiring within 4 weeks."]
+    with pytest.raises(ControlError, match=r"server\.pem: .* expires 2\d\d\d|server\.pem: .* expires \w"):
+        lines(node, "check_certificate_expiration", within="90000", unit="weeks")
+    with pytest.raises(ControlError, match="expected a whole number of days"):
+        lines(node, "check_certificate_expiration", within="soon")
+    (tmp_path / "server.pem").write_text("no certificate")
+    with pytest.raises(ControlError, match="can't read"):
+        lines(node, "certificates")
+
+
+def test_a_drained_node_lets_nobody_in_until_it_is_revived(node: Node, client: Client) -> None:
+    lines(node, "drain")
+    assert not list(node.broker.open_clients())
+    assert "Is under maintenance?: true" in lines(node, "status")
+    lines(node, "revive")
+    assert "Is under maintenance?: false" in lines(node, "status")

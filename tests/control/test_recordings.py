@@ -154,3 +154,39 @@ def test_the_output_is_that_of_the_recordings(
         if found != expected:
             differences[f"{path.stem}: {command_line}"] = (expected, found)
     assert differences == {}
+
+
+ONLY_THERE = {
+    "RabbitMQ release series support status",
+    "Erlang configuration",
+    "Erlang processes",
+    "Scheduler run queue",
+    "Cluster heartbeat timeout (net_ticktime)",
+    "Raft data directory",
+}
+"""Lines of a report that speak of Erlang."""
+
+
+def labels(text: str) -> set[str]:
+    """Titles of sections, and what stands before the colons; not the listed things, which differ."""
+    lines = [line for line in text.splitlines() if line and not line.startswith((" *", "Interface:", "Node: "))]
+    return {line.partition(":")[0] for line in lines if "@" not in line.partition(":")[0]} - ONLY_THERE
+
+
+@pytest.mark.parametrize("name", ["053", "054", "072"])
+def test_a_report_has_the_sections_and_labels_of_the_recording(node: Node, name: str) -> None:
+    command_line, output, _, _ = sections((RECORDINGS / "reports" / f"{name}.txt").read_text("utf-8"))
+    answers = run(node, command_line.split()[1], Request())
+    banner, _, expected = output.partition("\n")
+    assert banner.endswith("...")
+    assert labels("\n".join(map(str, answers))) - {"Runtime"} == labels(expected) - {"Runtime"}
+
+
+def test_the_state_as_json_has_the_fields_of_the_recording(node: Node) -> None:
+    _, output, _, _ = sections((RECORDINGS / "reports" / "055.txt").read_text("utf-8"))
+    expected = json.loads(output)
+    [record] = run(node, "status", Request(options={"formatter": "json"}))
+    assert isinstance(record, dict)
+    assert record.keys() - {"amqp_broker_version"} == expected.keys()
+    assert record["totals"].keys() == expected["totals"].keys()
+    assert record["memory"].keys() == expected["memory"].keys()

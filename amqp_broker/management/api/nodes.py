@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from amqp_broker.inspection.memory import memory_record, relative_memory_record
 from amqp_broker.inspection.values import Record
 from amqp_broker.management.api.health import check_node_name
 from amqp_broker.management.call import Call
-from amqp_broker.management.machine import memory_record, node_record, relative_memory_record
+from amqp_broker.management.machine import node_record
 from amqp_broker.management.replies import NO_CONTENT, Reply
 from amqp_broker.management.routes import Needs, Routes
 

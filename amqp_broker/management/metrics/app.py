@@ -13,8 +13,8 @@ from starlette.types import Receive, Scope, Send
 
 from amqp_broker.auth.patterns import InvalidPatternError, Pattern
 from amqp_broker.broker import Broker
+from amqp_broker.inspection.memory import memory_record
 from amqp_broker.management.listing import SLICE
-from amqp_broker.management.machine import memory_record
 from amqp_broker.management.metrics.exposition import CONTENT_TYPE, Family, Sample, lines
 from amqp_broker.management.metrics.objects import FAMILIES, Wanted, of_objects
 from amqp_broker.management.metrics.overall import identity, overall, queue_sums
