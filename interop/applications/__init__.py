@@ -1,0 +1,1 @@
+"""Small applications on frameworks; the tests run their workers as processes."""
