@@ -228,6 +228,8 @@ class Config:
     """Content of one connection, over all its channels, that has not arrived in full."""
     max_cached_routes: int = 65_536
     """Addresses of one vhost whose routing is remembered."""
+    profile: Literal["lenient", "strict"] = "lenient"
+    """Whether to refuse what RabbitMQ 4.3 has given up: shared transient queues and the like (rule 4.10)."""
     default_queue_type: Literal["classic", "quorum", "stream"] = "classic"
     """Of queues that ask for none, in vhosts that don't say otherwise (rule 4.16)."""
     queue_window_octets: int = 64 * MIB

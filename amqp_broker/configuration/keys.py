@@ -102,6 +102,12 @@ KEYS: Final[tuple[Key, ...]] = (
     _key("amqp_broker.outbox_limit_size", kind.POSITIVE_OCTETS, "outbox_limit_octets"),
     _key("cluster_exchange_limit", kind.LIMIT, "max_exchanges"),
     _key("default_queue_type", kind.choice("classic", "quorum", "stream"), "default_queue_type"),
+    _key(
+        "amqp_broker.profile",
+        kind.choice("lenient", "strict"),
+        "profile",
+        "strict refuses what RabbitMQ 4.3 has given up",
+    ),
     _key("amqp_broker.event_exchange", kind.FLAG, "event_exchange", "amq.rabbitmq.event, without a plugin"),
     _key(
         "message_interceptors.incoming.set_header_timestamp.overwrite",

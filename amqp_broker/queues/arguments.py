@@ -243,11 +243,11 @@ def queue_type_of(arguments: Table, name: str, vhost: str) -> QueueType:
     if value is None or value == b"":
         return QueueType.CLASSIC
     if not _is_longstr(value):
-        raise _invalid("x-queue-type", name, vhost, f"{{unacceptable_type,{field_type_name(value)}}}")
+        raise invalid_argument("x-queue-type", name, vhost, f"{{unacceptable_type,{field_type_name(value)}}}")
     try:
         return QueueType(as_text(value))
     except ValueError:
-        raise _invalid("x-queue-type", name, vhost, f"\"unsupported queue type '{as_text(value)}'\"") from None
+        raise invalid_argument("x-queue-type", name, vhost, f"\"unsupported queue type '{as_text(value)}'\"") from None
 
 
 def with_default_type(
@@ -275,9 +275,9 @@ def parse_arguments(arguments: Table, name: str, vhost: str) -> QueueOptions:
             continue
         detail = check(value)
         if detail is not None:
-            raise _invalid(key, name, vhost, detail)
+            raise invalid_argument(key, name, vhost, detail)
     if "x-dead-letter-routing-key" in arguments and "x-dead-letter-exchange" not in arguments:
-        raise _invalid("x-dead-letter-routing-key", name, vhost, "routing_key_but_no_dlx_defined")
+        raise invalid_argument("x-dead-letter-routing-key", name, vhost, "routing_key_but_no_dlx_defined")
     _check_stream_sizes(arguments)
     return options_of(queue_type, arguments)
 
@@ -357,7 +357,7 @@ def consumer_priority(arguments: Table, queue_type: QueueType, name: str, vhost:
     """
     priority = arguments.get("x-priority", 0)
     if not isinstance(priority, int) or isinstance(priority, bool):
-        raise _invalid("x-priority", name, vhost, f'"expected integer, got {field_type_name(priority)}"')
+        raise invalid_argument("x-priority", name, vhost, f'"expected integer, got {field_type_name(priority)}"')
     if queue_type is not QueueType.STREAM:
         for key in _STREAM_CONSUMER:
             if key in arguments:
@@ -372,7 +372,7 @@ def milliseconds_of(arguments: Table, key: str, name: str, vhost: str) -> int | 
         return None
     detail = _COUNT(value)
     if detail is not None:
-        raise _invalid(key, name, vhost, detail)
+        raise invalid_argument(key, name, vhost, detail)
     assert isinstance(value, int)
     return int(value)
 
@@ -409,7 +409,8 @@ def _with_default(arguments: Table, key: str) -> Value:
     return value.encode() if isinstance(value, str) else value
 
 
-def _invalid(key: str, name: str, vhost: str, detail: str) -> AMQPError:
+def invalid_argument(key: str, name: str, vhost: str, detail: str) -> AMQPError:
+    """Say what is wrong with the value of an argument (rule 4.12)."""
     return precondition_failed(f"invalid arg '{key}' for {entity('queue', name, vhost)}: {detail}")
 
 

@@ -199,7 +199,7 @@ def on_basic_qos(channel: Channel, method: BasicQos) -> None:
     """Set a limit: for the consumers to come, or for all of the channel together (5.32 to 5.37)."""
     if method.prefetch_size:
         raise not_implemented(f"prefetch_size!=0 ({method.prefetch_size})")
-    if method.global_:
+    if method.global_ and channel.connection.config.profile != "strict":
         channel.unacked.prefetch_count = method.prefetch_count
     else:
         channel.prefetch_count = method.prefetch_count

@@ -12,6 +12,7 @@ from amqp_broker.queues.queue import Queue
 from amqp_broker.queues.reply import REPLY_TO, is_reply_name
 from amqp_broker.session.binding import Binder, clean_name, refuse_reserved_name
 from amqp_broker.session.channel import Channel
+from amqp_broker.session.deprecated import refuse_deprecated_queue
 from amqp_codec import (
     ByteArray,
     ExchangeBind,
@@ -106,8 +107,18 @@ def on_queue_declare(channel: Channel, method: QueueDeclare) -> None:
         queue = vhost.usable_queue(name, connection)
         queue.redeclared()
     else:
+        name = _declared_name(channel, name, method)
+        if connection.config.profile == "strict" and name not in vhost.queues:
+            channel.authorize(Access.CONFIGURE, "queue", name)
+            refuse_deprecated_queue(
+                name,
+                vhost.name,
+                method.arguments,
+                is_transient=not method.durable,
+                is_exclusive=method.exclusive,
+            )
         queue = vhost.declare_queue(
-            _declared_name(channel, name, method),
+            name,
             durable=method.durable,
             exclusive_owner=connection if method.exclusive else None,
             auto_delete=method.auto_delete,
