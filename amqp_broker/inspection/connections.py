@@ -41,7 +41,21 @@ def connection_record(connection: Connection, node: str) -> Record:
         "send_cnt": connection.outbox.sent_count,
         "send_pend": connection.outbox.size,
         "container_id": "",
+        **dict.fromkeys(_TLS_FIELDS, ""),
     }
+
+
+_TLS_FIELDS = (
+    "ssl_protocol",
+    "ssl_cipher",
+    "ssl_hash",
+    "ssl_key_exchange",
+    "peer_cert_subject",
+    "peer_cert_issuer",
+    "peer_cert_validity",
+    "peer_cert_serial_number",
+)
+"""What is said of TLS beyond that there is some; nothing of it is kept."""
 
 
 def state_of(connection: Connection) -> str:

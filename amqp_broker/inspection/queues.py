@@ -63,7 +63,6 @@ def queue_record(queue: Queue, vhost: Vhost, node: str) -> Record:
         "internal": False,
         "internal_owner": False,
         "garbage_collection": {**NO_COLLECTOR},
-        "reductions": 0,
     }
     if isinstance(queue.exclusive_owner, Connection):
         owner = queue.exclusive_owner

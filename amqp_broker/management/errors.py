@@ -16,7 +16,7 @@ from amqp_broker.errors import AMQPError
 from amqp_broker.inspection.values import Json
 from amqp_codec import ReplyCode
 
-ERLANG_LINE: Final = 80
+ERLANG_LINE: Final = 79
 """From here on a list is printed with a line for each element."""
 
 

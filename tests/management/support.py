@@ -18,10 +18,17 @@ GUEST = ("guest", "guest")
 
 
 @asynccontextmanager
-async def api_of(broker: Broker, auth: tuple[str, str] | None = GUEST) -> AsyncIterator[httpx.AsyncClient]:
+async def api_of(
+    broker: Broker,
+    auth: tuple[str, str] | None = GUEST,
+    node: Node | None = None,
+    statistics: Statistics | None = None,
+) -> AsyncIterator[httpx.AsyncClient]:
     """Call the API of a broker; paths begin behind `/api/`."""
-    node = Node("rabbit@localhost", lambda: [ListeningPort("amqp", "127.0.0.1", 5672)])
-    site = Site(ManagementApi(broker, node, Statistics(broker.timers.now), ENDPOINTS))
+    node = node or Node("rabbit@localhost", lambda: [ListeningPort("amqp", "127.0.0.1", 5672)])
+    if statistics is None:
+        statistics = Statistics(broker.timers.now)
+    site = Site(ManagementApi(broker, node, statistics, ENDPOINTS))
     transport = httpx.ASGITransport(site)
     async with httpx.AsyncClient(transport=transport, base_url="http://broker/api/", auth=auth) as client:
         yield client

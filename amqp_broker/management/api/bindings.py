@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Final
-from urllib.parse import quote
+from urllib.parse import quote, unquote_plus
 
 from amqp_broker.inspection.exchanges import (
     binding_record,
@@ -139,12 +139,25 @@ def _asked_for(call: Call) -> tuple[str, str, str, Table]:
 def _found(call: Call, destination: Exchange | Queue) -> tuple[str, Table]:
     """Routing key and arguments of the binding that the path names. Raises ApiError 404."""
     source = exchange_of(call, "source")
-    if source.name == DEFAULT_EXCHANGE and call.path["key"] == properties_key(destination.name, {}):
-        return destination.name, {}
-    for binding in source.bindings.values():
-        key = properties_key(binding.routing_key, binding.arguments)
-        if binding.destination is destination and key == call.path["key"]:
-            return binding.routing_key, binding.arguments
+    if source.name == DEFAULT_EXCHANGE:
+        keys: dict[str, tuple[str, Table]] = {properties_key(destination.name, {}): (destination.name, {})}
+    else:
+        keys = {
+            properties_key(binding.routing_key, binding.arguments): (binding.routing_key, binding.arguments)
+            for binding in source.bindings.values()
+            if binding.destination is destination
+        }
+    return keys[_key_among(call, keys)]
+
+
+def _key_among(call: Call, keys: Collection[str]) -> str:
+    """The key that the path means, which clients quote once or twice. Raises ApiError 404."""
+    wanted = call.path["key"]
+    if wanted in keys:
+        return wanted
+    for key in keys:
+        if unquote_plus(key) == wanted:
+            return key
     raise not_found()
 
 
@@ -155,10 +168,8 @@ def _created(name: str, routing_key: str, arguments: Table) -> Reply:
 
 
 def _one(call: Call, records: list[Record]) -> Record:
-    for record in records:
-        if record["properties_key"] == call.path["key"]:
-            return record
-    raise not_found()
+    by_key = {str(record["properties_key"]): record for record in records}
+    return by_key[_key_among(call, by_key)]
 
 
 def _between(vhost: Vhost, source: Exchange, destination: Exchange | Queue) -> list[Record]:

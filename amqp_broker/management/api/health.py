@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from amqp_broker.inspection.values import Json
-from amqp_broker.management.call import Call
+from amqp_broker.management.call import Call, whole_number
 from amqp_broker.management.errors import bad_request, not_found
+from amqp_broker.management.expiry import expiries_in
 from amqp_broker.management.replies import Reply
 from amqp_broker.management.routes import Needs, Routes
 
@@ -19,6 +20,10 @@ PROTOCOL_NAMES = {
     "amqps": "amqp/ssl",
 }
 """Other spellings of a listener's protocol."""
+
+
+DAYS_OF = {"days": 1, "weeks": 7, "months": 30, "years": 365}
+"""How long a unit is."""
 
 
 def failed(reason: str, **more: Json) -> Reply:
@@ -66,6 +71,26 @@ def check_protocol_listener(call: Call) -> object:
     if missing:
         return failed("No active listener", missing=missing, protocols=there)
     return {"status": "ok", "protocols": there}
+
+
+@routes.get("health/checks/certificate-expiration/{within}/{unit}")
+def check_certificates(call: Call) -> object:
+    """Whether no certificate of the listeners expires within a time."""
+    days = DAYS_OF.get(call.path["unit"])
+    if days is None:
+        raise bad_request(f"unit has to be one of {', '.join(DAYS_OF)}")
+    within = whole_number("within", call.path["within"]) * days
+    tls = call.broker.config.tls
+    expired = []
+    for certificate in () if tls is None else tls.certificates:
+        try:
+            ends = min(expiries_in(certificate.chain))
+        except (OSError, ValueError):
+            return failed(f"{certificate.chain} cannot be read")
+        left_s = ends.timestamp() - call.broker.timers.now()
+        if left_s <= within * 86400:
+            expired.append({"name": str(certificate.chain), "certfile_expires_on": ends.isoformat()})
+    return failed("Certificates expiring", expired=expired) if expired else OK
 
 
 @routes.get("health/checks/node-is-quorum-critical")

@@ -6,6 +6,7 @@ from amqp_broker.inspection.memory import memory_record, relative_memory_record
 from amqp_broker.inspection.values import Record
 from amqp_broker.management.api.health import check_node_name
 from amqp_broker.management.call import Call
+from amqp_broker.management.churn import churn_counts
 from amqp_broker.management.machine import node_record
 from amqp_broker.management.replies import NO_CONTENT, Reply
 from amqp_broker.management.routes import Needs, Routes
@@ -16,14 +17,14 @@ routes = Routes()
 @routes.get("nodes", Needs.MONITORING)
 def list_nodes(call: Call) -> list[Record]:
     """All nodes, which is one."""
-    return [node_record(call.node, call.broker)]
+    return [_record(call)]
 
 
 @routes.get("nodes/{node}", Needs.MONITORING)
 def show_node(call: Call) -> Record:
     """One node."""
     check_node_name(call)
-    return node_record(call.node, call.broker)
+    return _record(call)
 
 
 @routes.get("nodes/{node}/memory", Needs.MONITORING)
@@ -47,3 +48,8 @@ def reset_statistics(call: Call) -> Reply:
     check_node_name(call)
     call.statistics.statistics.clear()
     return NO_CONTENT
+
+
+def _record(call: Call) -> Record:
+    events = call.broker.events
+    return node_record(call.node, call.broker) | call.statistics.with_rates(events, churn_counts(events))

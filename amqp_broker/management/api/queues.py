@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import Final
 
 from amqp_broker.auth.permissions import Access
 from amqp_broker.inspection.queues import queue_record
@@ -22,6 +23,26 @@ from amqp_broker.vhost import Vhost
 
 routes = Routes()
 
+BRIEF_FIELDS: Final = (
+    "name",
+    "vhost",
+    "type",
+    "durable",
+    "auto_delete",
+    "exclusive",
+    "arguments",
+    "node",
+    "state",
+    "policy",
+    "operator_policy",
+    "effective_policy_definition",
+    "leader",
+    "members",
+    "online",
+    "delivery_limit",
+)
+TOTALS: Final = ("messages", "messages_ready", "messages_unacknowledged")
+
 
 @routes.get("queues")
 def list_queues(call: Call) -> Listing:
@@ -32,7 +53,7 @@ def list_queues(call: Call) -> Listing:
 @routes.get("queues/detailed")
 def list_queues_detailed(call: Call) -> Listing:
     """All queues, with everything there is to say of each."""
-    return Listing((detailed(call, queue, vhost) for vhost in call.vhosts for queue in _sorted(vhost)), is_paged=True)
+    return Listing((with_head(call, queue, vhost) for vhost in call.vhosts for queue in _sorted(vhost)), is_paged=True)
 
 
 @routes.get("queues/{vhost}")
@@ -113,10 +134,16 @@ def queue_of(call: Call) -> Queue:
 
 def detailed(call: Call, queue: Queue, vhost: Vhost) -> Record:
     """A queue with its statistics and its consumers."""
-    record = with_statistics(call, queue, vhost)
+    record = with_head(call, queue, vhost)
     record["consumer_details"] = list(consumer_records(call, vhost, queue))
     record["incoming"] = []
     record["deliveries"] = []
+    return record
+
+
+def with_head(call: Call, queue: Queue, vhost: Vhost) -> Record:
+    """A queue with its statistics and the time of its oldest message."""
+    record = with_statistics(call, queue, vhost)
     if queue.options.type is QueueType.CLASSIC:
         record["head_message_timestamp"] = _head_timestamp(queue)
     return record
@@ -141,7 +168,7 @@ def _head_timestamp(queue: Queue) -> int | None:
 
 
 def _listing(call: Call, vhosts: Iterable[Vhost]) -> Listing:
-    show = _brief if call.query.get("disable_stats") == "true" else with_statistics
+    show = _brief if call.asks_for("disable_stats") else _listed
     subjects = [(queue, vhost) for vhost in vhosts for queue in _sorted(vhost)]
 
     def make(subject: tuple[Queue, Vhost]) -> Record:
@@ -160,13 +187,17 @@ _KEYS: dict[str, Callable[[tuple[Queue, Vhost]], Json]] = {
 }
 
 
+def _listed(call: Call, queue: Queue, vhost: Vhost) -> Record:
+    """A queue in a list, where what it hasn't is left out."""
+    record = with_statistics(call, queue, vhost)
+    return {name: value for name, value in record.items() if value is not None}
+
+
 def _brief(call: Call, queue: Queue, vhost: Vhost) -> Record:
     """A queue without what takes time to find out."""
     record = queue_record(queue, vhost, call.node.name)
-    kept = ("name", "vhost", "type", "durable", "auto_delete", "exclusive", "arguments", "node", "state")
-    totals = ("messages", "messages_ready", "messages_unacknowledged")
-    wanted = kept + totals if call.query.get("enable_queue_totals") == "true" else kept
-    return {name: record[name] for name in wanted}
+    wanted = BRIEF_FIELDS + TOTALS if call.asks_for("enable_queue_totals") else BRIEF_FIELDS
+    return {name: record[name] for name in wanted if name in record}
 
 
 def _sorted(vhost: Vhost) -> list[Queue]:
