@@ -8,6 +8,8 @@ not imported before one does.
 from __future__ import annotations
 
 import logging
+import re
+from math import prod
 from typing import Final
 
 TYPE_CHECKING = False
@@ -17,6 +19,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MAX_PATTERN_LETTERS: Final = 4096
+
+MAX_REPEATS: Final = 10_000
+"""What the counts of all `{n}` in a pattern may come to, multiplied: to compile them takes time and memory for each."""
 
 MAX_SEARCH_S: Final = 0.02
 """Processor time that one search may take; an innocent one takes microseconds."""
@@ -81,6 +86,8 @@ def _compile(text: str) -> regex.Pattern[str]:
 
     if len(text) > MAX_PATTERN_LETTERS:
         raise InvalidPatternError(text[:40] + "...", f"longer than {MAX_PATTERN_LETTERS} characters")
+    if prod(max(int(count), 1) for count in re.findall(r"\{\s*([0-9]{1,18})", text)) > MAX_REPEATS:
+        raise InvalidPatternError(text, "too many repeats")
     try:
         return regex.compile(text, cache_pattern=False)
     except regex.error as error:

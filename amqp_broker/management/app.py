@@ -6,6 +6,7 @@ import base64
 import binascii
 import logging
 from collections.abc import Callable, Iterable
+from contextlib import aclosing
 from functools import partial
 from typing import Any, Final, TypeVar
 
@@ -129,7 +130,8 @@ class ManagementApi:
     async def _body_of(self, request: Request, endpoint: Endpoint) -> Any:
         if endpoint.method == "GET":
             return {}
-        return await read_body(request.stream(), request.headers.get("content-type", ""), endpoint.max_body_octets)
+        async with aclosing(request.stream()) as chunks:
+            return await read_body(chunks, request.headers.get("content-type", ""), endpoint.max_body_octets)
 
     async def _stored(self, stored_before: int) -> None:
         """Wait until storage has what the call has changed (rule 7.5)."""

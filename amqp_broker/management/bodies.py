@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable
+from collections.abc import AsyncIterable, Iterable
 from email.parser import BytesParser
 from email.policy import HTTP
 from typing import Any, Final
@@ -62,13 +62,13 @@ def _file_of(octets: bytes, content_type: str) -> bytes:
 
 
 def _is_too_deep(body: Any) -> bool:
-    level = [body]
-    for _ in range(MAX_DEPTH + 1):
-        level = [child for each in level if isinstance(each, list | dict) for child in _children(each)]
+    level = _nested([body])
+    for _ in range(MAX_DEPTH):
         if not level:
             return False
-    return True
+        level = [child for each in level for child in _nested(each if isinstance(each, list) else each.values())]
+    return bool(level)
 
 
-def _children(value: list[Any] | dict[str, Any]) -> list[Any]:
-    return value if isinstance(value, list) else list(value.values())
+def _nested(values: Iterable[Any]) -> list[Any]:
+    return [each for each in values if isinstance(each, list | dict)]

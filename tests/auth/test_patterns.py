@@ -30,7 +30,10 @@ def test_patterns_are_searched(text: str, found: list[str], not_found: list[str]
     assert [name for name in found + not_found if pattern.search(name)] == found
 
 
-@pytest.mark.parametrize("text", ["*", "(", "[a", "a{2,1}", "(?<n", "\\", "(?:" * 900 + ")" * 900, "a" * 5000])
+@pytest.mark.parametrize(
+    "text",
+    ["*", "(", "[a", "a{2,1}", "(?<n", "\\", "(?:" * 900 + ")" * 900, "a" * 5000, "a{99999999}", "((a{101}){100})"],
+)
 def test_what_is_no_pattern_is_refused(text: str) -> None:
     with pytest.raises(InvalidPatternError):
         Pattern(text)

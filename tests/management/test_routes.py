@@ -6,6 +6,7 @@ import pytest
 
 from amqp_broker.management.api import ENDPOINTS
 from amqp_broker.management.routes import Router, Routes
+from tests.management.reference import PAGE, rendered
 
 routes = Routes()
 
@@ -64,3 +65,7 @@ def test_octets_that_are_no_utf_8_are_refused() -> None:
 def test_all_endpoints_fit_together_and_say_what_they_are_for() -> None:
     assert Router(ENDPOINTS)
     assert [endpoint.path for endpoint in ENDPOINTS if not endpoint.summary.endswith(".")] == []
+
+
+def test_the_page_tells_which_endpoints_there_are() -> None:
+    assert PAGE.read_text() == rendered()

@@ -24,8 +24,9 @@ from amqp_broker.management.api import (
     vhosts,
     watching,
 )
+from amqp_broker.management.openapi import describing
 
-ENDPOINTS = (
+_DESCRIBED = (
     *overview.routes,
     *nodes.routes,
     *users.routes,
@@ -49,4 +50,6 @@ ENDPOINTS = (
     *health.routes,
     *watching.routes,
 )
+
+ENDPOINTS = (*_DESCRIBED, *describing(_DESCRIBED))
 """All there are."""

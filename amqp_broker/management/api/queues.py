@@ -112,6 +112,7 @@ def purge_queue(call: Call) -> Reply:
 @routes.post("queues/{vhost}/{name}/actions")
 def act_on_queue(call: Call) -> Reply:
     """Do what only mirrored queues needed: nothing."""
+    assert call.own_vhost
     queue_of(call)
     if call.text("action") not in ("sync", "cancel_sync"):
         raise bad_request(f"unknown action {call.text('action')}")
