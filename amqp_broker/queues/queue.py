@@ -244,15 +244,21 @@ class Queue(Target):
         return seen
 
     def take(self, entry: QueueEntry) -> bool:
-        """Take an entry that `glance` gave, which counts as out until settled; False when others were faster."""
+        """Take an entry that `glance` gave, which counts as out until settled.
+
+        Returns:
+            False when others were faster, or its message can't be read any more.
+        """
         if not self.ready.take(entry):
             return False
+        self.ready_octets -= entry.octets
         if entry.message is None:
             self._storage.load([entry])
-        self.ready_octets -= entry.octets
+        if entry.message is None:
+            return False
         self.unacked_count += 1
         self.unacked_octets += entry.octets
-        return entry.message is not None
+        return True
 
     def put_back(self, entry: QueueEntry) -> None:
         """Take back what `take` or `get` gave and nobody has seen: unlike `requeue`, it was never delivered."""

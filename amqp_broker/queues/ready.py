@@ -202,6 +202,8 @@ class FifoReadyList(ReadyList):
             self._fresh.remove(entry)
             if self._pager is not None and entry.message is not None:
                 self._resident -= entry.octets + _ENTRY_OCTETS
+                if self._resident < self._spare_room:
+                    self._give_back()
         else:
             return False
         self.size -= 1
