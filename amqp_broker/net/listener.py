@@ -211,5 +211,7 @@ def _reason(error: ssl.SSLError) -> str:
 
 
 def _peer_of(stream: trio.SocketStream) -> Peer:
-    address = stream.socket.getpeername()
-    return Peer(str(address[0]), int(address[1])) if isinstance(address, tuple) else Peer()
+    address, own = stream.socket.getpeername(), stream.socket.getsockname()
+    if not isinstance(address, tuple):
+        return Peer()
+    return Peer(str(address[0]), int(address[1]), own_address=str(own[0]), own_port=int(own[1]))

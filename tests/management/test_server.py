@@ -7,6 +7,7 @@ import trio
 
 from amqp_broker.config import Config
 from amqp_broker.server import Server
+from tests.support.wire import WireClient
 
 DEADLINE_S = 20.0
 
@@ -26,6 +27,14 @@ async def test_the_url_follows_amqp_s_and_answers() -> None:
                     "http",
                     "http/prometheus",
                 }
+                host, _, port = amqp.removeprefix("amqp://").rpartition(":")
+                stream = await trio.open_tcp_stream(host, int(port))
+                wire = WireClient(stream)
+                await wire.open()
+                here = stream.socket.getsockname()[1]
+                (connection,) = (await client.get("/api/connections")).json()
+                assert connection["name"] == f"127.0.0.1:{here} -> 127.0.0.1:{port}"
+                await wire.close()
                 page = await client.get(metrics)
                 assert page.headers["content-type"].startswith("text/plain; version=0.0.4")
                 assert "rabbitmq_connections 0\n" in page.text
