@@ -175,6 +175,7 @@ class ManagementApi:
         caller = await log_in(self._broker, name, password, peer) if is_basic else None
         self._attempts.count(caller is not None)
         if caller is None:
+            await trio.sleep(self._broker.failed_logins.delay_s(peer.address))
             raise ApiError(401, "not_authorized", "Not_Authorized")
         return caller
 

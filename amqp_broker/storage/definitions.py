@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from enum import IntEnum
 from struct import Struct
-from typing import Final
+from typing import Final, TypeAlias
 
 import attrs
 
@@ -20,6 +20,10 @@ from amqp_codec import Int64, Table, Value, decode_table, encode_table
 
 _CHANGE_HEAD: Final = Struct(">BI")  # kind, octets of the table
 _SNAPSHOT_HEAD: Final = Struct(">QQ")  # next queue id, first segment of the last start after a crash
+
+
+_End: TypeAlias = tuple[str, str, bool]
+"""Where a binding begins or ends: vhost, name, and whether that is a queue's."""
 
 
 class ChangeKind(IntEnum):
@@ -129,6 +133,8 @@ class Definitions:
         self.queues: dict[tuple[str, str], Change] = {}
         self.bindings: dict[bytes, Change] = {}
         self.deleted: set[int] = set()
+        self._bound: dict[_End, set[bytes]] = {}
+        """The keys of `bindings` by each of their two ends: deletions in masses would else walk all of them."""
 
     def __iter__(self) -> Iterator[Change]:
         """Changes that lead here from nothing, in an order in which they can be carried out."""
@@ -142,9 +148,12 @@ class Definitions:
         """Carry out one change; deleting what is not there changes nothing."""
         kind, table = change.kind, change.table
         if kind is ChangeKind.BOUND:
-            self.bindings[change.encode()] = change
+            encoded = change.encode()
+            self.bindings[encoded] = change
+            for end in _ends_of(change):
+                self._bound.setdefault(end, set()).add(encoded)
         elif kind is ChangeKind.UNBOUND:
-            self.bindings.pop(change.encode(), None)
+            self._forget_binding(change.encode())
         elif kind in KEYS:
             self.administered[kind][_key(kind, table)] = change
         elif kind in _UNDONE:
@@ -163,12 +172,12 @@ class Definitions:
                 exchange = self.exchanges.pop(key, None)
                 if exchange is not None:
                     self.deleted.add(queue_id_of(exchange.table))
-                self._unbind(key, is_queue=False)
+                self._unbind((*key, False))
             else:
                 queue = self.queues.pop(key, None)
                 if queue is not None:
                     self.deleted.add(queue_id_of(queue.table))
-                self._unbind(key, is_queue=True)
+                self._unbind((*key, True))
 
     def lost_queues(self, ids: Iterable[int]) -> list[int]:
         """Those of some queue ids, of queues that have messages, of which nobody knows what became of the queue."""
@@ -198,23 +207,34 @@ class Definitions:
             self.deleted.add(queue_id_of(self.exchanges.pop(name).table))
         for name in [name for name in self.queues if name[0] == vhost]:
             self.deleted.add(queue_id_of(self.queues.pop(name).table))
-        for encoded, change in list(self.bindings.items()):
-            if text_of(change.table, "vhost") == vhost:
-                del self.bindings[encoded]
+        for end in [end for end in self._bound if end[0] == vhost]:
+            self._unbind(end)
 
     def _forget_administered(self, field: str, value: Value) -> None:
         for changes in self.administered.values():
             for key in [key for key, change in changes.items() if _same(change.table.get(field), value)]:
                 del changes[key]
 
-    def _unbind(self, key: tuple[str, str], *, is_queue: bool) -> None:
-        vhost, name = key
-        for encoded, change in list(self.bindings.items()):
-            table = change.table
-            is_destination = table["to_queue"] is is_queue and text_of(table, "destination") == name
-            is_source = not is_queue and text_of(table, "source") == name
-            if text_of(table, "vhost") == vhost and (is_destination or is_source):
-                del self.bindings[encoded]
+    def _unbind(self, end: _End) -> None:
+        for encoded in list(self._bound.get(end, ())):
+            self._forget_binding(encoded)
+
+    def _forget_binding(self, encoded: bytes) -> None:
+        change = self.bindings.pop(encoded, None)
+        if change is None:
+            return
+        for end in _ends_of(change):
+            bound = self._bound[end]
+            bound.discard(encoded)
+            if not bound:
+                del self._bound[end]
+
+
+def _ends_of(change: Change) -> set[_End]:
+    """The two ends of a binding; one, when an exchange is bound to itself."""
+    table = change.table
+    vhost = text_of(table, "vhost")
+    return {(vhost, text_of(table, "source"), False), (vhost, text_of(table, "destination"), bool(table["to_queue"]))}
 
 
 def encode_snapshot(next_queue_id: int, crashed_before: int, changes: Iterable[Change]) -> bytes:

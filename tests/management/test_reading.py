@@ -6,10 +6,13 @@ from collections.abc import AsyncIterator
 
 import httpx
 import pytest
+import trio
+import trio.testing
 
 from amqp_broker.administration.permissions import set_permissions
 from amqp_broker.administration.users import add_user
 from amqp_broker.administration.vhosts import add_vhost
+from amqp_broker.auth.attempts import FIRST_DELAY_S
 from amqp_broker.management.api import ENDPOINTS
 from amqp_broker.management.routes import Needs
 from tests.management.support import api_of
@@ -161,3 +164,17 @@ async def test_health(api: httpx.AsyncClient, channel: ChannelClient) -> None:
     failed = await api.get("health/checks/local-alarms")
     assert failed.status_code == 503
     assert failed.json()["alarms"] == [{"node": "rabbit@localhost", "resource": "disk"}]
+
+
+async def test_guessing_passwords_takes_its_time(autojump_clock: trio.testing.MockClock) -> None:
+    """From the fourth refusal on, as over AMQP; who logs in rightly from the same address never waits."""
+
+    async with api_of(World().broker, auth=("guest", "wrong")) as client:
+        for _ in range(3):
+            assert (await client.get("whoami")).status_code == 401
+        assert trio.current_time() == 0
+        assert (await client.get("whoami")).status_code == 401
+        waited = trio.current_time()
+        assert waited == FIRST_DELAY_S
+        assert (await client.get("whoami", auth=("guest", "guest"))).status_code == 200
+        assert trio.current_time() == waited
