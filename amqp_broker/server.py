@@ -18,7 +18,6 @@ from amqp_broker.management.node import ListeningPort
 from amqp_broker.management.server import open_http_ports
 from amqp_broker.net.control import serve_control
 from amqp_broker.net.doors import open_doors
-from amqp_broker.net.fetch import Fetcher
 from amqp_broker.net.listener import Reception, manners_of
 from amqp_broker.net.systemd import Notifier, inherited_sockets
 from amqp_broker.net.tls import TlsConfigError, TlsKeeper
@@ -30,6 +29,10 @@ from amqp_broker.storage.opening import open_journal
 from amqp_broker.storage.stream_committer import StreamCommitter
 from amqp_broker.timers import Timers
 from amqp_brokerctl import places
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from amqp_broker.net.fetch import Fetcher
 
 log = logging.getLogger(__name__)
 
@@ -255,5 +258,7 @@ def _fetcher_of(config: Config) -> Fetcher | None:
     """What remote backends fetch with; None where there are none. Raises AuthConfigError."""
     if all(entry == AuthEntry("internal") for entry in config.auth_backends):
         return None
+    from amqp_broker.net.fetch import Fetcher  # brings an HTTP client, which few brokers need
+
     remote = (config.auth_http, config.auth_oauth2)
     return Fetcher(options.ca for options in remote if options is not None)

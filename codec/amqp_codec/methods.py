@@ -59,7 +59,7 @@ FieldTable = Annotated[Table, _Domain.TABLE]
 class Method:
     """What all methods have in common; the decorator `method` fills in the class variables."""
 
-    __slots__ = ()
+    __slots__: ClassVar[tuple[str, ...]] = ()
 
     class_id: ClassVar[int]
     method_id: ClassVar[int]
@@ -68,6 +68,19 @@ class Method:
     has_content: ClassVar[bool]
     """True when a content header and body follow the method."""
     _steps: ClassVar[tuple["_Step", ...]]
+
+    # Once for all: the dataclass decorator would compile both for each class anew, whenever somebody starts.
+
+    def __eq__(self, other: object) -> bool:
+        if other.__class__ is not self.__class__:
+            return NotImplemented
+        return all(getattr(self, name) == getattr(other, name) for name in self.__slots__)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        fields = ", ".join(f"{name}={getattr(self, name)!r}" for name in self.__slots__)
+        return f"{self.__class__.__qualname__}({fields})"
 
 
 METHODS: Final[dict[int, type[Method]]] = {}
@@ -81,7 +94,7 @@ def method(class_id: int, method_id: int, *, has_content: bool = False) -> Calla
     """Make a method class of a declaration, and enter it in `METHODS`."""
 
     def make(declaration: type[_M]) -> type[_M]:
-        class_ = dataclass(slots=True)(declaration)
+        class_ = dataclass(slots=True, eq=False, repr=False)(declaration)
         class_.class_id = class_id
         class_.method_id = method_id
         family, *words = findall("[A-Z][a-z]+", class_.__name__)
