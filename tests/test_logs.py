@@ -12,7 +12,6 @@ import pytest
 from amqp_broker import logs
 from amqp_broker.administration import users
 from amqp_broker.logs import LogSettings
-from amqp_broker.session.connection import Connection
 from tests.support.client import World
 
 
@@ -91,9 +90,9 @@ def test_no_password_and_no_body_is_ever_logged(
         world.connect().login(response=response.encode())
     channel = world.channel()
     with monkeypatch.context() as patched:
-        patched.setattr(Connection, "_on_start_ok", _fail)
+        patched.setattr(world.broker.auth, "authenticate", _fail)
         world.connect().login(response=f"\0joe\0{SECRET}".encode())
-    monkeypatch.setattr("amqp_broker.session.connection.on_basic_publish", _fail)
+    monkeypatch.setattr(world.broker.vhosts["/"], "find_route", _fail)
     channel.publish("q", SECRET.encode())
     assert "internal error while handling PublishCommand" in caplog.text
     assert "internal error while handling ConnectionStartOk" in caplog.text

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.embedding.plugin import PLUGIN
+
 pytest_plugins = ["pytester"]
 
 ROOT = Path(__file__).parents[2]
@@ -30,4 +32,4 @@ def test_tests(pytester: pytest.Pytester, code: str) -> None:
     if "import kombu" in code:
         pytest.importorskip("kombu")
     pytester.makepyfile(code)
-    pytester.runpytest_inprocess("-p", "amqp_broker.pytest_plugin").assert_outcomes(passed=1)
+    pytester.runpytest_inprocess(*PLUGIN).assert_outcomes(passed=1)

@@ -9,11 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.embedding.plugin import PLUGIN
+
 pytest_plugins = ["pytester"]
 
 ROOT = Path(__file__).parents[2]
 
-OPTIONS = ("-p", "amqp_broker.pytest_plugin", "-p", "no:cacheprovider", "--strict-markers")
+OPTIONS = (*PLUGIN, "-p", "no:cacheprovider", "--strict-markers")
 
 SYNC = """
 import pika
