@@ -210,18 +210,18 @@ def test_the_chart_moves_while_messages_are_published(page: Page, api: httpx.Cli
 
 def test_dead_letters_are_sent_back(page: Page, api: httpx.Client) -> None:
     arguments = {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": "dead"}
-    api.put("queues/%2F/work", json={"durable": True, "arguments": arguments}).raise_for_status()
+    api.put("queues/%2F/jobs", json={"durable": True, "arguments": arguments}).raise_for_status()
     api.put("queues/%2F/dead", json={"durable": True}).raise_for_status()
-    message = {"properties": {}, "routing_key": "work", "payload": "x", "payload_encoding": "string"}
+    message = {"properties": {}, "routing_key": "jobs", "payload": "x", "payload_encoding": "string"}
     api.post("exchanges/%2F/amq.default/publish", json=message).raise_for_status()
     taken = {"count": 1, "ackmode": "reject_requeue_false", "encoding": "auto"}
-    api.post("queues/%2F/work/get", json=taken).raise_for_status()
+    api.post("queues/%2F/jobs/get", json=taken).raise_for_status()
     page.go("queue", "/", "dead", heading="dead")
     page.click("Peek")
-    page.until(lambda: page.texts(".path li") == ["work\nrejected", "dead"] or page.texts(".path li a") == ["work"])
+    page.until(lambda: page.texts(".path li") == ["jobs\nrejected", "dead"] or page.texts(".path li a") == ["jobs"])
     page.click("Send back")
     page.expect_note("1 message sent back.")
-    assert api.get("queues/%2F/work").json()["messages_ready"] == 1
+    assert api.get("queues/%2F/jobs").json()["messages_ready"] == 1
 
 
 def test_definitions_are_taken_over(page: Page, api: httpx.Client, tmp_path: Path) -> None:
