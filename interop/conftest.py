@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from urllib.parse import urlsplit
 
+import attrs
 import pytest
 
-from interop.own_broker import running_own_broker
-from interop.rabbitmq import RabbitMQUnavailableError, running_rabbitmq
+from interop.own_broker import started_broker
+from interop.rabbitmq import RabbitMQUnavailableError, running_node
 from tests.support.leftovers import forget_open_sockets_of_clients
 
 __all__ = ["forget_open_sockets_of_clients"]
@@ -22,18 +24,43 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+@attrs.frozen
+class Urls:
+    """Where the broker under test is.
+
+    Attributes:
+        management: of its HTTP API, with name and password.
+    """
+
+    amqp: str
+    management: str
+
+
 @pytest.fixture(scope="session")
-def broker_url(request: pytest.FixtureRequest) -> Iterator[str]:
-    """Where the broker listens. Tests of one session share it, so they name their queues for themselves."""
+def broker_urls(request: pytest.FixtureRequest) -> Iterator[Urls]:
+    """The broker under test. Tests of one session share it, so they name their queues for themselves."""
     choice: str | None = request.config.getoption("--broker")
     if choice is None:
-        with running_own_broker() as url:
-            yield url
+        with started_broker("--memory") as broker:
+            yield Urls(broker.url, broker.management_url)
+            broker.stop()
     elif choice == "rabbitmq":
         try:
-            with running_rabbitmq() as url:
-                yield url
+            with running_node(has_management=True) as node:
+                yield Urls(node.url, node.management_url)
         except RabbitMQUnavailableError as error:
             pytest.skip(str(error))
     else:
-        yield choice
+        parts = urlsplit(choice)
+        login = f"{parts.username or 'guest'}:{parts.password or 'guest'}"
+        yield Urls(choice, f"http://{login}@{parts.hostname}:15672")
+
+
+@pytest.fixture(scope="session")
+def broker_url(broker_urls: Urls) -> str:
+    return broker_urls.amqp
+
+
+@pytest.fixture(scope="session")
+def management_url(broker_urls: Urls) -> str:
+    return broker_urls.management

@@ -14,13 +14,15 @@ class OwnBroker:
 
     Attributes:
         url: where its clients find it.
+        management_url: where its management API is, with name and password.
         ready_s: from the start of the process to the line `ready`: Python's own start and recovery.
     """
 
     def __init__(self, process: LineProcess, deadline_s: float) -> None:
         self._process = process
         started_at = time.monotonic()
-        self.url = process.wait_line("ready ", deadline_s=deadline_s).split()[1]
+        _, self.url, *http_urls = process.wait_line("ready ", deadline_s=deadline_s).split()
+        self.management_url = next((url.replace("//", "//guest:guest@") for url in http_urls), "")
         self.ready_s = time.monotonic() - started_at
 
     @property

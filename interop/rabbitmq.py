@@ -45,9 +45,11 @@ class Node:
 
     Attributes:
         url: where its AMQP clients find it.
+        management_url: where its management API is, with name and password; empty without that plugin.
     """
 
     url: str
+    management_url: str
     _env: dict[str, str]
 
     def ctl(self, *arguments: str) -> str:
@@ -74,11 +76,12 @@ def running_rabbitmq(port: int = 0) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def running_node(port: int = 0) -> Iterator[Node]:
+def running_node(port: int = 0, *, has_management: bool = False) -> Iterator[Node]:
     """A fresh RabbitMQ without plugins, user guest, listening on loopback.
 
     Args:
         port: for AMQP; 0 lets the system pick one.
+        has_management: with the plugin `rabbitmq_management`, which takes some seconds more.
 
     Raises:
         RabbitMQUnavailableError: not installed.
@@ -87,11 +90,16 @@ def running_node(port: int = 0) -> Iterator[Node]:
     epmd_path = shutil.which("epmd")
     if not SERVER.exists() or epmd_path is None:
         raise RabbitMQUnavailableError(f"no {SERVER} or no epmd: install Debian's package rabbitmq-server")
-    amqp_port, dist_port, epmd_port = _free_ports(3)
+    amqp_port, dist_port, epmd_port, management_port = _free_ports(4)
     amqp_port = port or amqp_port
     with tempfile.TemporaryDirectory(prefix="rabbitmq-") as name:
         directory = Path(name)
         env = _environment(directory, amqp_port, dist_port, epmd_port)
+        if has_management:
+            (directory / "enabled_plugins").write_text("[rabbitmq_management].\n")
+            (directory / "rabbitmq.conf").write_text(
+                f"management.tcp.ip = 127.0.0.1\nmanagement.tcp.port = {management_port}\n"
+            )
         with contextlib.ExitStack() as stack:
             epmd = LineProcess([epmd_path, "-port", str(epmd_port), "-address", "127.0.0.1"], env=env, cwd=directory)
             stack.callback(epmd.kill)
@@ -101,7 +109,7 @@ def running_node(port: int = 0) -> Iterator[Node]:
             server.wait_line("  Starting broker... completed", deadline_s=START_DEADLINE_S)
             url = f"amqp://guest:guest@127.0.0.1:{amqp_port}"
             Client(url).close()
-            yield Node(url, env)
+            yield Node(url, f"http://guest:guest@127.0.0.1:{management_port}" if has_management else "", env)
             server.stop(deadline_s=STOP_DEADLINE_S)
 
 
