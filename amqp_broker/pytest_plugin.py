@@ -1,5 +1,7 @@
 """pytest fixtures: a broker for the session, and for each test a vhost of its own on it.
 
+With `--amqp-broker-port` the broker starts before the first test, where a suite expects its RabbitMQ.
+
 Loaded by every pytest run where this package is installed, so nothing else is imported before a test wants a broker.
 """
 
@@ -7,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import os
 from collections import deque
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -25,6 +28,40 @@ LOG_LINES: Final = 200
 _numbers = itertools.count(1)
 
 _LINES: Final = pytest.StashKey[deque[str]]()
+
+_BROKER: Final = pytest.StashKey["EmbeddedBroker"]()
+"""The broker of `--amqp-broker-port`."""
+
+_IS_SERVED: Final = "PYTEST_AMQP_BROKER_PORT"
+"""Tells the processes this one starts, such as the workers of xdist, that the port has its broker."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.getgroup("amqp_broker").addoption(
+        "--amqp-broker-port",
+        type=int,
+        metavar="PORT",
+        help="run an AMQP broker in memory on this port of 127.0.0.1 while the tests run: for suites that expect a "
+        "RabbitMQ on 5672; with xdist one for all workers",
+    )
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
+    """Start the broker of the whole run now: a conftest may look for it when it is imported."""
+    port: int | None = early_config.known_args_namespace.amqp_broker_port
+    if port is None or os.environ.get(_IS_SERVED) == str(port):
+        return
+    from amqp_broker.embedding import run_in_thread
+
+    thread = run_in_thread(port=port)
+    try:
+        early_config.stash[_BROKER] = thread.start()
+    except Exception as error:
+        raise pytest.UsageError(f"no broker on port {port}: {error}") from error
+    early_config.add_cleanup(thread.stop)
+    os.environ[_IS_SERVED] = str(port)
+    early_config.add_cleanup(lambda: os.environ.pop(_IS_SERVED))
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -51,6 +88,9 @@ def _session(amqp_broker_settings: dict[str, Any], pytestconfig: pytest.Config) 
     logger = logging.getLogger("amqp_broker")
     logger.addHandler(handler)
     try:
+        if _BROKER in pytestconfig.stash:
+            yield pytestconfig.stash[_BROKER]
+            return
         with run_in_thread(**amqp_broker_settings) as broker:
             yield broker
     finally:

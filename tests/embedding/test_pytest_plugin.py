@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import tomllib
 from pathlib import Path
 
@@ -46,6 +47,36 @@ def run(pytester: pytest.Pytester, code: str, *options: str) -> pytest.RunResult
 
 def test_each_test_has_a_vhost_of_its_own(pytester: pytest.Pytester) -> None:
     run(pytester, SYNC).assert_outcomes(passed=2)
+
+
+@pytest.mark.parametrize("options", [(), ("-n", "2")], ids=["here", "xdist"])
+def test_a_broker_where_a_suite_expects_its_rabbitmq(pytester: pytest.Pytester, options: tuple[str, ...]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    code = f"""
+    import pika, pytest
+
+    @pytest.mark.parametrize("n", range(4))
+    def test_with_the_port_in_its_code(n):
+        pika.BlockingConnection(pika.ConnectionParameters(port={port})).close()
+    """
+    pytester.makeconftest(f"import socket; socket.create_connection(('127.0.0.1', {port})).close()")
+    run(pytester, code, "--amqp-broker-port", str(port), *options).assert_outcomes(passed=4)
+
+
+def test_the_fixtures_are_those_of_the_broker_on_that_port(pytester: pytest.Pytester) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    code = f"def test_it(amqp_broker): assert amqp_broker.port == {port}"
+    run(pytester, code, f"--amqp-broker-port={port}").assert_outcomes(passed=1)
+
+
+def test_a_port_that_is_taken_ends_the_run(pytester: pytest.Pytester) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        result = run(pytester, "def test_it(): pass", f"--amqp-broker-port={port}")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"ERROR: no broker on port {port}: *"])
 
 
 def test_it_is_registered() -> None:
