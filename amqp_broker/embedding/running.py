@@ -63,8 +63,10 @@ async def open(definitions: Definitions | None = None, **settings: Any) -> Async
                 if loop is not None:
                     loop.crash = error
                 nursery.cancel_scope.cancel()
+            finally:
+                ended.set()
 
-        is_started = trio.Event()
+        is_started, ended = trio.Event(), trio.Event()
         nursery.start_soon(run)
         await is_started.wait()
         loop = Loop(server, clock)
@@ -78,8 +80,7 @@ async def open(definitions: Definitions | None = None, **settings: Any) -> Async
             loop.is_running = False
             server.stop()
             with trio.CancelScope(shield=True), trio.move_on_after(server.config.shutdown_timeout_s * 3 + 5):
-                if crash is None:
-                    await server.stopped.wait()
+                await ended.wait()
             nursery.cancel_scope.cancel()
     if crash is not None and loop is None:
         raise _first(crash)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import signal
@@ -26,8 +27,13 @@ def connect(url: str) -> pika.BlockingConnection:
     return pika.BlockingConnection(pika.URLParameters(url))
 
 
-def descriptors() -> int:
-    return len(list(Path("/proc/self/fd").iterdir()))
+def descriptors() -> set[tuple[str, str]]:
+    """What is open in this process; sockets and pipes have an inode in their name, so none is taken for another."""
+    there = set()
+    for link in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # that of the directory
+            there.add((link.name, str(link.readlink())))
+    return there
 
 
 def test_a_synchronous_program() -> None:
@@ -107,12 +113,13 @@ def test_a_data_directory_keeps_what_was_there(tmp_path: Path) -> None:
 def test_two_hundred_brokers_leave_nothing() -> None:
     with run_in_thread():
         pass
+    # Whatever tests before this one have left may be collected meanwhile: what counts is what is new.
     threads, files = set(threading.enumerate()), descriptors()
     for _ in range(200):
         with run_in_thread() as broker:
             broker.publish(b"x", "q")
     assert set(threading.enumerate()) <= threads
-    assert descriptors() == files
+    assert descriptors() <= files
 
 
 def test_clients_that_are_left_open_hold_nothing_up() -> None:
@@ -154,10 +161,12 @@ async def test_an_error_in_the_body_on_trio_comes_out_as_it_is() -> None:
 
 
 async def test_cancelling_the_body_on_trio_ends_the_broker() -> None:
+    began = trio.current_time()
     with trio.CancelScope() as scope:
         async with amqp_broker.open() as broker:
             scope.cancel()
             await trio.sleep_forever()
+    assert trio.current_time() - began < 4  # nobody waits for what was cancelled
     with pytest.raises(BrokerStoppedError):
         _ = broker.queues
 
