@@ -12,6 +12,7 @@ import logging
 import os
 from collections import deque
 from collections.abc import Generator, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -61,7 +62,7 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
         raise pytest.UsageError(f"no broker on port {port}: {error}") from error
     early_config.add_cleanup(thread.stop)
     os.environ[_IS_SERVED] = str(port)
-    early_config.add_cleanup(lambda: os.environ.pop(_IS_SERVED))
+    early_config.add_cleanup(partial(os.environ.__delitem__, _IS_SERVED))
 
 
 def pytest_configure(config: pytest.Config) -> None:
