@@ -28,7 +28,7 @@ from amqp_broker.storage.lock import DirectoryLock
 from amqp_broker.storage.opening import open_journal
 from amqp_broker.storage.stream_committer import StreamCommitter
 from amqp_broker.timers import Timers
-from amqp_brokerctl import places
+from amqp_broker.ctl import places
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

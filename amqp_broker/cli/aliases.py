@@ -21,7 +21,7 @@ NAMES: Final = (
 SCRIPT: Final = """#!{python}
 import sys
 
-from amqp_brokerctl.main import main
+from amqp_broker.ctl.main import main
 
 sys.exit(main())
 """

@@ -14,7 +14,7 @@ from amqp_broker.cli.parser import UsageError
 from amqp_broker.config import Config
 from amqp_broker.configuration.loading import Loaded, load
 from amqp_broker.configuration.syntax import Setting
-from amqp_brokerctl.places import default_data_directory
+from amqp_broker.ctl.places import default_data_directory
 
 log = logging.getLogger(__name__)
 

@@ -19,7 +19,7 @@ from amqp_broker.inspection.features import FLAGS
 from amqp_broker.inspection.memory import MEMORY_CATEGORIES, memory_record
 from amqp_broker.past import Past
 from amqp_broker.session.connection import Connection
-from amqp_brokerctl.plugins import BUILT_IN
+from amqp_broker.ctl.plugins import BUILT_IN
 
 Row = dict[str, Any]
 

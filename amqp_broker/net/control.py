@@ -20,7 +20,7 @@ import trio
 from amqp_broker.control.commands import run
 from amqp_broker.control.errors import EXIT_SOFTWARE, EXIT_USAGE, ControlError
 from amqp_broker.control.node import Node, Request
-from amqp_brokerctl.places import make_private
+from amqp_broker.ctl.places import make_private
 
 log = logging.getLogger(__name__)
 

@@ -17,7 +17,7 @@ from tests.cli.test_main import DEADLINE_S, PROJECT, start_ready
 def ctl(*words: str, stdin: str = "") -> tuple[int, str, str]:
     environment = os.environ | {"PYTHONPATH": f"{PROJECT}:{PROJECT / 'codec'}"}
     done = subprocess.run(
-        [sys.executable, "-m", "amqp_brokerctl", *words],
+        [sys.executable, "-m", "amqp_broker.ctl", *words],
         input=stdin,
         capture_output=True,
         text=True,

@@ -12,8 +12,8 @@ from amqp_broker.control import commands
 from amqp_broker.control.errors import ControlError
 from amqp_broker.control.node import Node, Request
 from amqp_broker.resources import Resources
-from amqp_brokerctl import local
-from amqp_brokerctl.commands import COMMANDS
+from amqp_broker.ctl import local
+from amqp_broker.ctl.commands import COMMANDS
 from tests.support.certificates import Authority
 from tests.support.client import Client, World
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from amqp_brokerctl.forms import Row, cell, lines_of
+from amqp_broker.ctl.forms import Row, cell, lines_of
 
 ROWS: list[Row] = [{"name": "a\tb", "n": 1}, {"name": 'é,"', "n": None}]
 

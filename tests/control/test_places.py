@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from amqp_brokerctl import places
+from amqp_broker.ctl import places
 
 
 def test_in_the_data_directory() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from amqp_brokerctl import main, plugins
+from amqp_broker.ctl import main, plugins
 
 
 def test_enabling_what_is_built_in_succeeds(

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from amqp_brokerctl import asking, forms, local, places
-from amqp_brokerctl.commands import COMMANDS, Command
+from amqp_broker.ctl import asking, forms, local, places
+from amqp_broker.ctl.commands import COMMANDS, Command
 
 EXIT_OK: Final = 0
 EXIT_USAGE: Final = 64
@@ -173,7 +173,7 @@ def main(words: Sequence[str] | None = None) -> int:
     program = _program()
     given = sys.argv[1:] if words is None else words
     if program == "rabbitmq-plugins":
-        from amqp_brokerctl import plugins
+        from amqp_broker.ctl import plugins
 
         return plugins.main(given)
     try:

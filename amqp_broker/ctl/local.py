@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
-from amqp_brokerctl import asking
+from amqp_broker.ctl import asking
 
 if TYPE_CHECKING:
-    from amqp_brokerctl.main import Call
+    from amqp_broker.ctl.main import Call
 
 LOOK_S: Final = 0.1
 """How often somebody who waits for a start looks."""

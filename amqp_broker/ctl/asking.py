@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from amqp_brokerctl import places
+from amqp_broker.ctl import places
 
 
 class NotReachableError(Exception):
