@@ -14,6 +14,7 @@ from amqp_broker.administration.loading import load_definitions
 from amqp_broker.broker import Broker
 from amqp_broker.config import AuthEntry, Config
 from amqp_broker.control.node import ListeningOn, Node
+from amqp_broker.ctl import places
 from amqp_broker.management.node import ListeningPort
 from amqp_broker.management.server import open_http_ports
 from amqp_broker.net.control import serve_control
@@ -28,7 +29,6 @@ from amqp_broker.storage.lock import DirectoryLock
 from amqp_broker.storage.opening import open_journal
 from amqp_broker.storage.stream_committer import StreamCommitter
 from amqp_broker.timers import Timers
-from amqp_broker.ctl import places
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -15,11 +15,11 @@ from amqp_broker import __version__
 from amqp_broker.control.errors import EXIT_DATA, ControlError
 from amqp_broker.control.health import listeners
 from amqp_broker.control.node import Node, Request
+from amqp_broker.ctl.plugins import BUILT_IN
 from amqp_broker.inspection.features import FLAGS
 from amqp_broker.inspection.memory import MEMORY_CATEGORIES, memory_record
 from amqp_broker.past import Past
 from amqp_broker.session.connection import Connection
-from amqp_broker.ctl.plugins import BUILT_IN
 
 Row = dict[str, Any]
 

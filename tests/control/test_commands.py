@@ -11,9 +11,9 @@ from amqp_broker.config import Config
 from amqp_broker.control import commands
 from amqp_broker.control.errors import ControlError
 from amqp_broker.control.node import Node, Request
-from amqp_broker.resources import Resources
 from amqp_broker.ctl import local
 from amqp_broker.ctl.commands import COMMANDS
+from amqp_broker.resources import Resources
 from tests.support.certificates import Authority
 from tests.support.client import Client, World
 

@@ -17,8 +17,8 @@ from amqp_broker.config import Config
 from amqp_broker.control.commands import run
 from amqp_broker.control.errors import ControlError
 from amqp_broker.control.node import ListeningOn, Node, Request
-from amqp_broker.resources import Resources
 from amqp_broker.ctl import asking, main
+from amqp_broker.resources import Resources
 from amqp_codec import Int64, Table
 from tests.support.client import World
 

@@ -11,8 +11,8 @@ from amqp_broker.configuration.gathering import GATHERED
 from amqp_broker.configuration.keys import KEYS, KNOWN_NAMES_FILE, Key, is_rabbitmqs
 from amqp_broker.configuration.loading import HIDDEN, LISTENERS
 from amqp_broker.configuration.variables import VARIABLES, variable_of
-from amqp_broker.logs import LogSettings
 from amqp_broker.ctl.commands import COMMANDS, Command
+from amqp_broker.logs import LogSettings
 
 DIRECTORY: Final = Path(__file__).parents[2] / "docs" / "reference"
 
