@@ -19,6 +19,7 @@ from amqp_broker.config import Config
 from amqp_broker.errors import entity, not_allowed, precondition_failed
 from amqp_broker.event_exchange import EventExchange
 from amqp_broker.events import EventKind, Events
+from amqp_broker.links.board import Board
 from amqp_broker.past import Past
 from amqp_broker.queues.queue import Queue
 from amqp_broker.registry import CLUSTER_NAME, GLOBAL, LIMITS_NAME, VHOST_LIMITS, Registry, limit_of, policies_of
@@ -77,6 +78,7 @@ class Broker:
         fetch: what backends ask others with; there is nobody to ask until the edge sets it.
         registry: users and parameters; to be changed through `administration`.
         clients: who is connected, from the first octet on.
+        links: the shovels and links of federation that run.
         past: what was counted in vhosts that have been deleted.
         newcomers: who of them has not logged in yet, and what has not come as far as AMQP.
         events: where everything that observers may want to know is told.
@@ -112,6 +114,7 @@ class Broker:
         )
         self.vhosts: dict[str, Vhost] = {}
         self._event_exchange: EventExchange | None = None
+        self.links = Board()
         self.past = Past()
         self.clients: dict[Client, None] = {}
         self.newcomers: dict[object, None] = {}

@@ -7,7 +7,7 @@ tells nobody else: that is `administration`'s. Source: rules 7.1 and 8.10 to 8.1
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final, TypeAlias
 
 from amqp_broker.auth.passwords import HashAlgorithm, PasswordHash
@@ -45,11 +45,13 @@ class Registry:
     Attributes:
         users: changed only through this class, lest storage doesn't know.
         parameters: as JSON has them, in the order they were first set; policies and limits are among them.
+        on_parameters_changed: called after any of them has changed.
     """
 
     def __init__(self, users: Users, storage: Storage) -> None:
         self.users = users
         self.parameters: dict[ParameterKey, Json] = {}
+        self.on_parameters_changed: Callable[[], None] = _nothing
         self._storage = storage
 
     # Changes
@@ -83,16 +85,19 @@ class Registry:
     def set_parameter(self, vhost: str | None, component: str, name: str, value: Json) -> None:
         self.parameters[vhost, component, name] = value
         self._storage.changed(_parameter_set((vhost, component, name), value))
+        self.on_parameters_changed()
 
     def clear_parameter(self, vhost: str | None, component: str, name: str) -> None:
         del self.parameters[vhost, component, name]
         self._storage.changed(Change(ChangeKind.PARAMETER_CLEARED, _parameter_table((vhost, component, name))))
+        self.on_parameters_changed()
 
     def forget_vhost(self, vhost: str) -> None:
         """A vhost has been deleted, and storage knows: what was said of it goes with it."""
         self.users.forget_vhost(vhost)
         for key in [key for key in self.parameters if key[0] == vhost]:
             del self.parameters[key]
+        self.on_parameters_changed()
 
     # Reading
 
@@ -136,6 +141,10 @@ class Registry:
             of_vhost = text_of(table, "vhost") if "vhost" in table else GLOBAL
             key = (of_vhost, text_of(table, "component"), text_of(table, "name"))
             self.parameters[key] = json.loads(text_of(table, "value"))
+
+
+def _nothing() -> None:
+    """Nobody wants to know."""
 
 
 def policies_of(registry: Registry, vhost: str) -> Policies:

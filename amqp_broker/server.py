@@ -19,6 +19,7 @@ from amqp_broker.management.node import ListeningPort
 from amqp_broker.management.server import open_http_ports
 from amqp_broker.net.control import serve_control
 from amqp_broker.net.doors import open_doors
+from amqp_broker.net.links import run_links
 from amqp_broker.net.listener import Reception, manners_of
 from amqp_broker.net.systemd import Notifier, inherited_sockets
 from amqp_broker.net.tls import TlsConfigError, TlsKeeper
@@ -144,6 +145,7 @@ class Server:
                     for door in doors:
                         manners = manners_of(door, self._tls, self.config.tls)
                         accepting.start_soon(reception.accept, door.listener, clients, manners)
+                    accepting.start_soon(run_links, self.broker)
                     background.start_soon(systemd.feed_watchdog)
                     systemd.tell("READY=1")
                     task_status.started()

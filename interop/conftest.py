@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import attrs
@@ -22,6 +23,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="run interop against the broker at this amqp:// URL, or 'rabbitmq' to start a private one; "
         "default: start our own",
     )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what takes long where everything is run; `pytest interop` runs it."""
+    if {Path(argument).name for argument in config.args} >= {"tests", "interop"}:
+        skip = pytest.mark.skip(reason="takes long, and `pytest interop` runs it")
+        for item in items:
+            if item.get_closest_marker("long") is not None:
+                item.add_marker(skip)
 
 
 @attrs.frozen

@@ -78,6 +78,10 @@ class LineProcess:
     def pid(self) -> int:
         return self._process.pid
 
+    @property
+    def is_running(self) -> bool:
+        return self._process.poll() is None
+
     def _read_output(self, stream: IO[str]) -> None:
         with stream:
             for line in stream:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Mapping
 from typing import Final, cast
 
+from amqp_broker.administration import shovels, upstreams
 from amqp_broker.administration.errors import InvalidValueError, ParameterNotFoundError, validation_failed
 from amqp_broker.administration.users import check_name
 from amqp_broker.administration.vhosts import clear_vhost_limits, find_vhost, set_vhost_limits
@@ -18,8 +20,12 @@ from amqp_codec import Table
 
 log = logging.getLogger(__name__)
 
-_COMPONENTS: Final = frozenset({"federation-upstream", "federation-upstream-set", "shovel"})
-"""Components that may be set by name; nothing here goes by them, but definitions can be taken elsewhere."""
+_CHECKS: Final[Mapping[str, Callable[[str, Json], None]]] = {
+    shovels.COMPONENT: shovels.check_shovel,
+    upstreams.UPSTREAM: upstreams.check_upstream,
+    upstreams.UPSTREAM_SET: upstreams.check_upstream_set,
+}
+"""Components that may be set by name, and what looks at their values."""
 
 
 def set_policy(
@@ -179,7 +185,8 @@ def set_parameter(
         broker.apply_parameters(vhost)
     elif component == VHOST_LIMITS:
         set_vhost_limits(broker, vhost, value, by=by)
-    elif component in _COMPONENTS:
+    elif component in _CHECKS:
+        _check_local_vhosts(broker, vhost, value, by)
         keep_parameter(broker, vhost, component, name, value, by=by)
     else:
         raise validation_failed(f"component {component} not found")
@@ -189,20 +196,34 @@ def set_parameter(
 def keep_parameter(
     broker: Broker, vhost: str, component: str, name: str, value: Json, *, by: str = INTERNAL_USER
 ) -> None:
-    """Set a parameter that nothing here goes by, of whatever component.
+    """Set a parameter of links to other brokers, or of a component that nothing here goes by.
 
     Raises:
         VhostNotFoundError: there is none.
-        InvalidValueError: no name.
+        InvalidValueError: no name, or what the component refuses.
     """
     find_vhost(broker, vhost)
     check_name("parameter", name)
-    if component not in _COMPONENTS:
+    if component in _CHECKS:
+        _CHECKS[component](name, value)
+    else:
         log.warning("parameter %r of vhost %r is kept, but its component %r has no effect", name, vhost, component)
     broker.registry.set_parameter(vhost, component, name, value)
     broker.events.emit(
         EventKind.PARAMETER_SET, component=component, name=name, vhost=vhost, user_who_performed_action=by
     )
+
+
+def _check_local_vhosts(broker: Broker, vhost: str, value: Json, user: str) -> None:
+    """Let nobody set up a link into a vhost of this broker that he may not enter. Raises InvalidValueError."""
+    person = broker.users.get(user)
+    if person is None or not isinstance(value, dict):
+        return
+    for key in ("src-uri", "dest-uri", "uri"):
+        for uri in shovels.uris_of(key, value[key]) if key in value else ():
+            target = vhost if uri.vhost is None else uri.vhost
+            if uri.host is None and target not in person.permissions:
+                raise validation_failed(f'user "{user}" may not connect to vhost "{target}"')
 
 
 def clear_parameter(broker: Broker, vhost: str, component: str, name: str, *, by: str = INTERNAL_USER) -> None:

@@ -51,6 +51,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             from amqp_broker.cli import top
 
             return top.main(words[1:])
+        if words[:1] == ["shovel"]:
+            from amqp_broker.cli import shovel
+
+            return shovel.main(words[1:])
         if words[:1] == ["config"]:
             from amqp_broker.cli import configuration
 
@@ -160,7 +164,7 @@ def _parser() -> argparse.ArgumentParser:
         description="An AMQP 0-9-1 broker that RabbitMQ clients connect to.",
         epilog="Other commands, each with --help: config (check and show settings), doctor (what would keep a "
         "broker from running), install-aliases (rabbitmqctl), journal (look into a data directory), perf (put load on "
-        "a broker), top (what a broker does, live).",
+        "a broker), shovel (move messages to another broker), top (what a broker does, live).",
     )
     parser.add_argument("command", nargs="?", choices=["serve"], default="serve", help="run the broker (the default)")
     settings.add_options(parser)

@@ -6,13 +6,18 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from amqp_broker.administration.errors import AdministrationError
-from amqp_broker.control import administration, certificates, health, listing, reports
+from amqp_broker.control import administration, certificates, health, links, listing, reports
 from amqp_broker.control.administration import Run, as_control_error
 from amqp_broker.control.errors import EXIT_USAGE, ControlError
 from amqp_broker.control.node import Node, Request
 
 COMMANDS: Final[Mapping[str, Run]] = {
     **administration.COMMANDS,
+    "shovel_status": links.shovel_status,
+    "restart_shovel": links.restart_shovel,
+    "delete_shovel": links.delete_shovel,
+    "federation_status": links.federation_status,
+    "restart_federation_link": links.restart_federation_link,
     "list_queues": listing.list_queues,
     "list_exchanges": listing.list_exchanges,
     "list_bindings": listing.list_bindings,

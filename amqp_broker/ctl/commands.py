@@ -303,6 +303,21 @@ COMMANDS: Final[dict[str, Command]] = {
     ),
     "set_global_parameter": Command("<name> <value>", (2, 2), 'Setting global runtime parameter "{0}" to "{1}" ...'),
     "clear_global_parameter": Command("<name>", (1, 1), 'Clearing global runtime parameter "{0}" ...'),
+    # Shovels and federation
+    "shovel_status": Command(
+        HEADERS,
+        banner="Shovel status on node {node}",
+        columns=_words("name vhost type state src_uri src_queue src_exchange dest_uri dest_queue dest_exchange reason"),
+    ),
+    "restart_shovel": Command(f"{VHOST} <name>", (1, 1), "Restarting dynamic Shovel {0} in vhost {vhost} ..."),
+    "delete_shovel": Command(f"{VHOST} <name>", (1, 1), "Deleting shovel {0} in vhost {vhost} ..."),
+    "federation_status": Command(
+        f"[--only-down] {HEADERS}",
+        banner="Listing federation links on node {node}...",
+        options=("only-down",),
+        columns=_words("id vhost type upstream exchange queue upstream_exchange upstream_queue status uri error"),
+    ),
+    "restart_federation_link": Command("<link_id>", (1, 1), "Restarting federation link {0} on node {node}"),
     # Objects
     "purge_queue": Command("<queue>", (1, 1), "Purging queue '{0}' in vhost '{vhost}' ..."),
     "delete_queue": Command(

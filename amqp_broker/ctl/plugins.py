@@ -19,12 +19,18 @@ BUILT_IN: Final = (
     "rabbitmq_consistent_hash_exchange",
     "rabbitmq_delayed_message_exchange",
     "rabbitmq_event_exchange",
+    "rabbitmq_exchange_federation",
+    "rabbitmq_federation",
+    "rabbitmq_federation_management",
     "rabbitmq_management",
     "rabbitmq_management_agent",
     "rabbitmq_message_deduplication",
     "rabbitmq_prometheus",
+    "rabbitmq_queue_federation",
     "rabbitmq_random_exchange",
     "rabbitmq_recent_history_exchange",
+    "rabbitmq_shovel",
+    "rabbitmq_shovel_management",
     "rabbitmq_web_dispatch",
 )
 """RabbitMQ's plugins, and those of others, whose work is done here."""

@@ -273,6 +273,13 @@ class Connection:
         self.broker.clients.pop(self, None)
         self.broker.newcomers.pop(self, None)
 
+    def log_in(self, identity: Identity, name: str) -> None:
+        """Begin with tuning: the other end is in this process, and known. To be called before anything is received."""
+        self.client_properties = {"connection_name": name.encode()}
+        self._become(identity)
+        self.state = State.TUNE
+        self.send(0, login.proposal(self.config))
+
     # What the broker calls
 
     def alarms_changed(self) -> None:

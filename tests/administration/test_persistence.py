@@ -20,6 +20,13 @@ after_any_end = pytest.mark.parametrize(
     "restart", [Machine.restarted, Machine.killed, Machine.crashed], ids=["stop", "kill", "power"]
 )
 
+SHOVEL: Json = {
+    "src-uri": ["amqp://"],
+    "src-queue": "a",
+    "src-queue-args": {"n": 1.5, "none": None},
+    "dest-uri": "amqp://h",
+}
+
 
 def everything(broker: Broker) -> dict[str, list[dict[str, Json]]]:
     """All that is administered, as the management API has it."""
@@ -46,7 +53,7 @@ def some_of_each(broker: Broker) -> None:
         permissions.set_topic_permissions(broker, "bob", vhost, "amq.topic", "^{username}", ".*")
         parameters.set_policy(broker, vhost, "p", "^q", {"max-length": 5}, priority=3, apply_to="queues")
         parameters.set_policy(broker, vhost, "o", "", {"expires": 5000}, is_operators=True)
-        parameters.set_parameter(broker, vhost, "shovel", "s", {"src-uri": ["amqp://"], "n": 1.5, "none": None})
+        parameters.set_parameter(broker, vhost, "shovel", "s", SHOVEL)
         vhosts.set_vhost_limits(broker, vhost, {"max-queues": 7})
     permissions.set_permissions(broker, "gone", "v", ".*", ".*", ".*")
     vhosts.set_protection(broker, "v", True)

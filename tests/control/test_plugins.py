@@ -25,8 +25,13 @@ def test_enabling_what_is_not_here_fails_unless_lenient(capsys: pytest.CaptureFi
 
 
 def test_list_and_is_enabled(capsys: pytest.CaptureFixture[str]) -> None:
-    assert plugins.main(["list", "-q", "-E", "-m", "management"]) == 0
-    assert capsys.readouterr().out == "rabbitmq_management\nrabbitmq_management_agent\n"
+    assert plugins.main(["list", "-q", "-E", "-m", "_management"]) == 0
+    assert capsys.readouterr().out.split() == [
+        "rabbitmq_federation_management",
+        "rabbitmq_management",
+        "rabbitmq_management_agent",
+        "rabbitmq_shovel_management",
+    ]
     assert plugins.main(["is_enabled", "rabbitmq_management"]) == 0
     assert plugins.main(["is_enabled", "rabbitmq_mqtt"]) == 69
     assert plugins.main(["frobnicate"]) == 64

@@ -57,7 +57,7 @@ DEVIATIONS: Final = (
     Deviation(
         "1[23]?-get-*",
         ("status 200, 404",),
-        "Shovels, federation, traces and the settings of a login are plugins there; here they are lists, empty as yet.",
+        "Shovels, federation, traces and the settings of a login are plugins there, which were off.",
     ),
     Deviation(
         "172-*",

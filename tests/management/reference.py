@@ -137,6 +137,7 @@ REFERENCE: Final = (
     "DELETE shovels/vhost/{vhost}/{name}/restart",
     "GET federation-links",
     "GET federation-links/{vhost}",
+    "GET federation-links/state/down/{vhost}",
     "GET stream/connections",
 )
 """Methods and path."""

@@ -284,8 +284,11 @@ async def test_policies_and_parameters(api: httpx.AsyncClient, channel: ChannelC
     assert queue["effective_policy_definition"] == {"max-length": 2}
     assert (await api.delete("policies/%2F/p")).status_code == 204
     assert (await api.delete("policies/%2F/p")).status_code == 404
-    assert (await put(api, "parameters/shovel/%2F/s", value={"a": 1})).status_code == 201
-    assert (await api.get("parameters/shovel/%2F")).json()[0]["value"] == {"a": 1}
+    refused = await put(api, "parameters/shovel/%2F/s", value={"a": 1})
+    assert refused.json()["reason"] == 'Validation failed\n\nKey "src-uri" not found in s\n'
+    shovel = {"src-uri": "amqp://", "src-queue": "q", "dest-uri": "amqp://", "dest-queue": "r"}
+    assert (await put(api, "parameters/shovel/%2F/s", value=shovel)).status_code == 201
+    assert (await api.get("parameters/shovel/%2F")).json()[0]["value"] == shovel
     assert (await api.delete("parameters/shovel/%2F/s")).status_code == 204
     assert (await put(api, "global-parameters/g", value=None)).status_code == 201
     assert (await api.get("global-parameters/g")).json() == {"name": "g", "value": None}

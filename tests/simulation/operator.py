@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from random import Random
+from typing import Final
 
 from amqp_broker.administration import AdministrationError, parameters, permissions, users, vhosts
 from amqp_broker.broker import Broker
@@ -13,6 +14,8 @@ VHOSTS = ("v0", "v1")
 """Clients are elsewhere, so that no policy and no deletion concerns what they expect."""
 
 NAMES = ("n0", "n1")
+
+SHOVEL: Final = {"src-uri": "amqp://", "src-queue": "a", "dest-uri": "amqp://", "dest-queue": "b"}
 
 
 def administer(broker: Broker, random: Random) -> None:
@@ -33,7 +36,7 @@ def administer(broker: Broker, random: Random) -> None:
         lambda: permissions.clear_topic_permissions(broker, user, vhost),
         lambda: parameters.set_policy(broker, vhost, name, "", {"max-length": number}, is_operators=number > 5),
         lambda: parameters.clear_policy(broker, vhost, name, is_operators=number > 5),
-        lambda: parameters.set_parameter(broker, vhost, "shovel", name, {"number": number}),
+        lambda: parameters.set_parameter(broker, vhost, "shovel", name, {**SHOVEL, "src-prefetch-count": number}),
         lambda: parameters.clear_parameter(broker, vhost, "shovel", name),
         lambda: parameters.set_global_parameter(broker, name, [number]),
         lambda: _declare(broker, vhost, name),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from amqp_broker.inspection.values import Record
 from amqp_broker.management.call import Call
-from amqp_broker.management.routes import Needs, Routes
+from amqp_broker.management.routes import Routes
 
 routes = Routes()
 
@@ -21,20 +21,5 @@ def list_traces(_call: Call) -> list[Record]:
 @routes.get("traces/{vhost}")
 def list_traces_of_vhost(call: Call) -> list[Record]:
     """The traces of a vhost, of which there are none."""
-    assert call.vhost
-    return []
-
-
-@routes.get("shovels", Needs.MONITORING)
-@routes.get("federation-links", Needs.MONITORING)
-def list_links(_call: Call) -> list[Record]:
-    """Shovels and links to other brokers that run: none."""
-    return []
-
-
-@routes.get("shovels/{vhost}", Needs.MONITORING)
-@routes.get("federation-links/{vhost}", Needs.MONITORING)
-def list_links_of_vhost(call: Call) -> list[Record]:
-    """Shovels and links of a vhost that run: none."""
     assert call.vhost
     return []

@@ -1,0 +1,114 @@
+"""A stream into the broker of this process: what a client writes is worked off at once, without a socket."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import trio
+
+from amqp_broker.auth.backend import Credentials, Decide, Identify, Identity, Resource, Topic
+from amqp_broker.auth.users import Peer
+from amqp_broker.broker import Broker
+from amqp_broker.outbox import Buffer
+from amqp_broker.session.connection import Connection
+
+LINK_USER: Final = "rmq-link"
+"""Who a link of the broker's own is, in its vhosts; no client can be."""
+
+
+class _Everything:
+    """Rights of what the broker does by itself: whoever set it up was asked (`administration.parameters`)."""
+
+    checks_topics = False
+
+    def authenticate(self, _credentials: Credentials, done: Identify) -> None:
+        done(None)
+
+    def may_open(self, _identity: Identity, _vhost: str, _peer: Peer, done: Decide) -> None:
+        done(True)
+
+    def may_access(self, _identity: Identity, _resource: Resource, done: Decide) -> None:
+        done(True)
+
+    def may_use_key(self, _identity: Identity, _topic: Topic, done: Decide) -> None:
+        done(True)
+
+    def renew(self, identity: Identity, _secret: bytes, done: Identify) -> None:
+        done(identity)
+
+
+_IDENTITY: Final = Identity(LINK_USER, frozenset({"impersonator"}), _Everything())
+
+
+class LocalStream(trio.abc.Stream):
+    """The client's end of a connection, which is logged in as `LINK_USER` from the start.
+
+    Args:
+        broker: the broker.
+        name: the connection's, for lists.
+    """
+
+    def __init__(self, broker: Broker, name: str) -> None:
+        self._output = trio.Event()
+        self._reading = trio.Event()
+        self._chunks: list[Buffer] = []
+        self._is_finished = self._is_closed = False
+        self._connection = Connection(broker, self, Peer())
+        self._connection.log_in(_IDENTITY, name)
+
+    # The edge that the session sees
+
+    def output_waiting(self) -> None:
+        self._output.set()
+
+    def reading_changed(self) -> None:
+        self._reading.set()
+
+    def finish(self) -> None:
+        self._is_finished = True
+        self._output.set()
+
+    def abort(self) -> None:
+        self._is_finished = True
+        self._chunks.clear()
+        self._connection.lost()
+        self._output.set()
+
+    # The stream that the client sees
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        await self.wait_send_all_might_not_block()
+        if self._is_closed or self._is_finished:
+            raise trio.BrokenResourceError
+        self._connection.receive(bytes(data))
+
+    async def wait_send_all_might_not_block(self) -> None:
+        await trio.lowlevel.checkpoint()
+        while not self._connection.may_read and not self._is_finished and not self._is_closed:
+            self._reading = trio.Event()
+            await self._reading.wait()
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes:  # noqa: ARG002 - as it was written
+        await trio.lowlevel.checkpoint()
+        while True:
+            if self._is_closed:
+                raise trio.ClosedResourceError
+            outbox = self._connection.outbox
+            self._chunks.extend(outbox.take())
+            if self._chunks:
+                data = b"".join(self._chunks)
+                self._chunks.clear()
+                outbox.sent(len(data))
+                return data
+            if self._is_finished:
+                return b""
+            self._output = trio.Event()
+            await self._output.wait()
+
+    async def aclose(self) -> None:
+        if not self._is_closed:
+            self._is_closed = True
+            self._connection.lost()
+            self._output.set()
+            self._reading.set()
+        await trio.lowlevel.checkpoint()
