@@ -19,6 +19,7 @@ from amqp_broker.management.node import ListeningPort
 from amqp_broker.management.server import open_http_ports
 from amqp_broker.net.control import serve_control
 from amqp_broker.net.doors import open_doors
+from amqp_broker.net.hub import new_hub
 from amqp_broker.net.links import run_links
 from amqp_broker.net.listener import Reception, manners_of
 from amqp_broker.net.systemd import Notifier, inherited_sockets
@@ -132,6 +133,9 @@ class Server:
                 background.start_soon(self._data.committer.run)
                 background.start_soon(self._data.stream_committer.run)
             background.start_soon(_watch_resources, self.resources)
+            hub = new_hub()
+            if hub is not None:
+                background.start_soon(hub.run)
             self.node.listeners = [_listening_on(port) for port in node.listeners()]
             for http_port in http_ports:
                 background.start_soon(http_port.serve)
@@ -141,7 +145,7 @@ class Server:
                 background.start_soon(self._fetcher.run)
             async with trio.open_nursery() as clients:
                 async with trio.open_nursery() as accepting:
-                    reception = Reception(self.broker)
+                    reception = Reception(self.broker, hub=hub)
                     for door in doors:
                         manners = manners_of(door, self._tls, self.config.tls)
                         accepting.start_soon(reception.accept, door.listener, clients, manners)

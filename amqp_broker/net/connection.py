@@ -1,4 +1,4 @@
-"""One client: a task that reads, a task that writes, and a `Connection` between them.
+"""One client: its input, a task that writes, and a `Connection` between them.
 
 Each read is worked off whole before anything is written, and all that gathered for a client is written in one go, by
 the task that has read. A client's own write task sends what its socket did not take at once, and what comes from
@@ -8,17 +8,26 @@ elsewhere: timers, the disk. Reading stops while the connection wants no more, s
 from __future__ import annotations
 
 import logging
+from time import perf_counter
 from typing import Final
 
 import trio
 
 from amqp_broker.auth.users import Peer
 from amqp_broker.broker import Broker
-from amqp_broker.net.transport import Transport, transport_of, unsent
+from amqp_broker.net.hub import Hub
+from amqp_broker.net.transport import SocketTransport, Transport, transport_of, unsent
 from amqp_broker.outbox import Buffer
 from amqp_broker.session.connection import Connection
 
 log = logging.getLogger(__name__)
+
+SMALL_READ_OCTETS: Final = 16 * 1024
+"""What is asked for where little comes. For a read of more than 128 KiB the allocator goes to the system and back,
+which takes three times as long as the read of a small message itself."""
+
+LONG_READ_S: Final = 0.004
+"""Where working off a read takes longer than this, the next one is smaller: the others wait that long."""
 
 
 class _Round:
@@ -32,22 +41,29 @@ _ROUND: Final[trio.lowlevel.RunVar[_Round]] = trio.lowlevel.RunVar("amqp-broker-
 
 
 class _Edge:
-    """What the session can ask for, as events that the two tasks wait for.
+    """What the session can ask for.
 
     Attributes:
+        connection: the session.
+        input: where its octets come from.
+        output: set when there is something for the write task.
         rest: taken from the outbox, and left to the write task.
         error: why the write task is to give up.
+        wanted_octets: how much to read at once.
     """
 
-    def __init__(self, scope: trio.CancelScope, transport: Transport) -> None:
+    connection: Connection
+    input: _OwnInput | _HubInput
+
+    def __init__(self, scope: trio.CancelScope, transport: Transport, read_octets: int) -> None:
         self.output = trio.Event()
-        self.reading = trio.Event()
         self.is_finishing = False
         self.is_sending = False
         self.rest: list[Buffer] = []
         self.error: OSError | None = None
-        self.connection: Connection
         self.round = _this_round()
+        self.wanted_octets = min(SMALL_READ_OCTETS, read_octets)
+        self._read_octets = read_octets
         self._scope = scope
         self._transport = transport
 
@@ -58,7 +74,8 @@ class _Edge:
             self.round.edges.append(self)
 
     def reading_changed(self) -> None:
-        self.reading.set()
+        if self.input.is_paused and self.connection.may_read:
+            self.input.go_on()
 
     def finish(self) -> None:
         self.is_finishing = True
@@ -71,12 +88,24 @@ class _Edge:
         """Do all that these octets ask for, then write what clients get of it."""
         edges: list[_Edge] = []
         self.round.edges = edges
+        since = perf_counter()
         try:
             self.connection.receive(data)
         finally:
             self.round.edges = None
             for edge in edges:
                 edge.send_now()
+        self._choose_size(len(data), perf_counter() - since)
+
+    def _choose_size(self, octets: int, took_s: float) -> None:
+        """Read more at once while more comes, and less when that takes long."""
+        if took_s > LONG_READ_S:
+            self.wanted_octets = max(octets // 2, 1024)
+        elif octets >= self.wanted_octets:
+            if took_s < LONG_READ_S / 3:
+                self.wanted_octets = min(2 * octets, self._read_octets)
+        elif octets < SMALL_READ_OCTETS:
+            self.wanted_octets = min(SMALL_READ_OCTETS, self._read_octets)
 
     def send_now(self) -> None:
         """Write what the socket takes without waiting; the write task has the rest."""
@@ -100,8 +129,87 @@ class _Edge:
     def sent(self, octets: int) -> None:
         """So many octets have left: more may be delivered, and perhaps read."""
         self.connection.outbox.sent(octets)
-        if not self.reading.is_set() and self.connection.may_read:
-            self.reading.set()
+        if self.input.is_paused:
+            self.reading_changed()
+
+
+class _OwnInput:
+    """Input that a task of the client's own waits for.
+
+    Attributes:
+        is_paused: nothing is read until `go_on`.
+    """
+
+    def __init__(self, edge: _Edge, transport: Transport) -> None:
+        self.is_paused = False
+        self._edge = edge
+        self._transport = transport
+        self._going_on = trio.Event()
+
+    def go_on(self) -> None:
+        self.is_paused = False
+        self._going_on.set()
+
+    async def run(self) -> None:
+        """Read until the client has no more to say, or has gone."""
+        edge = self._edge
+        while data := await self._transport.receive(edge.wanted_octets):
+            edge.work_off(data)
+            if not edge.connection.may_read:
+                self._going_on = trio.Event()
+                self.is_paused = True
+                await self._going_on.wait()
+
+
+class _HubInput:
+    """Input that the hub brings; the client's own task only waits for its end.
+
+    Attributes:
+        is_paused: nothing is read until `go_on`.
+    """
+
+    def __init__(self, edge: _Edge, transport: SocketTransport, hub: Hub) -> None:
+        self.is_paused = False
+        self._edge = edge
+        self._transport = transport
+        self._hub = hub
+        self._is_over = trio.Event()
+        self._error: Exception | None = None
+
+    def go_on(self) -> None:
+        self.is_paused = False
+        self._hub.watch(self._transport.file, self._readable)
+
+    async def run(self) -> None:
+        """Read until the client has no more to say, or has gone."""
+        self.go_on()
+        try:
+            await self._is_over.wait()
+        finally:
+            self._end()
+        if self._error is not None:
+            raise self._error
+
+    def _readable(self) -> None:
+        edge = self._edge
+        try:
+            data = self._transport.receive_now(edge.wanted_octets)
+            if data:
+                edge.work_off(data)
+        except Exception as error:
+            self._error = error
+            self._end()
+            return
+        if data == b"":
+            self._end()
+        elif not edge.connection.may_read:
+            self.is_paused = True
+            self._hub.forget(self._transport.file)
+
+    def _end(self) -> None:
+        self.is_paused = False  # it is not to go on
+        self._hub.forget(self._transport.file)
+        self._is_over.set()
 
 
 def _this_round() -> _Round:
@@ -115,17 +223,26 @@ def _this_round() -> _Round:
 
 
 async def serve_client(
-    broker: Broker, stream: trio.abc.HalfCloseableStream, peer: Peer, *, handshake_timeout_s: float | None = None
+    broker: Broker,
+    stream: trio.abc.HalfCloseableStream,
+    peer: Peer,
+    *,
+    hub: Hub | None = None,
+    handshake_timeout_s: float | None = None,
 ) -> None:
     """Serve one client until it or the broker closes; closes the stream in any case."""
     transport = transport_of(stream)
     with trio.CancelScope() as scope:
-        edge = _Edge(scope, transport)
+        edge = _Edge(scope, transport, broker.config.read_octets)
+        if hub is not None and isinstance(transport, SocketTransport):
+            edge.input = _HubInput(edge, transport, hub)
+        else:
+            edge.input = _OwnInput(edge, transport)
         connection = edge.connection = Connection(broker, edge, peer, handshake_timeout_s)
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(_write, edge, transport)
-                await _read(edge, transport, broker.config.read_octets)
+                await edge.input.run()
                 if not edge.is_finishing:
                     nursery.cancel_scope.cancel()
         except* (trio.BrokenResourceError, trio.ClosedResourceError):
@@ -136,18 +253,6 @@ async def serve_client(
             # Before the client learns of the end: when it comes back, what was its own is free.
             connection.lost()
             await transport.close()
-
-
-async def _read(edge: _Edge, transport: Transport, read_octets: int) -> None:
-    connection = edge.connection
-    while True:
-        while not connection.may_read:
-            edge.reading = trio.Event()
-            await edge.reading.wait()
-        data = await transport.receive(read_octets)
-        if not data:
-            return
-        edge.work_off(data)
 
 
 async def _write(edge: _Edge, transport: Transport) -> None:

@@ -22,6 +22,7 @@ from amqp_broker.config import TlsOptions
 from amqp_broker.net.certificate import user_in
 from amqp_broker.net.connection import serve_client
 from amqp_broker.net.doors import Door
+from amqp_broker.net.hub import Hub
 from amqp_broker.net.proxy_protocol import HeaderReader, ProxyProtocolError
 from amqp_broker.net.tls import TlsKeeper, TlsStream
 
@@ -60,10 +61,14 @@ class Reception:
     Args:
         broker: whom they come to.
         open_files_limit: gives how many files the process may have open.
+        hub: reads what they send; without one each has a task for that.
     """
 
-    def __init__(self, broker: Broker, open_files_limit: Callable[[], int] | None = None) -> None:
+    def __init__(
+        self, broker: Broker, open_files_limit: Callable[[], int] | None = None, hub: Hub | None = None
+    ) -> None:
         self._broker = broker
+        self._hub = hub
         self._open_files_limit = open_files_limit or _soft_limit
         self._trusted = [ipaddress.ip_network(network) for network in broker.config.trusted_proxies]
         self._silent_until: dict[str, float] = {}
@@ -115,7 +120,7 @@ class Reception:
             await trio.aclose_forcefully(stream)
             return
         if manners.tls is None and not manners.is_proxied:
-            await serve_client(self._broker, stream, peer)
+            await serve_client(self._broker, stream, peer, hub=self._hub)
             return
         began_at = trio.current_time()
         patience_s = self._broker.config.handshake_timeout_s
@@ -138,7 +143,7 @@ class Reception:
                 await trio.aclose_forcefully(stream)
         if welcomed is not None:
             rest_s = patience_s - (trio.current_time() - began_at)
-            await serve_client(self._broker, *welcomed, handshake_timeout_s=rest_s)
+            await serve_client(self._broker, *welcomed, hub=self._hub, handshake_timeout_s=rest_s)
 
     async def _welcome(
         self, stream: trio.SocketStream, peer: Peer, manners: Manners

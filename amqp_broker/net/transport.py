@@ -75,6 +75,7 @@ class SocketTransport:
 
     def __init__(self, stream: trio.SocketStream) -> None:
         self._socket = socket.socket(fileno=stream.socket.detach())
+        self.file: Final = self._socket.fileno()
         if hasattr(socket, "TCP_NOTSENT_LOWAT") and self._socket.family in (socket.AF_INET, socket.AF_INET6):
             # trio allows 16 KiB that the network has not taken yet, for the sake of latency under HTTP/2.
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, SEND_OCTETS)
@@ -87,16 +88,28 @@ class SocketTransport:
         except (BlockingIOError, InterruptedError):
             return 0
 
-    async def receive(self, octets: int) -> bytes:
+    def receive_now(self, octets: int) -> bytes | None:
+        """Take what has come; none at the end, and None where nothing has come.
+
+        Raises:
+            trio.BrokenResourceError: the client is gone.
+        """
         try:
-            while True:
-                await trio.lowlevel.wait_readable(self._socket)
-                try:
-                    return self._socket.recv(octets)
-                except (BlockingIOError, InterruptedError):
-                    continue  # somebody else's error: the socket is as it was
+            return self._socket.recv(octets)
+        except (BlockingIOError, InterruptedError):
+            return None
         except OSError as error:
             raise trio.BrokenResourceError from error
+
+    async def receive(self, octets: int) -> bytes:
+        while True:
+            try:
+                await trio.lowlevel.wait_readable(self._socket)
+            except OSError as error:
+                raise trio.BrokenResourceError from error
+            data = self.receive_now(octets)
+            if data is not None:
+                return data
 
     async def send(self, chunks: list[Buffer], sent: Callable[[int], None]) -> None:
         try:

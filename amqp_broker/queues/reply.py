@@ -8,6 +8,7 @@ from typing import Final
 from amqp_broker.message import Message
 from amqp_broker.queues.target import Target
 from amqp_broker.queues.unacked import Unacked
+from amqp_codec import encode_shortstr
 
 REPLY_TO: Final = "amq.rabbitmq.reply-to"
 """The pseudo-queue a requester consumes from, and what it writes into its requests."""
@@ -25,17 +26,18 @@ class ReplyConsumer(Target):
 
     Attributes:
         name: the unguessable routing key that leads here (rule 5.50).
+        name_octets: the same as a shortstr.
         limit_octets: unsent output of the client at which replies are dropped: there is no queue to keep them.
     """
 
     def __init__(self, tag: str, unacked: Unacked, limit_octets: int) -> None:
         self.name = _PREFIX + secrets.token_urlsafe(16)
+        self.name_octets = encode_shortstr(self.name)
         self.tag = tag
         self.limit_octets = limit_octets
         self.is_deleted = False
         self._unacked = unacked
-        octets = tag.encode("utf-8", "surrogateescape")
-        self._tag_octets = bytes((len(octets),)) + octets
+        self._tag_octets = encode_shortstr(tag)
 
     def enqueue(self, message: Message) -> bool:
         """Deliver; a reply counts as accepted even when nobody is there to read it."""

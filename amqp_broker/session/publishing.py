@@ -18,13 +18,23 @@ from amqp_codec import (
     ContentHeader,
     Table,
     decode_address,
+    encode_shortstr,
     field_type_name,
     with_properties,
 )
-from amqp_codec.properties import FLAG_EXPIRATION, FLAG_HEADERS, FLAG_REPLY_TO, FLAG_USER_ID
+from amqp_codec.properties import (
+    FLAG_EXPIRATION,
+    FLAG_HEADERS,
+    FLAG_REPLY_TO,
+    FLAG_USER_ID,
+    reply_to_span,
+    with_shortstr,
+)
 
 INSPECTED: Final = FLAG_HEADERS | FLAG_EXPIRATION | FLAG_REPLY_TO
 """Properties that change what happens to a message; without them nobody looks at the header."""
+
+_REPLY_TO_OCTETS: Final = encode_shortstr(REPLY_TO)
 
 LONGEST_EXPIRATION_MS: Final = 315_360_000_000
 
@@ -97,10 +107,12 @@ def inspect(message: Message, requester: ReplyConsumer | None) -> None:
         AMQPError: 406.
     """
     header = message.header
-    if header.flags & FLAG_REPLY_TO and header.properties.reply_to == REPLY_TO:
-        if requester is None:
-            raise precondition_failed("fast reply consumer does not exist")
-        message.header = with_properties(header, replace(header.properties, reply_to=requester.name))
+    if header.flags & FLAG_REPLY_TO:
+        span = reply_to_span(header.raw, header.flags)
+        if header.raw[span[0] : span[1]] == _REPLY_TO_OCTETS:
+            if requester is None:
+                raise precondition_failed("fast reply consumer does not exist")
+            message.header = with_shortstr(header, span, requester.name_octets)
     if header.expiration is not None:
         _check_expiration(header.expiration)
     if header.flags & FLAG_HEADERS and b"CC" in header.raw:

@@ -241,11 +241,7 @@ def add_header(raw: bytes, name: str, value: int) -> ContentHeader:
     """
     flags = int.from_bytes(raw[12:14], "big")
     field = bytes((len(name),)) + name.encode("ascii") + b"l" + value.to_bytes(8, "big", signed=True)
-    at = _head.size
-    if flags & FLAG_CONTENT_TYPE:
-        at += 1 + raw[at]
-    if flags & FLAG_CONTENT_ENCODING:
-        at += 1 + raw[at]
+    at = _headers_at(raw, flags)
     if flags & FLAG_HEADERS:
         octets = int.from_bytes(raw[at : at + 4], "big")
         end = at + 4 + octets
@@ -254,6 +250,50 @@ def add_header(raw: bytes, name: str, value: int) -> ContentHeader:
         flags |= FLAG_HEADERS
         parts = (raw[:12] + flags.to_bytes(2, "big"), raw[14:at], len(field).to_bytes(4, "big"), field, raw[at:])
     return parse_content_header(b"".join(parts))
+
+
+def reply_to_span(raw: bytes, flags: int) -> tuple[int, int]:
+    """Where the shortstr `reply_to` begins and ends, with its length octet.
+
+    Args:
+        raw: a checked payload that has one.
+        flags: its flags.
+    """
+    at = _headers_at(raw, flags)
+    if flags & FLAG_HEADERS:
+        at += 4 + int.from_bytes(raw[at : at + 4], "big")
+    if flags & FLAG_DELIVERY_MODE:
+        at += 1
+    if flags & FLAG_PRIORITY:
+        at += 1
+    if flags & FLAG_CORRELATION_ID:
+        at += 1 + raw[at]
+    return at, at + 1 + raw[at]
+
+
+def _headers_at(raw: bytes, flags: int) -> int:
+    """Where the headers begin, or would begin."""
+    at = _head.size
+    if flags & FLAG_CONTENT_TYPE:
+        at += 1 + raw[at]
+    if flags & FLAG_CONTENT_ENCODING:
+        at += 1 + raw[at]
+    return at
+
+
+def with_shortstr(header: ContentHeader, span: tuple[int, int], value: bytes) -> ContentHeader:
+    """A header with another shortstr in the place of one, which is not the expiration.
+
+    Args:
+        header: of which the rest is kept.
+        span: where the old one is, with its length octet.
+        value: the new one, with its length octet.
+    """
+    start, end = span
+    raw = b"".join((header.raw[:start], value, header.raw[end:]))
+    return ContentHeader(
+        raw, header.class_id, header.body_size, header.flags, header.delivery_mode, header.priority, header.expiration
+    )
 
 
 def with_properties(header: ContentHeader, properties: Properties) -> ContentHeader:

@@ -14,9 +14,11 @@ from amqp_codec import (
     ReplyCode,
     UInt8,
     encode_content_header,
+    encode_shortstr,
     parse_content_header,
     with_properties,
 )
+from amqp_codec.properties import reply_to_span, with_shortstr
 from tests.codec.codec_strategies import properties, with_types
 
 HEAD = b"\x00\x3c\x00\x00" + (5).to_bytes(8)
@@ -86,6 +88,17 @@ def test_a_header_with_other_properties() -> None:
     assert changed != header
     assert changed == parse_content_header(changed.raw)
     assert "body_size=99" in repr(changed)
+
+
+@given(properties, st.sampled_from(["", "r", "r" * 255]), st.sampled_from(["", "other", "o" * 255]))
+def test_a_header_with_another_reply_to(original: Properties, old: str, new: str) -> None:
+    header = parse_content_header(encode_content_header(replace(original, reply_to=old), 99))
+    span = reply_to_span(header.raw, header.flags)
+    assert header.raw[slice(*span)] == encode_shortstr(old)
+    changed = with_shortstr(header, span, encode_shortstr(new))
+    expected = parse_content_header(encode_content_header(replace(original, reply_to=new), 99))
+    for name in ("raw", "class_id", "body_size", "flags", "delivery_mode", "priority", "expiration", "properties"):
+        assert getattr(changed, name) == getattr(expected, name)
 
 
 @given(properties, st.integers(0, (1 << 64) - 1))

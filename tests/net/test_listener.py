@@ -18,9 +18,10 @@ from trio.testing import MockClock
 from amqp_broker.broker import Broker
 from amqp_broker.config import Config
 from amqp_broker.net.doors import ListenError, open_doors
+from amqp_broker.net.hub import Hub, new_hub
 from amqp_broker.net.listener import Manners, Reception
 from amqp_codec import PROTOCOL_HEADER, BasicAck, BasicGet, BasicGetOk, ConnectionClose, QueueDeclare, QueueDeclareOk
-from tests.support.wire import Dial, WireClient, until
+from tests.support.wire import Dial, WireClient, publish_frames, until
 
 DEADLINE_S = 10
 MANY = int(os.environ.get("AMQP_TEST_CONNECTIONS", "1000"))
@@ -49,16 +50,26 @@ class Inn:
             await until(lambda: len(self.broker.clients) <= count)
 
 
-async def open_inn(nursery: trio.Nursery, dial: Dial, config: Config) -> Inn:
+async def open_inn(nursery: trio.Nursery, dial: Dial, config: Config, hub: Hub | None) -> Inn:
     broker = Broker(config)
     (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
-    nursery.start_soon(Reception(broker).accept, listener, nursery, Manners())
+    if hub is not None:
+        nursery.start_soon(hub.run)
+    nursery.start_soon(Reception(broker, hub=hub).accept, listener, nursery, Manners())
     return Inn(broker, listener.socket.getsockname()[1], dial)
 
 
+@pytest.fixture(params=["hub", "tasks"])
+def hub(request: pytest.FixtureRequest) -> Hub | None:
+    """Who waits for the input of clients: the hub, or a task for each as where there is no epoll."""
+    if request.param == "tasks":
+        return None
+    return new_hub() or pytest.skip("this system has no epoll")
+
+
 @pytest.fixture
-async def inn(nursery: trio.Nursery, dial: Dial) -> Inn:
-    return await open_inn(nursery, dial, Config())
+async def inn(nursery: trio.Nursery, dial: Dial, hub: Hub | None) -> Inn:
+    return await open_inn(nursery, dial, Config(), hub)
 
 
 def reset(stream: trio.abc.HalfCloseableStream) -> None:
@@ -137,8 +148,10 @@ async def test_a_client_that_vanishes_while_much_is_on_its_way(inn: Inn, caplog:
     assert not complaints(caplog)
 
 
-async def test_a_publisher_is_slowed_by_tcp_and_by_nothing_else(nursery: trio.Nursery, dial: Dial) -> None:
-    inn = await open_inn(nursery, dial, Config(outbox_limit_octets=1 << 20))
+async def test_a_publisher_is_slowed_by_tcp_and_by_nothing_else(
+    nursery: trio.Nursery, dial: Dial, hub: Hub | None
+) -> None:
+    inn = await open_inn(nursery, dial, Config(outbox_limit_octets=1 << 20), hub)
     client, other = await inn.client(), await inn.client()
     sent = 0
     with trio.move_on_after(0.5) as stalled:
@@ -151,6 +164,56 @@ async def test_a_publisher_is_slowed_by_tcp_and_by_nothing_else(nursery: trio.Nu
     with trio.fail_after(DEADLINE_S):
         for _ in range(sent):
             assert await client.body() == bytes(200_000)
+
+
+async def test_a_fault_of_our_own_ends_one_connection_and_is_logged(
+    inn: Inn, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    victim, other = await inn.client(), await inn.client()
+
+    def crash(_octets: int, _took_s: float) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(next(iter(inn.broker.clients)).edge, "_choose_size", crash)
+    await victim.send_octets(b"x")
+    assert await victim.rest() == b""
+    await inn.gone(1)
+    assert await other.declare("q") == 0
+    (record,) = [record for record in caplog.records if record.levelno > logging.INFO]
+    assert record.exc_info
+
+
+@pytest.mark.rule("1.35")
+async def test_a_blocked_publisher_is_read_again_when_the_alarm_has_cleared(inn: Inn) -> None:
+    client, other = await inn.client(), await inn.client()
+    await other.declare("q")
+    inn.broker.set_alarm("memory", True)
+    sent = 0
+    with trio.move_on_after(0.3) as stalled:
+        while sent < 1000:
+            await client.publish("q", bytes(200_000))
+            sent += 1
+    assert stalled.cancelled_caught
+    assert await other.declare("q", passive=True) <= 2
+    inn.broker.set_alarm("memory", False)
+    with trio.fail_after(DEADLINE_S):
+        while await other.declare("q", passive=True) < sent:
+            await trio.lowlevel.checkpoint()
+
+
+async def test_other_tasks_have_their_turn_while_clients_keep_the_broker_busy(inn: Inn, nursery: trio.Nursery) -> None:
+    flood = publish_frames("nowhere", b"x") * 3000
+
+    async def publish(client: WireClient) -> None:
+        while True:
+            await client.send_octets(flood)
+
+    for _ in range(3):
+        nursery.start_soon(publish, await inn.client())
+    with trio.fail_after(DEADLINE_S):
+        for _ in range(3):
+            await inn.client()
+    nursery.cancel_scope.cancel()
 
 
 @pytest.mark.rule("1.41")
