@@ -17,6 +17,7 @@ from trio.testing import MockClock
 
 from amqp_broker.broker import Broker
 from amqp_broker.config import Config
+from amqp_broker.net.connection import _Edge
 from amqp_broker.net.doors import ListenError, open_doors
 from amqp_broker.net.hub import Hub, new_hub
 from amqp_broker.net.listener import Manners, Reception
@@ -174,7 +175,7 @@ async def test_a_fault_of_our_own_ends_one_connection_and_is_logged(
     def crash(_octets: int, _took_s: float) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(next(iter(inn.broker.clients)).edge, "_choose_size", crash)
+    monkeypatch.setattr(_Edge, "_choose_size", crash)
     await victim.send_octets(b"x")
     assert await victim.rest() == b""
     await inn.gone(1)
