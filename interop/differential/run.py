@@ -24,14 +24,23 @@ LENGTH: Final = (8, 45)
 
 @dataclass
 class Finding:
-    """A difference that nobody expected, made short."""
+    """A difference; made short, if nobody expected it.
+
+    Attributes:
+        number: of the sequence.
+        difference: what differs.
+        script: shows it.
+        rule: that it was expected by.
+    """
 
     number: int
     difference: Difference
     script: str
+    rule: str | None = None
 
     def __str__(self) -> str:
-        heading = f"sequence {self.number}: {len(self.difference.operations)} operations, in the last:"
+        by = "" if self.rule is None else f", expected by rule {self.rule}"
+        heading = f"sequence {self.number}: {len(self.difference.operations)} operations{by}, in the last:"
         return "\n".join([heading, *self.difference.lines(), "", self.script])
 
 
@@ -72,7 +81,7 @@ class Run:
         self._theirs.close()
 
     def play(self, number: int, seed: int) -> Finding | None:
-        """Make up sequence `number` of a seed and play it; gives what was found."""
+        """Make up sequence `number` of a seed and play it; gives what was different."""
         random = Random(f"{seed}/{number}")
         operations = Generator(random, number).sequence(random.randrange(*LENGTH))
         outcome = self.outcome
@@ -85,12 +94,15 @@ class Run:
         expected = expected_as(difference)
         if expected is not None:
             outcome.expected[expected.rule] += 1
-            return None
+            return Finding(number, difference, self._script(difference), expected.rule)
         short = shrink(difference, self._unexpected)
-        tags = [step.tag for step in self._ours.play(short.operations, pause_s=_pause(short.operations))]
-        finding = Finding(number, short, as_script(short.operations, tags))
+        finding = Finding(number, short, self._script(short))
         outcome.findings.append(finding)
         return finding
+
+    def _script(self, difference: Difference) -> str:
+        operations = difference.operations
+        return as_script(operations, [step.tag for step in self._ours.play(operations, pause_s=_pause(operations))])
 
     def _connect(self) -> None:
         self._ours = Player(self._urls[0], same, PATIENCE_S)
