@@ -203,6 +203,8 @@ class StreamQueue(Queue):
                     return
                 consumer.deliver(new_entry(None, self, cursor.offset - 1), message)
                 self.unacked_count += 1
+        except BlockingIOError:
+            self._pause(consumer, None)
         except OSError as error:
             log.error("a message of stream %r can't be read, to be tried again: %s", self.name, error)
             self._pause(consumer, RETRY_S)

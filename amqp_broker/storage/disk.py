@@ -5,6 +5,7 @@ Everything blocks and raises `OSError`. Writes are complete or raise; what a fai
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import sys
@@ -16,6 +17,7 @@ if sys.platform == "darwin":
     import fcntl
 
 _SEEKING = threading.Lock()
+_NO_WAIT: int = getattr(os, "RWF_NOWAIT", 0)
 
 
 class File(Protocol):
@@ -23,6 +25,16 @@ class File(Protocol):
 
     def pread(self, octets: int, offset: int) -> bytes:
         """Read up to `octets`; fewer only at the end of the file."""
+
+    def pread_now(self, octets: int, offset: int) -> bytes:
+        """Read what is in memory of so many octets, which may be less.
+
+        Raises:
+            BlockingIOError: nothing of it is: the disk would have to be waited for.
+        """
+
+    def prefetch(self, octets: int, offset: int) -> None:
+        """Have the system read so many octets into its memory, if it can, without waiting for it."""
 
     def pwrite(self, data: bytes, offset: int) -> None:
         """Write all of `data`."""
@@ -115,6 +127,22 @@ class OsFile:
                 written = os.pwrite(self._descriptor, view, offset)
                 view = view[written:]
                 offset += written
+
+    def pread_now(self, octets: int, offset: int) -> bytes:
+        if _NO_WAIT:
+            buffer = bytearray(octets)
+            try:
+                count = os.preadv(self._descriptor, [buffer], offset, _NO_WAIT)
+            except OSError as error:
+                if error.errno != errno.EOPNOTSUPP:
+                    raise
+            else:
+                return bytes(memoryview(buffer)[:count])
+        return self.pread(octets, offset)  # nothing here can tell
+
+    def prefetch(self, octets: int, offset: int) -> None:
+        if sys.platform == "linux":
+            os.posix_fadvise(self._descriptor, offset, octets, os.POSIX_FADV_WILLNEED)
 
     def fsync(self) -> None:
         if sys.platform == "darwin":

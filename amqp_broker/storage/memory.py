@@ -17,6 +17,12 @@ class MemoryFile:
     def pread(self, octets: int, offset: int) -> bytes:
         return bytes(self._octets[offset : offset + octets])
 
+    def pread_now(self, octets: int, offset: int) -> bytes:
+        return self.pread(octets, offset)
+
+    def prefetch(self, octets: int, offset: int) -> None:
+        """It is in memory."""
+
     def pwrite(self, data: bytes, offset: int) -> None:
         self._octets.extend(bytes(max(0, offset - len(self._octets))))
         self._octets[offset : offset + len(data)] = data

@@ -1,6 +1,6 @@
-"""The committer of streams: the one task that has them written and fsynced, a group at a time, in a thread.
+"""What works for streams in threads: one task has them written and fsynced, a group at a time, one has them read.
 
-Beside that of the journal, for they are different files: neither waits for the other's disk.
+Beside those of the journal, for they are different files: nobody waits for the other's disk.
 """
 
 from __future__ import annotations
@@ -25,17 +25,29 @@ class StreamCommitter:
         self._retry_s = FIRST_RETRY_S
         self.finished = trio.Event()
         self._work = trio.Event()
+        self._reads = trio.Event()
         streams.on_work = self._wake
+        streams.on_reads = self._wake_reader
 
     def _wake(self) -> None:
         self._work.set()
+
+    def _wake_reader(self) -> None:
+        self._reads.set()
 
     def stop(self) -> None:
         """Nothing more will be appended: `run` writes what there is, then returns."""
         self._streams.finish()
 
     async def run(self) -> None:
-        """Write until stopped; while the disk refuses, try again and again."""
+        """Write and read until stopped; while the disk refuses, try again and again."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._read)
+            await self._write()
+            nursery.cancel_scope.cancel()
+        self.finished.set()
+
+    async def _write(self) -> None:
         streams = self._streams
         while not streams.is_finished:
             self._work = trio.Event()
@@ -56,7 +68,16 @@ class StreamCommitter:
                 await trio.sleep(self._retry_s)
                 self._retry_s = min(2 * self._retry_s, LAST_RETRY_S)
                 streams.retry()
-        self.finished.set()
+
+    async def _read(self) -> None:
+        streams = self._streams
+        while True:
+            self._reads = trio.Event()
+            if (reads := streams.take_reads()) is not None:
+                await trio.to_thread.run_sync(reads.execute, streams.disk)
+                streams.reads_done(reads)
+            else:
+                await self._reads.wait()
 
     async def _wait(self, idle_s: float | None) -> None:
         """Sleep until something is due."""

@@ -160,6 +160,13 @@ class Host(Protocol):
     def read_chunk(self, log: StreamLog, segment: StreamSegment, position: int) -> StoredChunk | None:
         """Read a chunk; None where it can't be read as it was written."""
 
+    def chunk_at_hand(self, log: StreamLog, segment: StreamSegment, position: int) -> StoredChunk | None:
+        """Read a chunk without waiting for the disk; None where it can't be read as it was written.
+
+        Raises:
+            BlockingIOError: the disk has to be waited for; `on_readable` is called once it has been.
+        """
+
     def find_chunk(self, segment: StreamSegment, position: int) -> int:
         """Look for the next chunk behind a position that can be read; the readable end if there is none."""
 
@@ -175,7 +182,7 @@ class StreamLog:
         is_deleted: it is gone.
         limits: may be replaced at any time; see `retain`.
         make_message: what readers get of an offset, address, content header and body.
-        on_readable: called when there is more to read.
+        on_readable: called when there is more to read, or what a reader waits for is there.
     """
 
     def __init__(
@@ -279,6 +286,12 @@ class StreamLog:
         if position in segment.damaged:
             return None
         return self._host.read_chunk(self, segment, position)
+
+    def read_at_hand(self, segment: StreamSegment, position: int) -> StoredChunk | None:
+        """Do the same without waiting. Raises OSError, and BlockingIOError if `on_readable` will be called."""
+        if position in segment.damaged:
+            return None
+        return self._host.chunk_at_hand(self, segment, position)
 
     def behind_damage(self, segment: StreamSegment, position: int) -> int:
         """Where a segment goes on behind a chunk that can't be read."""
@@ -475,7 +488,12 @@ class Cursor:
         self._passed = 0
 
     def next(self) -> Message | None:
-        """Give the next message, whose offset is then one less than `offset`; None when there is none now."""
+        """Give the next message, whose offset is then one less than `offset`; None when there is none now.
+
+        Raises:
+            BlockingIOError: it is being read from disk; the log's `on_readable` will be called.
+            OSError: it can't be read.
+        """
         self.is_pausing = False
         self._passed = 0
         while self._chunk is not None or self._load():
@@ -514,7 +532,7 @@ class Cursor:
             if self._passed > SCAN_OCTETS:
                 self.is_pausing = True
                 return False
-            chunk = stream_log.read(segment, self._position)
+            chunk = stream_log.read_at_hand(segment, self._position)
             if chunk is None:
                 self._position = stream_log.behind_damage(segment, self._position)
                 continue

@@ -106,6 +106,7 @@ class StreamBatch:
         unlinked: files to be removed, in this order.
         removed: streams all of whose files are to be removed; those that are left have not been looked for.
         leftover: those that could not be removed.
+        unlink_error: what the first of these said.
     """
 
     def __init__(self, directory: str, number: int, *, is_synced: bool) -> None:
@@ -116,6 +117,7 @@ class StreamBatch:
         self.unlinked: list[str] = []
         self.removed: list[int] = []
         self.leftover: list[str] = []
+        self.unlink_error: OSError | None = None
 
     def execute(self, disk: Disk) -> None:
         """Write, in the calling thread.
@@ -132,16 +134,22 @@ class StreamBatch:
 
     def _unlink(self, disk: Disk) -> None:
         """Remove files; in order, for a stream must not have a gap where a segment went before an older one."""
-        with suppress(OSError):
+        try:
             self._find_removed(disk)
-        for index, path in enumerate(self.unlinked):
+        except OSError as error:
+            self.unlink_error = error
+        stuck: set[int] = set()
+        for path in self.unlinked:
+            stream_id = _stream_of(path)
             try:
-                if disk.exists(path):
+                if stream_id not in stuck and disk.exists(path):
                     disk.unlink(path)
                     disk.fsync_directory(self._directory)
-            except OSError:
-                self.leftover = self.unlinked[index:]
-                return
+            except OSError as error:
+                stuck.add(stream_id)
+                self.unlink_error = self.unlink_error or error
+            if stream_id in stuck:
+                self.leftover.append(path)
 
     def _find_removed(self, disk: Disk) -> None:
         if self.removed:
@@ -149,6 +157,12 @@ class StreamBatch:
                 if (parsed := parse_file_name(name)) is not None and parsed[0] in self.removed:
                     self.unlinked.append(f"{self._directory}/{name}")
             self.removed = []
+
+
+def _stream_of(path: str) -> int:
+    parsed = parse_file_name(path.rpartition("/")[2])
+    assert parsed is not None
+    return parsed[0]
 
 
 def write_index(disk: Disk, segment: StreamSegment, tip: Tip) -> None:

@@ -7,6 +7,8 @@ only when all that was appended before is as safe as the sync mode demands (rule
 
 from __future__ import annotations
 
+import logging
+import math
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
@@ -28,12 +30,12 @@ from amqp_broker.storage.stream_format import (
     decode_index,
 )
 from amqp_broker.storage.stream_log import StreamLimits, StreamLog, StreamSegment
+from amqp_broker.storage.stream_read import StreamRead, StreamReads
 from amqp_broker.storage.stream_write import LogWrite, StreamBatch
 
-STREAMS: Final = "streams"
+logger = logging.getLogger(__name__)
 
-WINDOW_OCTETS: Final = 128 << 10
-"""What is read from disk at once: a chunk or two, or hundreds of small ones."""
+STREAMS: Final = "streams"
 
 MESSAGE_OCTETS: Final = 400
 """What a message takes beside its octets."""
@@ -62,6 +64,7 @@ class Streams:
         stalled: the error that stopped writing; None while all is well.
         is_finished: all is written and sealed; nothing may be appended any more.
         on_work: called when there is something to write at once.
+        on_reads: called when there is something to read, see `take_reads`.
         on_stalled: called with the error when writing stops and with None when it goes on.
         cached_octets: what chunks that are remembered take in memory, about.
         segments_read: how many times a file was opened to be read.
@@ -81,6 +84,7 @@ class Streams:
         self.stalled: OSError | None = None
         self.is_finished = False
         self.on_work: Callable[[], None] = _nothing
+        self.on_reads: Callable[[], None] = _nothing
         self.on_stalled: Callable[[OSError | None], None] = _nothing_of_it
         self.segments_read = 0
         self._directory = f"{directory}/{STREAMS}"
@@ -96,6 +100,8 @@ class Streams:
         self._unlinked: list[str] = []
         self._removed: list[int] = []
         """Streams whose files are to go, those too that a batch is just making."""
+        self._unlink_error: OSError | None = None
+        self._unlink_not_before = -math.inf
         self._number = 0
         self._released = 0
         self._callbacks: deque[tuple[int, Callable[[], None]]] = deque()
@@ -105,6 +111,10 @@ class Streams:
         self.cached_octets = 0
         self._cache: OrderedDict[tuple[StreamSegment, int], StoredChunk] = OrderedDict()
         self._files: OrderedDict[StreamSegment, File] = OrderedDict()
+        self._wanted: dict[tuple[StreamSegment, int], StreamRead] = {}
+        self._reading: dict[tuple[StreamSegment, int], StreamRead] = {}
+        self._outcomes: dict[tuple[StreamSegment, int], StoredChunk | OSError | None] = {}
+        """What came of a read, while those who wait for it are told; None: what is there is damaged."""
 
     # ---- logs
 
@@ -207,7 +217,9 @@ class Streams:
             logs.update(self._unsynced)
         if self._is_finishing:
             logs.update((log, None) for log in self._logs.values() if log.active is not None)
-        if not (logs or self._unlinked or self._removed or self._callbacks):
+        unlinks = bool(self._unlinked or self._removed)
+        unlinks = unlinks and (self._is_finishing or self._clock() >= self._unlink_not_before)
+        if not (logs or unlinks or self._callbacks):
             self.is_finished = self._is_finishing
             return None
         self._number += 1
@@ -220,8 +232,9 @@ class Streams:
                 write.stretch(log.active, False)  # nothing but the fsync
             if self._is_finishing:
                 write.stretches[-1].seals = True
-        batch.unlinked, self._unlinked = self._unlinked, []
-        batch.removed, self._removed = self._removed, []
+        if unlinks:
+            batch.unlinked, self._unlinked = self._unlinked, []
+            batch.removed, self._removed = self._removed, []
         self._dirty.clear()
         self._under_way = batch
         return batch
@@ -229,8 +242,7 @@ class Streams:
     def batch_done(self, batch: StreamBatch, error: OSError | None) -> None:
         """Take the outcome of a batch: call back, or stall."""
         self._under_way = None
-        self._unlinked = batch.leftover + self._unlinked
-        self._removed = batch.removed + self._removed
+        self._unlinks_done(batch)
         if batch.is_synced:
             self._unsynced.clear()
             self._unsynced_octets = 0
@@ -251,9 +263,14 @@ class Streams:
 
     def idle_s(self) -> float | None:
         """Return how long `take_batch` will have nothing, unless `on_work` is called; None: for ever."""
-        if not self._unsynced or self.settings.sync != "interval" or self.stalled:
+        if self.stalled:
             return None
-        return max(0.0, self._unsynced_since + self.settings.sync_interval_s - self._clock())
+        due = math.inf
+        if self._unsynced and self.settings.sync == "interval":
+            due = self._unsynced_since + self.settings.sync_interval_s
+        if self._unlinked or self._removed:
+            due = min(due, self._unlink_not_before)
+        return None if due == math.inf else max(0.0, due - self._clock())
 
     def retry(self) -> None:
         """After a stall: try again, in new files."""
@@ -277,6 +294,19 @@ class Streams:
                 and self._clock() >= self._unsynced_since + self.settings.sync_interval_s
             )
         )
+
+    def _unlinks_done(self, batch: StreamBatch) -> None:
+        """Keep what could not be removed for later; what is left when the broker stops is found by its next start."""
+        error = batch.unlink_error
+        if error is not None:
+            if self._unlink_error is None:
+                logger.error("a file of a stream can't be removed, to be tried again: %s", error)
+            self._unlink_not_before = self._clock() + self.settings.checkpoint_interval_s
+            if not self._is_finishing:
+                self._unlinked = batch.leftover + self._unlinked
+                self._removed = batch.removed + self._removed
+        if error is not None or batch.unlinked:
+            self._unlink_error = error
 
     def _settle(self, write: LogWrite, *, is_synced: bool) -> bool:
         """Tell a log what has become of its part; gives whether there is more to read."""
@@ -334,20 +364,46 @@ class Streams:
         if chunk is not None:
             self._cache.move_to_end((segment, position))
             return chunk
-        end = segment.readable.end
-        file = self._file_of(segment)
-        window = file.pread(min(WINDOW_OCTETS, end - position), position)
-        octets = chunk_octets(window, 0) if len(window) >= HEAD_OCTETS else 0
-        if len(window) < octets <= end - position:
-            window = file.pread(octets, position)
-        first = self._take_in(log, segment, position, window, 0)
-        offset = 0 if first is None else first.head.octets
-        while offset + HEAD_OCTETS <= len(window) and (segment, position + offset) not in self._cache:
-            following = self._take_in(log, segment, position + offset, window, offset)
-            if following is None:
-                break
-            offset += following.head.octets
-        return first
+        read = StreamRead(log, segment, position, self._file_of(segment))
+        read.execute()
+        return self._take_in_all(read)
+
+    def chunk_at_hand(self, log: StreamLog, segment: StreamSegment, position: int) -> StoredChunk | None:
+        """Read a chunk if that can be done without waiting for the disk; see `Host`."""
+        key = segment, position
+        chunk = self._cache.get(key)
+        if chunk is not None:
+            self._cache.move_to_end(key)
+            return chunk
+        if key in self._outcomes:
+            outcome = self._outcomes[key]
+            if isinstance(outcome, OSError):
+                raise outcome
+            return outcome
+        if key not in self._wanted and key not in self._reading:
+            read = StreamRead(log, segment, position, self._file_of(segment))
+            if read.is_at_hand():
+                return self._take_in_all(read)
+            self._wanted[key] = read
+            self.on_reads()
+        raise BlockingIOError
+
+    def take_reads(self) -> StreamReads | None:
+        """Return what readers wait for; its end is to be told to `reads_done` before there is more."""
+        if self._reading or not self._wanted:
+            return None
+        self._reading, self._wanted = self._wanted, {}
+        return StreamReads(list(self._reading.values()))
+
+    def reads_done(self, reads: StreamReads) -> None:
+        """Hand out what has been read."""
+        self._reading = {}
+        for read in reads.reads:
+            if not (read.log.is_deleted or read.segment.is_gone):
+                key = read.segment, read.position
+                self._outcomes[key] = read.error or self._take_in_all(read)
+                read.log.on_readable()
+                del self._outcomes[key]
 
     def find_chunk(self, segment: StreamSegment, position: int) -> int:
         """Look for the next valid chunk behind a damaged one. Raises OSError."""
@@ -355,6 +411,18 @@ class Streams:
         data = self._file_of(segment).pread(end - position, position)
         found = find_record(data, 1, segment.seed, segment.first, segment.readable.next, CHUNK_TYPES)
         return end if found < 0 else position + found
+
+    def _take_in_all(self, read: StreamRead) -> StoredChunk | None:
+        """Make chunks of what was read, as far as they are whole and valid; gives the first, if it is."""
+        log, segment, position, window = read.log, read.segment, read.position, read.data
+        first = chunk = self._take_in(log, segment, position, window, 0)
+        offset = 0
+        while chunk is not None:
+            offset += chunk.head.octets
+            if offset + HEAD_OCTETS > len(window) or (segment, position + offset) in self._cache:
+                break
+            chunk = self._take_in(log, segment, position + offset, window, offset)
+        return first
 
     def _take_in(
         self, log: StreamLog, segment: StreamSegment, position: int, window: bytes, offset: int

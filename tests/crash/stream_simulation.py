@@ -61,6 +61,7 @@ class Life:
         """Recover, and check what was found against the model."""
         self.disk.fault = lambda _call, _path: None
         self.disk.crash_at = -1
+        self.disk.cold = 0.0
         seen = inspect_streams(self.disk, DIRECTORY, IDENTITY)
         found = recover_streams(self.disk, DIRECTORY, IDENTITY)
         assert not found.damage, found.damage
@@ -125,7 +126,10 @@ class Life:
         model = self.models[log.id]
         for _ in range(random.randint(1, 20)):
             expected = max(cursor.offset, log.first_offset)
-            message: Message | None = cursor.next()
+            try:
+                message: Message | None = cursor.next()
+            except BlockingIOError:
+                return
             if message is None:
                 return
             offset = cursor.offset - 1
@@ -136,7 +140,7 @@ class Life:
     def step(self) -> None:
         """Do something."""
         random = self.random
-        match random.choices(range(6), (30, 25, 6, 15, 3, 2))[0]:
+        match random.choices(range(7), (30, 25, 6, 15, 3, 6, 2))[0]:
             case 0:
                 self.append()
             case 1:
@@ -156,6 +160,10 @@ class Life:
                 self.read_some()
             case 4:
                 self.streams.retry()
+            case 5:
+                if (reads := self.streams.take_reads()) is not None:
+                    reads.execute(self.disk)
+                    self.streams.reads_done(reads)
             case _:
                 random.choice(list(self.logs.values())).retain()
 
@@ -163,6 +171,7 @@ class Life:
         """Live until the power goes; sometimes the disk refuses for a while. Tells whether it is still up."""
         random = self.random
         self.disk.crash_at = self.disk.calls + random.randint(1, 150) if random.random() < 0.7 else -1
+        self.disk.cold = random.choice((0.0, 0.5))
 
         def fault(call: str, _path: str) -> OSError | None:
             if call in ("pwrite", "fsync", "create", "fsync_directory", "unlink") and random.random() < 0.15:

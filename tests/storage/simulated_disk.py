@@ -74,6 +74,16 @@ class SimulatedFile:
         self._disk.step("pread", self._path)
         return bytes(self._inode.current[offset : offset + octets])
 
+    def pread_now(self, octets: int, offset: int) -> bytes:
+        if self._disk.random.random() < self._disk.cold:
+            raise BlockingIOError
+        data = self.pread(octets, offset)
+        is_warm = self._disk.random.random() >= self._disk.cold
+        return data if is_warm else data[: self._disk.random.randint(1, len(data))]
+
+    def prefetch(self, octets: int, offset: int) -> None:
+        """It helps or it doesn't."""
+
     def pwrite(self, data: bytes, offset: int) -> None:
         try:
             self._disk.step("pwrite", self._path)
@@ -112,6 +122,7 @@ class SimulatedDisk:
         fault: asked before each call with its name and path; what it returns is raised.
         crash_at: the call, counted in `calls`, at which the power goes; none if negative.
         capacity: octets all files together may have.
+        cold: share of reads whose octets are not in memory.
     """
 
     def __init__(self, random: Random) -> None:
@@ -120,6 +131,7 @@ class SimulatedDisk:
         self.calls = 0
         self.crash_at = -1
         self.capacity = 1 << 40
+        self.cold = 0.0
         self._safe: dict[str, _Inode] = {}
         self._current: dict[str, _Inode] = {}
         self._unsynced: list[tuple[str, list[tuple[str, _Inode | None]]]] = []  # directory, [(path, what it is now)]
@@ -199,6 +211,7 @@ class SimulatedDisk:
                 self._apply(names, changes)
         after = SimulatedDisk(self.random)
         after.capacity = self.capacity
+        after.cold = self.cold
         contents: dict[_Inode, bytes] = {}
         for path, inode in names.items():
             if inode not in contents:
@@ -222,6 +235,7 @@ class SimulatedDisk:
     def copy(self) -> SimulatedDisk:
         """Return another disk with the same files, all of them safe."""
         other = SimulatedDisk(self.random)
+        other.cold = self.cold
         for path, inode in self._current.items():
             other.put(path, bytes(inode.current))
         return other
