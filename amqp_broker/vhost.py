@@ -6,7 +6,7 @@ through here, and so does every message, published or dead-lettered. Source: cha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final, cast
 
@@ -46,7 +46,7 @@ from amqp_broker.queues.target import Target
 from amqp_broker.routing.binding import Binding
 from amqp_broker.routing.declaration import check_alternate, check_same_exchange
 from amqp_broker.routing.dice import LocalRandomMatcher
-from amqp_broker.routing.duplicates import Duplicates
+from amqp_broker.routing.duplicates import Admitted, remember
 from amqp_broker.routing.equivalence import check_equivalent_flag
 from amqp_broker.routing.exchange import DEFAULT_EXCHANGE, Exchange, alternate_argument, default_exchange, route
 from amqp_broker.routing.sources import Sources
@@ -94,7 +94,7 @@ class Route:
         queues: tuple[Target, ...],
         cacheable: bool,
         is_routed: bool,
-        admitted: tuple[tuple[Duplicates, Hashable], ...],
+        admitted: Admitted,
         is_repeated: bool,
     ) -> None:
         self.exchange = exchange
@@ -623,8 +623,7 @@ class Vhost:
 
     def _release(self, exchange: Exchange, message: Message) -> None:
         """Route a delayed message whose time has come, by the bindings of this moment (rule 3.31)."""
-        found = self.route(exchange, message.routing_keys, message.header.properties, is_admitted=True)
-        self.publish(message, found.queues)
+        self._forward(message, self.route(exchange, message.routing_keys, message.header.properties, is_admitted=True))
 
     def _give_history(self, binding: Binding, history: History) -> None:
         """A new binding gets the last messages (rule 3.36)."""
@@ -633,8 +632,12 @@ class Vhost:
             if isinstance(destination, Queue):
                 self.publish(message, (destination,))
             elif isinstance(destination, Exchange):
-                found = self.route(destination, message.routing_keys, message.header.properties)
-                self.publish(message, found.queues)
+                self._forward(message, self.route(destination, message.routing_keys, message.header.properties))
+
+    def _forward(self, message: Message, found: Route) -> None:
+        """Put a message where it was found to go, and remember it if it is taken there."""
+        if found.queues and self.publish(message, found.queues):
+            remember(found.admitted, message.header.properties)
 
     def _unused(self, queue: Queue) -> None:
         """A queue has ended by itself: auto-delete or expiry."""
@@ -654,7 +657,12 @@ class Vhost:
         found = self.route(exchange, dead.routing_keys, dead.header.properties)
         targets = [target for target in found.queues if target.name not in reached and not is_cycle(dead, target.name)]
         if not options.at_least_once:
-            self.publish(dead, targets)
-            return True
-        reached.update(target.name for target in targets if self.publish(dead, (target,)))
-        return found.is_routed and all(target.name in reached for target in targets)
+            has_arrived = bool(targets) and self.publish(dead, targets)
+        else:
+            reached.update(target.name for target in targets if self.publish(dead, (target,)))
+            # A duplicate has been there before.
+            has_place = found.is_routed or found.is_repeated
+            has_arrived = has_place and all(target.name in reached for target in targets)
+        if has_arrived:
+            remember(found.admitted, dead.header.properties)
+        return has_arrived or not options.at_least_once

@@ -60,14 +60,19 @@ class Duplicates:
         return _digest(repr(key).encode()) if isinstance(key, tuple) else key
 
     def has(self, key: Hashable) -> bool:
-        """Whether this has been seen, and is to be remembered still."""
+        """Whether a message is a duplicate: its key has been seen, and is to be remembered still."""
+        is_there = self.remembers(key)
+        self.count += is_there
+        return is_there
+
+    def remembers(self, key: Hashable) -> bool:
+        """The same, asked for no message."""
         if key not in self._seen:
             return False
         until = self._seen[key]
         if until is not None and until <= self._now():
             del self._seen[key]
             return False
-        self.count += 1
         return True
 
     def add(self, key: Hashable, properties: Properties) -> None:
@@ -80,9 +85,15 @@ class Duplicates:
         if len(self._seen) > self._size:
             self._seen.popitem(last=False)
 
-    def forget(self, key: Hashable) -> None:
-        """What was remembered did not happen."""
-        self._seen.pop(key, None)
+
+Admitted = tuple[tuple[Duplicates, Hashable], ...]
+"""Who has let a message pass, and what each is to remember once it has arrived."""
+
+
+def remember(admitted: Admitted, properties: Properties) -> None:
+    """A message has arrived: another with one of these keys is a duplicate."""
+    for duplicates, key in admitted:
+        duplicates.add(key, properties)
 
 
 def duplicates_from(arguments: Table, now: Callable[[], float]) -> Duplicates | None:

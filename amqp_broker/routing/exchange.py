@@ -13,7 +13,7 @@ import attrs
 from amqp_broker.counters import ExchangeCounters
 from amqp_broker.routing.binding import Binding, BindingKey, Destination, Keeper, Kind, Matcher
 from amqp_broker.routing.direct import DefaultMatcher
-from amqp_broker.routing.duplicates import Duplicates
+from amqp_broker.routing.duplicates import Admitted, Duplicates
 from amqp_broker.routing.types import new_matcher
 from amqp_broker.routing.values import canonical
 from amqp_codec import ByteArray, Properties, Table
@@ -143,14 +143,14 @@ class Route:
         cacheable: True when every message with these routing keys goes there, as long as no binding,
             exchange, alternate or (default exchange) queue comes or goes.
         is_routed: some of these is a place to go, and not only where it is recorded.
-        admitted: what has been remembered of the message, so that it can be forgotten if it never was.
+        admitted: what is to be remembered of the message once it has arrived, see `duplicates.remember`.
         is_repeated: an exchange has dropped it as a duplicate; the first one may not be on disk yet.
     """
 
     queues: tuple[Destination, ...]
     cacheable: bool
     is_routed: bool
-    admitted: tuple[tuple[Duplicates, Hashable], ...] = ()
+    admitted: Admitted = ()
     is_repeated: bool = False
 
 
@@ -188,7 +188,6 @@ def route(
                 if current.duplicates.has(key):
                     is_repeated = True
                     continue
-                current.duplicates.add(key, properties)
                 admitted.append((current.duplicates, key))
         if current.recorder is not None:
             recorders.append(current.recorder)

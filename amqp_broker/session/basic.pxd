@@ -21,7 +21,7 @@ cdef unsigned int INSPECTED
 
 @cython.locals(
     body=bytes, header=_ContentHeader, vhost=Vhost, route=Route, message=Message, queues=tuple, confirms=Confirms,
-    counters=MessageCounters
+    counters=MessageCounters, accepted=bint
 )
 cpdef on_basic_publish(Channel channel, _PublishCommand command)
 

@@ -19,6 +19,7 @@ from amqp_broker.queues.consumer import Consumer
 from amqp_broker.queues.queue import Queue
 from amqp_broker.queues.reply import REPLY_TO, ReplyConsumer
 from amqp_broker.queues.stream import StreamQueue
+from amqp_broker.routing.duplicates import remember
 from amqp_broker.routing.exchange import Exchange
 from amqp_broker.session import news, tracing
 from amqp_broker.session.channel import Channel
@@ -99,14 +100,16 @@ def on_basic_publish(channel: Channel, command: PublishCommand) -> None:
         if not queues:
             return
     if confirms is None:
-        vhost.publish(message, queues)
-        return
-    stored_before = vhost.storage.stored_count
-    accepted = vhost.publish(message, queues)
-    if vhost.storage.stored_count != stored_before:
-        confirms.must_wait = True
-    if not accepted:
-        confirms.refuse_last()
+        accepted = vhost.publish(message, queues)
+    else:
+        stored_before = vhost.storage.stored_count
+        accepted = vhost.publish(message, queues)
+        if vhost.storage.stored_count != stored_before:
+            confirms.must_wait = True
+        if not accepted:
+            confirms.refuse_last()
+    if route.admitted and accepted:
+        remember(route.admitted, message.header.properties)
 
 
 def on_basic_consume(channel: Channel, method: BasicConsume) -> None:

@@ -9,6 +9,7 @@ from amqp_broker.auth.permissions import Access
 from amqp_broker.errors import AMQPError, precondition_failed
 from amqp_broker.message import Message
 from amqp_broker.queues.reply import REPLY_TO, ReplyConsumer
+from amqp_broker.routing.duplicates import remember
 from amqp_broker.routing.exchange import Exchange
 from amqp_broker.session.rights import Asker, Rights
 from amqp_broker.session.tracing import Party, published
@@ -87,7 +88,10 @@ def publish(party: Party, rights: Rights, asker: Asker, message: Message) -> Pub
     route.counters.publish_out += len(route.queues)
     if not route.is_routed:
         vhost.past.messages.return_unroutable += 1
-    return Published(route.is_routed, vhost.publish(message, route.queues) if route.queues else True)
+    accepted = not route.queues or vhost.publish(message, route.queues)
+    if accepted and route.queues:
+        remember(route.admitted, message.header.properties)
+    return Published(route.is_routed, accepted)
 
 
 def too_large(size: int, limit: int) -> AMQPError:

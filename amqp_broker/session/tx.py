@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
-
 from amqp_broker.errors import precondition_failed
 from amqp_broker.message import Message
-from amqp_broker.queues.target import Target
 from amqp_broker.queues.unacked import Unacked
-from amqp_broker.routing.duplicates import Duplicates
+from amqp_broker.routing.duplicates import remember
 from amqp_broker.session.channel import Channel
 from amqp_broker.session.settle import Outcome, Taken, settle
 from amqp_broker.vhost import Route
@@ -26,25 +23,18 @@ class Transaction:
     """What a transactional channel has published and settled since the last commit."""
 
     def __init__(self, unacked: Unacked) -> None:
-        self.publishes: list[tuple[Message, tuple[Target, ...], bool]] = []
-        """Message, the queues it was routed to when it came (rule 6.12), and whether it is mandatory."""
-        self.admitted: list[tuple[Duplicates, Hashable]] = []
-        """What exchanges remember of these messages, to know duplicates by."""
+        self.publishes: list[tuple[Message, Route, bool]] = []
+        """Message, how it was routed when it came (rule 6.12), and whether it is mandatory."""
         self.settlements: list[tuple[Outcome, Taken]] = []
         self._unacked = unacked
 
     def published(self, message: Message, route: Route, mandatory: bool) -> None:
-        """A message waits for commit; one that is only recorded and must not be is returned then."""
-        queues = route.queues if route.is_routed or not mandatory else ()
-        self.publishes.append((message, queues, mandatory))
-        self.admitted += route.admitted
+        """A message waits for commit."""
+        self.publishes.append((message, route, mandatory))
 
     def rollback(self) -> None:
         """Forget everything; the settled deliveries are unacked again under their tags (rule 6.15)."""
         self.publishes.clear()
-        for duplicates, key in self.admitted:
-            duplicates.forget(key)
-        self.admitted.clear()
         for _, taken in self.settlements:
             self._unacked.restore(taken)
         self.settlements.clear()
@@ -63,18 +53,29 @@ def on_tx_commit(channel: Channel, _method: TxCommit) -> None:
     transaction = _transaction_of(channel)
     publishes, transaction.publishes = transaction.publishes, []
     settlements, transaction.settlements = transaction.settlements, []
-    transaction.admitted.clear()
     accepted = True
-    for message, queues, mandatory in publishes:
-        there = [queue for queue in queues if not queue.is_deleted]
-        if not there and mandatory:
-            channel.connection.send_return(channel, message)
-        accepted = channel.vhost.publish(message, there) and accepted
+    for message, route, mandatory in publishes:
+        accepted = _publish(channel, message, route, mandatory) and accepted
     for outcome, taken in settlements:
         settle(channel.unacked, outcome, taken)
     if not accepted:
         raise precondition_failed("partial tx completion")
     channel.send_when_durable(TxCommitOk())
+
+
+def _publish(channel: Channel, message: Message, route: Route, mandatory: bool) -> bool:
+    """Publish what has waited for commit; gives whether it was taken."""
+    vhost, properties = channel.vhost, message.header.properties
+    if any(duplicates.remembers(key) for duplicates, key in route.admitted):  # it is one of another by now
+        route = vhost.route(route.exchange, message.routing_keys, properties)
+    there = [queue for queue in route.queues if not queue.is_deleted]
+    if mandatory and not (route.is_routed and there):  # to be recorded only is to be returned
+        channel.connection.send_return(channel, message)
+        there = []
+    accepted = vhost.publish(message, there)
+    if accepted and there:
+        remember(route.admitted, properties)
+    return accepted
 
 
 def on_tx_rollback(channel: Channel, _method: TxRollback) -> None:

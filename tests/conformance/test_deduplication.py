@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
+from amqp_broker.queues.waiting import RETRY_S
 from amqp_codec import BasicReturn, ExchangeDeclare, Properties, QueueDeclare, Table, Value
 from tests.simulation.machine import Machine
 from tests.support.client import ChannelClient
@@ -15,9 +18,12 @@ from tests.support.topology import (
     exchange,
     expect_ack,
     expect_nack,
+    got,
     has_exchange,
     queue_with,
+    quorum_queue,
     refused,
+    reject,
 )
 
 HEADER = "x-deduplication-header"
@@ -158,6 +164,80 @@ def test_what_was_rolled_back_was_not_seen(channel: ChannelClient) -> None:
     channel = channel.client.channel()
     send(channel, 2)
     assert channel.drain("q") == [b"2"]
+
+
+@pytest.mark.rule("3.37", "6.15")
+@pytest.mark.parametrize("ends", [commit, rollback])
+def test_of_two_the_first_that_is_there_is_the_first(
+    channel: ChannelClient, ends: Callable[[ChannelClient], None]
+) -> None:
+    filtering(channel)
+    other = tx_select(channel.client.channel(2))
+    send(other, 1)
+    other.expect_nothing()
+    send(channel, 1)
+    ends(other)
+    assert channel.drain("q") == [b"1"]
+    send(channel, 1)
+    assert channel.drain("q") == []
+
+
+@pytest.mark.rule("3.37", "6.15")
+def test_a_transaction_that_comes_second_goes_where_nothing_has_been(channel: ChannelClient) -> None:
+    filtering(channel)
+    exchange(channel, "front", "fanout")
+    bind_exchange(channel, "x", "front")
+    channel.queue("other")
+    bind(channel, "other", "front")
+    tx = tx_select(channel.client.channel(2))
+    send(tx, 1, to="front")
+    tx.expect_nothing()
+    send(channel, 1)
+    commit(tx)
+    assert channel.drain("q") == [b"1"]
+    assert channel.drain("other") == [b"1"]
+
+
+@pytest.mark.rule("3.37")
+def test_what_went_nowhere_or_was_refused_was_not_seen(channel: ChannelClient) -> None:
+    exchange(confirming(channel), "x", arguments=ONCE)
+    send(channel, 1, mandatory=True)
+    assert channel.expect_delivery(BasicReturn).body == b"1"
+    expect_ack(channel, 1)
+    queue_with(channel, "q", {"x-max-length": 1, "x-overflow": b"reject-publish"})
+    bind(channel, "q", "x", "q")
+    send(channel, 1)
+    expect_ack(channel, 2)
+    send(channel, 2)
+    expect_nack(channel, 3)
+    assert channel.drain("q") == [b"1"]
+    send(channel, 2)
+    expect_ack(channel, 4)
+    assert channel.drain("q") == [b"2"]
+
+
+@pytest.mark.rule("3.37", "4.43")
+def test_a_dead_letter_that_waits_is_no_duplicate_of_itself(channel: ChannelClient) -> None:
+    exchange(channel, "x", "fanout", arguments=ONCE)
+    queue_with(channel, "dead", {"x-max-length": 1, "x-overflow": b"reject-publish"})
+    bind(channel, "dead", "x")
+    channel.publish("dead", b"before")
+    quorum_queue(
+        channel, "source", dead_letter_exchange=b"x", dead_letter_strategy=b"at-least-once", overflow=b"reject-publish"
+    )
+
+    def kill(number: int) -> None:
+        channel.publish("source", b"%d" % number, properties=Properties(headers={HEADER: number}))
+        reject(channel, got(channel, "source"))
+
+    kill(1)
+    channel.world.advance(2 * RETRY_S)
+    assert channel.drain("dead") == [b"before"]
+    channel.world.advance(RETRY_S)
+    assert channel.drain("dead") == [b"1"]
+    kill(1)
+    kill(2)
+    assert channel.drain("dead") == [b"2"], "the letter before it is a duplicate, and holds it up"
 
 
 @pytest.mark.rule("3.37", "3.31")

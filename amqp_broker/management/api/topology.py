@@ -52,8 +52,6 @@ def test_route(call: Call) -> Record:
     if exchange.type == "topic" and rights.has_topics:
         rights.demand_key(Access.WRITE, exchange.name, routing_key)
     route = vhost.route(exchange, (routing_key,), Properties(headers=call.table("headers")))
-    for duplicates, key in route.admitted:
-        duplicates.forget(key)
     return {"queues": sorted(readable(queue.name) for queue in route.queues if isinstance(queue, Queue))}
 
 
