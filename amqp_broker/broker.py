@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Final, Protocol
 
 from amqp_broker.auth.attempts import FailedLogins
@@ -270,12 +271,12 @@ class Broker:
             client.tracing_changed()
 
     def enable_event_exchange(self) -> None:
-        """Publish what happens from now on to an exchange of the default vhost (rule 3.36), which has to be there.
+        """Publish what happens from now on to an exchange of the default vhost, whenever there is one (rule 3.36).
 
         A second time changes nothing.
         """
         if self._event_exchange is None:
-            self._event_exchange = EventExchange(self.vhosts[self.config.default_vhost], self.timers.now)
+            self._event_exchange = EventExchange(partial(self.vhosts.get, self.config.default_vhost), self.timers.now)
             self.events.watch(self._event_exchange)
 
     def set_alarm(self, resource: str, is_short: bool) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from amqp_broker.events import INTERNAL_USER, Event
+from amqp_broker.events import INTERNAL_USER, Event, EventKind
 from amqp_broker.message import PERSISTENT, new_message
 from amqp_broker.vhost import Vhost
 from amqp_codec import (
@@ -26,18 +26,29 @@ EVENT_EXCHANGE = "amq.rabbitmq.event"
 class EventExchange:
     """An observer that publishes what it hears of.
 
-    The exchange is durable: its bindings survive a restart, after which somebody has to ask for it again.
+    The exchange is durable: its bindings survive a restart, after which somebody has to ask for it again. It goes
+    with its vhost, and is there again when that is made again.
+
+    Args:
+        find_vhost: looks up the one it is in.
+        now: seconds since 1970.
     """
 
-    def __init__(self, vhost: Vhost, now: Callable[[], float]) -> None:
-        self._vhost = vhost
+    def __init__(self, find_vhost: Callable[[], Vhost | None], now: Callable[[], float]) -> None:
+        self._find_vhost = find_vhost
         self._now = now
-        if EVENT_EXCHANGE not in vhost.exchanges:
-            vhost.make_exchange(EVENT_EXCHANGE, "topic", durable=True, internal=True, user=INTERNAL_USER)
+        vhost = find_vhost()
+        if vhost is not None:
+            _have_exchange(vhost)
 
     def __call__(self, event: Event) -> None:
-        exchange = self._vhost.exchanges.get(EVENT_EXCHANGE)
-        if exchange is None:  # its vhost was deleted
+        vhost = self._find_vhost()
+        if vhost is None:
+            return
+        if event.kind == EventKind.VHOST_CREATED and event.details["name"] == vhost.name:
+            _have_exchange(vhost)
+        exchange = vhost.exchanges.get(EVENT_EXCHANGE)
+        if exchange is None:  # its vhost is being deleted
             return
         now_ms = int(self._now() * 1000)
         headers: Table = {name: _shown(value) for name, value in event.details.items()}
@@ -45,9 +56,14 @@ class EventExchange:
         properties = Properties(headers=headers, delivery_mode=PERSISTENT, timestamp=now_ms // 1000)
         header = parse_content_header(encode_content_header(properties, 0))
         message = new_message(encode_address(EVENT_EXCHANGE, event.kind), header, b"")
-        found = self._vhost.route(exchange, (event.kind,), properties)
+        found = vhost.route(exchange, (event.kind,), properties)
         # A queue can hear of its own end, which has begun.
-        self._vhost.publish(message, [queue for queue in found.queues if not queue.is_deleted])
+        vhost.publish(message, [queue for queue in found.queues if not queue.is_deleted])
+
+
+def _have_exchange(vhost: Vhost) -> None:
+    if EVENT_EXCHANGE not in vhost.exchanges:
+        vhost.make_exchange(EVENT_EXCHANGE, "topic", durable=True, internal=True, user=INTERNAL_USER)
 
 
 def _shown(value: Value) -> Value:

@@ -85,7 +85,7 @@ class Server:
         if self._data is not None:
             self._data.on_stalled(self.resources.journal_changed)
         self.node = Node(self.broker, self.resources, stop=self.stop)
-        if config.event_exchange and config.default_vhost in self.broker.vhosts:
+        if config.event_exchange:
             self.broker.enable_event_exchange()
         self.urls: list[str] = []
         self.stopped = trio.Event()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from amqp_broker.administration import permissions, vhosts
 from amqp_broker.auth.users import Peer
 from amqp_broker.config import Config
 from amqp_broker.session.tracing import LONGEST_NAME_OCTETS
@@ -261,6 +262,18 @@ def test_bindings_of_the_event_exchange_survive() -> None:
     machine.broker.enable_event_exchange()
     exchange(channel, "y")
     assert [each.headers["name"] for each in all_of(channel, "events")] == [b"y"]
+
+
+@pytest.mark.rule("1.33", "3.36")
+def test_the_event_exchange_is_there_again_with_its_vhost(world: World) -> None:
+    watching(world)
+    vhosts.delete_vhost(world.broker, "/")
+    vhosts.add_vhost(world.broker, "other")
+    vhosts.add_vhost(world.broker, "/", by="somebody")
+    permissions.set_permissions(world.broker, "guest", "/", ".*", ".*", ".*")
+    channel = watching(world, "vhost.#")
+    vhosts.delete_vhost(world.broker, "other")
+    assert event(channel, "vhost.deleted") == {"name": b"other", "user_who_performed_action": b"rmq-internal"}
 
 
 # The firehose
