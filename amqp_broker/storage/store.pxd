@@ -34,6 +34,8 @@ cdef class JournalStorage:
 
     cpdef forget(self, QueueEntry entry, bint is_replaced=*)
 
+    cpdef _remove(self, QueueEntry entry, bint is_replaced)
+
     @cython.locals(entry=QueueEntry)
     cdef _append(self, Message message, list entries, flags)
 

@@ -153,10 +153,12 @@ class JournalStorage:
         location = entry.location
         if location is None:
             self._leave_group(entry)
-            return
-        entry.location = None
-        self._shelf(entry.queue.id).entries.pop(entry.position, None)
-        self.journal.remove(location, is_replaced)
+        elif (
+            is_replaced and self.streams.is_dirty
+        ):  # perhaps with what takes its place, of which the journal knows nothing
+            self.streams.when_durable(partial(self._remove, entry, is_replaced))
+        else:
+            self._remove(entry, is_replaced)
 
     def returned(self, entry: QueueEntry) -> None:
         if entry.location is not None:
@@ -190,6 +192,13 @@ class JournalStorage:
         promises = self._promises
         while promises and not promises[0].halves:
             promises.popleft().callback()
+
+    def _remove(self, entry: QueueEntry, is_replaced: bool) -> None:
+        location = entry.location
+        if location is not None:  # its queue has not been deleted meanwhile
+            entry.location = None
+            self._shelf(entry.queue.id).entries.pop(entry.position, None)
+            self.journal.remove(location, is_replaced)
 
     # Streams
 

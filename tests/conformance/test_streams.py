@@ -26,7 +26,7 @@ from amqp_codec import (
     Timestamp,
     Value,
 )
-from tests.simulation.machine import Machine
+from tests.simulation.machine import SMALL, Machine
 from tests.support.client import ChannelClient, Client, Delivery, World
 from tests.support.delivery import (
     ack,
@@ -549,6 +549,31 @@ def test_confirms_keep_their_order_between_streams_and_queues() -> None:
     channel.expect_nothing()
     machine.is_eager = True
     assert [channel.expect(BasicAck).delivery_tag for _ in range(4)] == [1, 2, 3, 4]
+
+
+@pytest.mark.rule("4.36", "7.4")
+def test_a_dead_letter_leaves_its_queue_when_the_stream_has_it() -> None:
+    machine = Machine()
+    channel = machine.channel()
+    stream(channel)
+    arguments: Table = {"x-dead-letter-exchange": b"", "x-dead-letter-routing-key": b"s"}
+    channel.queue("q", durable=True, arguments=arguments)
+    confirm_select(channel)
+    channel.publish("q", b"1", properties=Properties(delivery_mode=2))
+    expect_ack(channel, 1)
+    machine.is_eager = False
+    channel.send(BasicGet(queue="q"))
+    reject(channel, 1, requeue=False)
+    channel.client.pump()
+    machine.advance(SMALL.lazy_delay_s)  # what is removed is written later than what is stored
+    machine.writer.run_journal()
+    crashed = machine.crashed().channel()
+    assert (crashed.counts("q")[0], crashed.counts("s")[0]) == (1, 0)
+    machine.writer.run()
+    machine.advance(SMALL.lazy_delay_s)
+    machine.writer.run()
+    killed = machine.killed().channel()
+    assert (killed.counts("q")[0], killed.counts("s")[0]) == (0, 1)
 
 
 def test_files_of_a_deleted_stream_go() -> None:
