@@ -36,12 +36,20 @@ Answered = Callable[[Command], None]
 
 @attrs.frozen
 class Delivered:
-    """A message that came to a client. `content` has no extra keys and no deaths: nobody shows them."""
+    """A message that came to a client.
+
+    Attributes:
+        content: has no extra keys and no deaths: nobody shows them.
+        tag: of the consumer; empty for what was got.
+        offset: in a stream; None for what comes from no stream.
+    """
 
     queue_id: int
     number: int
     redelivered: bool
     content: Content
+    tag: str = ""
+    offset: int | None = None
 
     @property
     def expires(self) -> bool:
@@ -67,6 +75,7 @@ class Lane:
         settled: what was settled since the last commit.
         released: those of them that are gone with the commit.
         order: by queue id, the last position delivered for the first time.
+        offsets: by consumer of a stream, the last one it got.
         is_closed: the channel is gone.
     """
 
@@ -81,6 +90,7 @@ class Lane:
         self.settled: list[Delivered] = []
         self.released: list[Delivered] = []
         self.order: dict[int, int] = {}
+        self.offsets: dict[str, int] = {}
         self.subscriptions: dict[str, Subscription] = {}
         self.is_closed = False
         self._waiting: tuple[type[Method], Answered] | None = None
@@ -185,7 +195,10 @@ def _delivered(command: Command, queue_id: int, redelivered: bool, method: Basic
         bytes((len(octets),)) + octets for octets in (method.exchange.encode(), method.routing_key.encode())
     )
     content = Content(address, command.header.raw, command.body, (), ())
-    return Delivered(queue_id, number_of(command.body), redelivered, content)
+    tag = method.consumer_tag if isinstance(method, BasicDeliver) else ""
+    offset = (command.header.properties.headers or {}).get("x-stream-offset")
+    assert offset is None or isinstance(offset, int)
+    return Delivered(queue_id, number_of(command.body), redelivered, content, tag, offset)
 
 
 def got(command: Command, queue_id: int) -> Delivered:

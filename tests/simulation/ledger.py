@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import attrs
 
+import amqp_broker
 from amqp_broker.deaths import Death
 from amqp_broker.message import Message
 from amqp_broker.queues.entry import QueueEntry
 from amqp_broker.storage.definitions import Change, Definitions
 from amqp_broker.storage.interface import Storage
 from amqp_broker.storage.page import Page
+from amqp_broker.storage.stream_format import MakeMessage
+from amqp_broker.storage.stream_log import StreamLimits, StreamLog
+from amqp_codec import parse_content_header
 
 Key = tuple[int, int]
 """Queue id and position: a message's place."""
@@ -40,6 +45,17 @@ class Content:
     def number(self) -> int:
         return number_of(self.body)
 
+    @property
+    def has_died(self) -> bool:
+        return bool(self.deaths) or b"x-death" in self.header
+
+    def is_read_of(self, appended: Content) -> bool:
+        """Whether this is what a reader of a stream is to see of a message."""
+        ours, theirs = (parse_content_header(each.header).properties for each in (self, appended))
+        headers = {name: value for name, value in (ours.headers or {}).items() if name != "x-stream-offset"}
+        is_same = replace(ours, headers=headers) == replace(theirs, headers=theirs.headers or {})
+        return is_same and (self.address, self.body) == (appended.address, appended.body)
+
 
 @attrs.frozen
 class Stored:
@@ -58,17 +74,27 @@ class Ledger:
 
     Attributes:
         base: what recovery found at its beginning; that is on disk.
-        ever: all that was in a durable queue, kept, at any time of this life.
+        ever: all that was in a durable queue, kept, at any time of this life, or in a stream: there its place is
+            its offset.
+        streams: of those, by stream id, what was appended, by offset.
         live: what still is.
         predecessors: of a dead letter or another copy, what it took the place of.
         definitions: durable topology at the beginning.
         changes: of topology, since then.
     """
 
-    def __init__(self, base: dict[Key, Stored], definitions: Sequence[Change]) -> None:
+    def __init__(
+        self,
+        base: dict[Key, Stored],
+        definitions: Sequence[Change],
+        streams: Mapping[int, Mapping[int, Content]] | None = None,
+    ) -> None:
         self.base = dict(base)
-        self.ever = dict(base)
         self.live = dict(base)
+        self.streams = {stream_id: dict(contents) for stream_id, contents in (streams or {}).items()}
+        for stream_id, contents in self.streams.items():
+            self.base.update(((stream_id, offset), Stored(content, 0.0)) for offset, content in contents.items())
+        self.ever = dict(self.base)
         self.predecessors: dict[Key, set[Key]] = {}
         self.definitions = list(definitions)
         self.changes: list[Change] = []
@@ -86,6 +112,14 @@ class Ledger:
         self.ever[key] = self.live[key] = stored
         self.places[key[0], stored.content.number] = key
         self._recent.append(key)
+
+    def append(self, stream_id: int, offset: int, content: Content) -> None:
+        """A message was appended to a stream."""
+        appended = self.streams.setdefault(stream_id, {})
+        assert offset not in appended, "an offset is used twice"
+        appended[offset] = content
+        self.ever[stream_id, offset] = Stored(content, 0.0)
+        self._recent.append((stream_id, offset))
 
     def forget(self, entry: QueueEntry, is_replaced: bool) -> None:
         key = (entry.queue.id, entry.position)
@@ -136,7 +170,6 @@ class RecordedStorage:
     def __init__(self, inner: Storage, ledger: Callable[[], Ledger]) -> None:
         self._inner = inner
         self._ledger = ledger
-        self.stored_count = 0
         self.first_position = inner.first_position
         self.spare = inner.spare
         self.new_queue_id = inner.new_queue_id
@@ -147,7 +180,14 @@ class RecordedStorage:
         self.load = inner.load
         self.returned = inner.returned
         self.when_durable = inner.when_durable
-        self.open_stream = inner.open_stream
+
+    @property
+    def stored_count(self) -> int:
+        return self._inner.stored_count
+
+    @stored_count.setter
+    def stored_count(self, count: int) -> None:
+        self._inner.stored_count = count
 
     @property
     def has_unsaved_changes(self) -> bool:
@@ -160,7 +200,6 @@ class RecordedStorage:
     def store(self, entry: QueueEntry) -> None:
         self._ledger().store(entry)
         self._inner.store(entry)
-        self.stored_count = self._inner.stored_count
 
     def forget(self, entry: QueueEntry, *, is_replaced: bool = False) -> None:
         self._ledger().forget(entry, is_replaced)
@@ -179,6 +218,21 @@ class RecordedStorage:
 
     def page_take(self, page: Page, position: int, make_entry: Callable[[int], QueueEntry]) -> QueueEntry:
         return self._inner.page_take(page, position, make_entry)
+
+    def open_stream(
+        self, queue_id: int, limits: StreamLimits, make_message: MakeMessage, now: Callable[[], float]
+    ) -> StreamLog:
+        log = self._inner.open_stream(queue_id, limits, make_message, now)
+        if not amqp_broker.COMPILED:  # there nothing can be put between a queue and its log
+            append = log.append
+
+            def recorded(address: bytes, header: bytes, body: bytes, filter_value: bytes | None = None) -> int:
+                offset = append(address, header, body, filter_value)
+                self._ledger().append(queue_id, offset, Content(address, header, body, (), ()))
+                return offset
+
+            log.append = recorded  # type: ignore[method-assign]
+        return log
 
     def restore(self, queue_id: int, pages: Sequence[Page]) -> None:
         self._inner.restore(queue_id, pages)

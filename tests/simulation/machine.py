@@ -32,6 +32,7 @@ SMALL = JournalSettings(
     checkpoint_interval_s=0.2,
     spread=1.2,
     reserve_octets=0,
+    stream_cache_octets=4000,
 )
 """Everything happens often."""
 
@@ -111,7 +112,7 @@ class Writer:
 
 
 class StreamWriter:
-    """The same for streams, which have a thread and a task of their own."""
+    """The same for streams, which have threads and tasks of their own, one of them for reading."""
 
     def __init__(self, streams: Streams) -> None:
         self._streams = streams
@@ -120,6 +121,18 @@ class StreamWriter:
         self._error: OSError | None = None
 
     def step(self) -> bool:
+        did = self._read()
+        return self._write() or did
+
+    def _read(self) -> bool:
+        reads = self._streams.take_reads()
+        if reads is None:
+            return False
+        reads.execute(self._streams.disk)
+        self._streams.reads_done(reads)
+        return True
+
+    def _write(self) -> bool:
         if self._batch is None:
             self._batch = self._streams.take_batch()
             self._is_executed = False

@@ -8,6 +8,7 @@ from typing import Final
 from amqp_broker.administration import AdministrationError, parameters, permissions, users, vhosts
 from amqp_broker.broker import Broker
 from amqp_broker.errors import AMQPError
+from amqp_broker.registry import Json
 
 USERS = ("ann", "bob", "guest")
 VHOSTS = ("v0", "v1")
@@ -49,6 +50,25 @@ def administer(broker: Broker, random: Random) -> None:
     except AMQPError as error:  # the default type of queues is another by now
         if "inequivalent arg 'x-queue-type'" not in str(error):
             raise
+
+
+def rule(broker: Broker, random: Random, queue: str) -> None:
+    """Give the clients' vhost another policy, or take one away; it is about this queue only."""
+    name = random.choice(NAMES)
+    definitions: tuple[dict[str, Json], ...] = (
+        {"max-length": 3},
+        {"message-ttl": 500},
+        {"dead-letter-exchange": "e0", "delivery-limit": 2},
+        {"expires": 9000},
+    )
+    definition = random.choice(definitions)
+    try:
+        if random.random() < 0.7:
+            parameters.set_policy(broker, "/", name, f"^{queue}$", definition, priority=random.randrange(3))
+        else:
+            parameters.clear_policy(broker, "/", name)
+    except AdministrationError:
+        return
 
 
 def _declare(broker: Broker, vhost_name: str, name: str) -> None:
