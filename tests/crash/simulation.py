@@ -5,46 +5,42 @@ A seed that fails replays exactly. A million of them: `python -m tests.crash.sim
 
 from __future__ import annotations
 
-import errno
-import sys
-from random import Random
-
 import attrs
 
 from amqp_broker.storage.journal import SyncMode
 from amqp_broker.storage.records import REDELIVERED
 from amqp_broker.storage.rewriting import Rewriter
+from tests.crash import lives
+from tests.crash.lives import Promises
 from tests.storage.harness import SMALL, Harness
-from tests.storage.simulated_disk import Crashed, SimulatedDisk
 
 Key = tuple[int, int]
 
 SETTINGS = attrs.evolve(SMALL, segment_octets=3000, unsynced_octets=2000, spread=1.2)
 
 
-class Life:
-    """One broker from boot to its end, and what the model knows of all lives before."""
+class Life(lives.Life):
+    """Journals, and what the model knows of them."""
+
+    LONGEST = 60
 
     def __init__(self, seed: int, sync: SyncMode = "always") -> None:
-        self.random = Random(seed)
-        self.sync = sync
-        self.disk = SimulatedDisk(self.random)
+        super().__init__(seed, sync)
         self.bodies: dict[Key, bytes] = {}
         self.confirmed: set[Key] = set()
         self.replaced_by: dict[Key, Key] = {}
         self.declared: list[bytes] = []
         self.confirmed_declares: set[bytes] = set()
-        self.promised: list[int] = []
-        self.next_promise = 0
         self.next_position = 1
-        self.power_fails = sync == "always"
+
+    def begin(self) -> None:
+        self.boot()
 
     def boot(self) -> None:
         """Recover and check what was found."""
         harness = self.harness = Harness(self.disk, attrs.evolve(SETTINGS, sync=self.sync))
         self.rewriter = Rewriter(harness.journal)
-        self.promised.clear()
-        self.next_promise = 0
+        self.promises = Promises(harness.journal.when_durable)
 
     def check(self, must: set[Key], may: set[Key], must_declare: set[bytes]) -> None:
         recovery = self.harness.recovery
@@ -70,23 +66,10 @@ class Life:
         self.harness.publish(position, body, queue_ids)
         keys = {(queue_id, position) for queue_id in queue_ids}
         self.bodies.update(dict.fromkeys(keys, body))
-        self.promise(lambda: self.confirmed.update(keys))
+        self.promises.make(lambda: self.confirmed.update(keys))
         return position
 
-    def promise(self, keep: object) -> None:
-        """Ask to be told, and see to it that promises are kept in order."""
-        number, self.next_promise = self.next_promise, self.next_promise + 1
-        assert callable(keep)
-
-        def kept() -> None:
-            assert len(self.promised) == number, "callbacks out of order"
-            self.promised.append(number)
-            keep()
-
-        self.harness.journal.when_durable(kept)
-
     def step(self) -> None:
-        """Do something."""
         random, harness = self.random, self.harness
         live = sorted(harness.live)
         match random.choices(range(9), (30, 20, 4, 4, 20, 4, 5, 3, 2))[0]:
@@ -103,7 +86,7 @@ class Life:
                 self.next_position += 1
                 self.declared.append(name)
                 harness.declare(name)
-                self.promise(lambda: self.confirmed_declares.add(name))
+                self.promises.make(lambda: self.confirmed_declares.add(name))
             case 4:
                 batch = harness.journal.take_batch()
                 for _ in range(random.randint(0, 3)):
@@ -125,29 +108,11 @@ class Life:
             case 8:
                 harness.journal.retry()
 
-    def live(self, steps: int, *, refuses: bool) -> None:
-        """Live until the power goes; sometimes the disk refuses for a while."""
-        random = self.random
-        self.disk.crash_at = self.disk.calls + random.randint(1, 60) if random.random() < 0.7 else -1
-
-        def fault(call: str, _path: str) -> OSError | None:
-            if call in ("pwrite", "fsync", "create", "rename", "fsync_directory", "unlink") and random.random() < 0.15:
-                return OSError(random.choice((errno.ENOSPC, errno.EIO)), "refused")
-            return None
-
-        try:
-            for _ in range(steps):
-                if refuses and random.random() < 0.05:
-                    self.disk.fault = fault if random.random() < 0.5 else lambda _call, _path: None
-                self.step()
-        except Crashed:
-            pass
-
-    def check_after_crash(self) -> None:
+    def crash(self) -> None:
         live = set(self.harness.live)
         must = self.confirmed & live
         dead_letters = [(old, new) for old, new in self.replaced_by.items() if old in self.confirmed and new in live]
-        self.disk = self.disk.crash() if self.power_fails else self.disk.copy()
+        self.end_disk()
         self.boot()
         found = {(item.queue_id, item.position) for item in self.harness.found}
         for old, new in dead_letters:
@@ -155,9 +120,8 @@ class Life:
         self.check(must, set(self.bodies), self.confirmed_declares)
         self.settle()
 
-    def check_after_clean_stop(self) -> None:
-        self.disk.fault = lambda _call, _path: None
-        self.disk.crash_at = -1
+    def stop(self) -> None:
+        self.calm_disk()
         self.harness.journal.retry()
         self.harness.clock.now += 10
         self.harness.finish()
@@ -166,7 +130,7 @@ class Life:
             key: self.harness.journal.segments[location.segment].marks.get(location.ordinal)
             for key, location in self.harness.live.items()
         }
-        self.disk = self.disk.crash() if self.power_fails else self.disk.copy()
+        self.end_disk()
         self.boot()
         assert self.harness.recovery.was_clean
         assert not self.harness.recovery.torn
@@ -188,21 +152,8 @@ class Life:
 
 def run(seed: int, sync: SyncMode = "always") -> None:
     """Live a few lives; raises if a promise is broken."""
-    life = Life(seed, sync)
-    life.boot()
-    for _ in range(life.random.randint(1, 5)):
-        life.live(life.random.randint(5, 150), refuses=life.random.random() < 0.4)
-        is_up = life.disk.calls < life.disk.crash_at or life.disk.crash_at < 0
-        if is_up and life.random.random() < 0.4:
-            life.check_after_clean_stop()
-        else:
-            life.check_after_crash()
+    lives.run(Life(seed, sync), 150)
 
 
 if __name__ == "__main__":
-    for seed in range(int(sys.argv[1]), int(sys.argv[2])):
-        try:
-            run(seed, ("always", "interval", "never")[seed % 3])
-        except BaseException:
-            print("seed", seed)
-            raise
+    lives.main(run)

@@ -5,8 +5,6 @@ A seed that fails replays exactly. Many of them: `python -m tests.crash.stream_s
 
 from __future__ import annotations
 
-import errno
-import sys
 from random import Random
 
 import attrs
@@ -16,9 +14,10 @@ from amqp_broker.storage.journal import JournalSettings, SyncMode
 from amqp_broker.storage.stream_log import Cursor, StreamLimits, StreamLog
 from amqp_broker.storage.stream_recovery import inspect_streams, recover_streams
 from amqp_broker.storage.streams import Streams
+from tests.crash import lives
+from tests.crash.lives import Promises
 from tests.crash.plain_message import body_of, plain_message
 from tests.storage.harness import DIRECTORY, Clock
-from tests.storage.simulated_disk import Crashed, SimulatedDisk
 
 SETTINGS = JournalSettings(stream_cache_octets=3000, unsynced_octets=2000, sync_interval_s=0.5)
 IDENTITY = bytes(range(16))
@@ -44,24 +43,22 @@ class Model:
         )
 
 
-class Life:
-    """Brokers from boot to their ends, on one disk."""
+class Life(lives.Life):
+    """Streams of three queues, and what the model knows of them."""
+
+    LONGEST = 150
 
     def __init__(self, seed: int, sync: SyncMode) -> None:
-        self.random = Random(seed)
-        self.sync = sync
-        self.disk = SimulatedDisk(self.random)
+        super().__init__(seed, sync)
         self.clock = Clock()
         self.models = {stream_id: Model(self.random) for stream_id in IDS}
-        self.power_fails = sync == "always"
-        self.promised = 0
-        self.kept = 0
+
+    def begin(self) -> None:
+        self.boot(was_clean=False)
 
     def boot(self, *, was_clean: bool) -> None:
         """Recover, and check what was found against the model."""
-        self.disk.fault = lambda _call, _path: None
-        self.disk.crash_at = -1
-        self.disk.cold = 0.0
+        self.calm_disk()
         seen = inspect_streams(self.disk, DIRECTORY, IDENTITY)
         found = recover_streams(self.disk, DIRECTORY, IDENTITY)
         assert not found.damage, found.damage
@@ -74,7 +71,7 @@ class Life:
         self.streams = Streams(self.disk, DIRECTORY, IDENTITY, settings, found.streams, self.clock)
         self.logs = {}
         self.cursors: list[tuple[StreamLog, Cursor]] = []
-        self.promised = self.kept = 0
+        self.promises = Promises(self.streams.when_durable)
         for stream_id, model in self.models.items():
             recovered = found.streams.get(stream_id)
             first = recovered.segments[0].first if recovered and recovered.segments else 0
@@ -104,14 +101,11 @@ class Life:
         body = self.random.randbytes(self.random.choice((0, 10, 100, 700)))
         offset = log.append(b"\0\0", b"header", body, self.random.choice((None, b"red", b"blue")))
         model.bodies[offset] = body
-        number, self.promised = self.promised, self.promised + 1
 
         def told() -> None:
-            assert self.kept == number, "callbacks out of order"
-            self.kept = number + 1
             model.told = max(model.told, offset + 1)
 
-        self.streams.when_durable(told)
+        self.promises.make(told)
 
     def read_some(self) -> None:
         """Let a reader go on, or a new one begin somewhere."""
@@ -138,7 +132,6 @@ class Life:
             model.told = max(model.told, cursor.offset)
 
     def step(self) -> None:
-        """Do something."""
         random = self.random
         match random.choices(range(7), (30, 25, 6, 15, 3, 6, 2))[0]:
             case 0:
@@ -167,59 +160,26 @@ class Life:
             case _:
                 random.choice(list(self.logs.values())).retain()
 
-    def live(self, steps: int, *, refuses: bool) -> bool:
-        """Live until the power goes; sometimes the disk refuses for a while. Tells whether it is still up."""
-        random = self.random
-        self.disk.crash_at = self.disk.calls + random.randint(1, 150) if random.random() < 0.7 else -1
-        self.disk.cold = random.choice((0.0, 0.5))
-
-        def fault(call: str, _path: str) -> OSError | None:
-            if call in ("pwrite", "fsync", "create", "fsync_directory", "unlink") and random.random() < 0.15:
-                return OSError(random.choice((errno.ENOSPC, errno.EIO)), "refused")
-            return None
-
-        try:
-            for _ in range(steps):
-                if refuses and random.random() < 0.05:
-                    self.disk.fault = fault if random.random() < 0.5 else lambda _call, _path: None
-                self.step()
-        except Crashed:
-            return False
-        return True
-
     def crash(self) -> None:
-        self.disk = self.disk.crash() if self.power_fails else self.disk.copy()
+        self.end_disk()
         self.boot(was_clean=False)
 
     def stop(self) -> None:
-        self.disk.fault = lambda _call, _path: None
-        self.disk.crash_at = -1
+        self.calm_disk()
         self.streams.retry()
         self.streams.finish()
         while not self.streams.is_finished:
             if batch := self.streams.take_batch():
                 batch.execute(self.disk)
                 self.streams.batch_done(batch, None)
-        self.disk = self.disk.crash() if self.power_fails else self.disk.copy()
+        self.end_disk()
         self.boot(was_clean=True)
 
 
 def run(seed: int, sync: SyncMode = "always") -> None:
     """Live a few lives; raises if a promise is broken."""
-    life = Life(seed, sync)
-    life.boot(was_clean=False)
-    for _ in range(life.random.randint(1, 5)):
-        is_up = life.live(life.random.randint(5, 200), refuses=life.random.random() < 0.4)
-        if is_up and life.random.random() < 0.4:
-            life.stop()
-        else:
-            life.crash()
+    lives.run(Life(seed, sync), 200)
 
 
 if __name__ == "__main__":
-    for seed in range(int(sys.argv[1]), int(sys.argv[2])):
-        try:
-            run(seed, ("always", "interval", "never")[seed % 3])
-        except BaseException:
-            print("seed", seed)
-            raise
+    lives.main(run)

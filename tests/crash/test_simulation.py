@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 
 from amqp_broker.storage.journal import SyncMode
+from tests.crash.lives import run_seeds
 from tests.crash.simulation import run
 
 
@@ -15,20 +18,10 @@ from tests.crash.simulation import run
 @pytest.mark.rule("7.9")
 @pytest.mark.parametrize("block", range(8))
 def test_what_was_confirmed_survives_power_cuts_and_failing_disks(block: int) -> None:
-    for seed in range(block * 250, block * 250 + 250):
-        try:
-            run(seed)
-        except BaseException as error:
-            error.add_note(f"seed {seed}")
-            raise
+    run_seeds(range(block * 250, block * 250 + 250), run)
 
 
 @pytest.mark.rule("7.6")
 @pytest.mark.parametrize("sync", ["interval", "never"])
 def test_other_sync_modes_survive_a_kill(sync: SyncMode) -> None:
-    for seed in range(150):
-        try:
-            run(seed, sync)
-        except BaseException as error:
-            error.add_note(f"seed {seed}")
-            raise
+    run_seeds(range(150), partial(run, sync=sync))
