@@ -118,7 +118,7 @@ class Topology:
             auto_delete=kind.auto_delete,
             arguments=kind.arguments,
         )
-        is_lasting = not kind.auto_delete and "x-expires" not in kind.arguments and not kind.exclusive
+        is_lasting = not kind.auto_delete and "x-expires" not in kind.arguments and not kind.exclusive and name != RULED
         self._change(lane, method, QueueDeclareOk, ("queue", name), becomes=kind.durable if is_lasting else None)
 
     def delete_queue(self) -> None:
@@ -136,7 +136,7 @@ class Topology:
         if lane is None or queue is None or not names or not may_use(lane, queue):
             return
         name, key = self.random.choice(names), self.random.choice(KEYS)
-        is_lasting = queue.durable and vhost.exchanges[name].durable and not queue.auto_delete
+        is_lasting = queue.durable and vhost.exchanges[name].durable and not queue.auto_delete and queue.name != RULED
         is_lasting = is_lasting and queue.options.expires_s is None and not vhost.exchanges[name].auto_delete
         thing = ("binding", name, queue.name, key)
         method = QueueBind(queue=queue.name, exchange=name, routing_key=key)
