@@ -154,6 +154,39 @@ def _returns_of_several(difference: Difference) -> bool:
     return _only_messages(difference) and _gives_back(difference, len(difference.operations) - 1, limited)
 
 
+def _prior_returns(difference: Difference) -> bool:
+    """The last step gives back what more than one consumer had, to a queue with priorities, and it goes out again."""
+    prior = _declared_with(difference, "x-max-priority")
+    is_so = all(_bodies(change.ours) == _bodies(change.theirs) for change in difference.changes())
+    return is_so and _only_messages(difference) and _gives_back(difference, len(difference.operations) - 1, prior)
+
+
+def _dead_letter_first(difference: Difference) -> bool:
+    """A message and its dead letter have come to the same queue, in another order: all that differs is the deaths."""
+    overflowing = _declared_with(difference, "x-max-length", "x-max-length-bytes")
+    return bool(overflowing & _declared_with(difference, "x-dead-letter-exchange")) and all(
+        _are_messages(change.ours)
+        and _are_messages(change.theirs)
+        and list(map(_without_death, change.ours)) == list(map(_without_death, change.theirs))
+        for change in difference.changes()
+    )
+
+
+def _are_messages(what: Any) -> bool:
+    return isinstance(what, list) and all(isinstance(each, dict) for each in what)
+
+
+def _bodies(messages: Any) -> list[bytes]:
+    """Of messages in whatever order; none for what are no messages."""
+    return sorted(each["body"] for each in messages) if _are_messages(messages) else []
+
+
+def _without_death(message: Mapping[str, Any]) -> dict[str, Any]:
+    properties = message["properties"]
+    headers = {key: value for key, value in properties.get("headers", {}).items() if "death" not in key}
+    return {**message, "properties": {**properties, "headers": headers}}
+
+
 def _reordered_returns(difference: Difference) -> bool:
     """Something was given back to a quorum queue by more than one consumer, and comes again in another order."""
     quorum = _declared_with(difference, "x-delivery-limit")
@@ -192,6 +225,17 @@ EXPECTED: Final = (
         "4.32",
         "RabbitMQ takes back what several consumers had consumer by consumer, and drops what is too much after each",
         _returns_of_several,
+    ),
+    Expected(
+        "4.44",
+        "and gives these out again before it has taken back the next one's, whatever their priorities",
+        _prior_returns,
+    ),
+    Expected(
+        "4.36",
+        "what an overflow pushes out of one queue of a publish is sent on at once; in RabbitMQ, where each queue is a "
+        "process, the other queues mostly have the message itself by then",
+        _dead_letter_first,
     ),
     Expected(
         "4.48",
