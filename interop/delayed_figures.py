@@ -12,12 +12,10 @@ import argparse
 import struct
 import sys
 import tempfile
-import time
 from random import Random
 
 import psutil
 
-from amqp_broker.perf.publisher import ConfirmCount
 from amqp_broker.perf.run import PerfError
 from amqp_broker.perf.wire import (
     BASIC_PUBLISH,
@@ -32,6 +30,7 @@ from amqp_broker.perf.wire import (
     shortstr,
     table,
 )
+from interop.filling import publish_confirmed
 from interop.machine import current_load, describe_machine
 from interop.own_broker import started_broker
 from interop.probes import round_trip_us
@@ -89,21 +88,9 @@ def publish(url: str, messages: int, size: int, window: int) -> float:
     with Client(url, deadline_s=DEADLINE_S) as client:
         names = bytes(2) + shortstr(EXCHANGE) + shortstr("x-delayed-message") + bytes([DURABLE])
         client.call(EXCHANGE_DECLARE, EXCHANGE_DECLARE_OK, names + table({"x-delayed-type": "fanout"}))
-        client.confirm_select()
         random = Random(0)
         frames = b"".join(delayed_frames(random.randrange(HOUR_MS, 2 * HOUR_MS), bytes(size)) for _ in range(BATCH))
-        confirms, published = ConfirmCount(), 0
-        begins = time.monotonic()
-        while confirms.count < messages:
-            if published < messages and published - confirms.count + BATCH <= window:
-                client.sock.sendall(frames)
-                published += BATCH
-                continue
-            data = client.sock.recv(65536)
-            if not data:
-                raise PerfError("the broker closed the publisher's socket")
-            confirms.receive(data)
-        return published / (time.monotonic() - begins)
+        return publish_confirmed(client, frames, BATCH, messages, window)
 
 
 def delayed_frames(delay_ms: int, body: bytes) -> bytes:
