@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import lru_cache
 from typing import Final
 
 from amqp_broker.errors import entity, not_implemented, precondition_failed
@@ -21,7 +22,7 @@ from amqp_broker.queues.stream_arguments import FILTER_VALUE, filter_of, offset_
 from amqp_broker.storage.interface import Storage
 from amqp_broker.storage.stream_log import Cursor, StreamLimits
 from amqp_broker.timers import Timer, Timers
-from amqp_codec import Int64, Table, add_header, parse_content_header, with_properties
+from amqp_codec import Int64, NumberedHeader, Table, add_header, parse_content_header, with_properties
 from amqp_codec.properties import FLAG_HEADERS
 
 log = logging.getLogger(__name__)
@@ -29,6 +30,10 @@ log = logging.getLogger(__name__)
 OFFSET_HEADER: Final = "x-stream-offset"
 _OFFSET_OCTETS: Final = OFFSET_HEADER.encode()
 _FILTER_OCTETS: Final = FILTER_VALUE.encode()
+
+COMMON_OCTETS: Final = 512
+COMMON_HEADERS: Final = 256
+"""So many content headers, none longer than that, are remembered: messages of a stream mostly have a few."""
 
 RETRY_S: Final = 1.0
 """How long a consumer waits when the disk refuses to be read."""
@@ -242,11 +247,19 @@ def limits_of(options: QueueOptions) -> StreamLimits:
 
 def message_at(offset: int, address: bytes, raw: bytes, body: bytes) -> Message:
     """Make what consumers get: the message with its offset in a header (rule 4.52)."""
+    if len(raw) <= COMMON_OCTETS and (numbered := _numbered(raw)) is not None:
+        return new_message(address, numbered.header_of(offset), body)
     if _OFFSET_OCTETS in raw:
         header = parse_content_header(raw)
         headers: Table = {**(header.properties.headers or {}), OFFSET_HEADER: Int64(offset)}
         return new_message(address, with_properties(header, replace(header.properties, headers=headers)), body)
     return new_message(address, add_header(raw, OFFSET_HEADER, offset), body)
+
+
+@lru_cache(COMMON_HEADERS)
+def _numbered(raw: bytes) -> NumberedHeader | None:
+    """A header that is likely to come again, ready for its offsets; None if it has one of its own."""
+    return None if _OFFSET_OCTETS in raw else NumberedHeader(raw, OFFSET_HEADER)
 
 
 def _filter_value(headers: Table) -> bytes | None:

@@ -239,17 +239,45 @@ def add_header(raw: bytes, name: str, value: int) -> ContentHeader:
         name: ASCII.
         value: the number.
     """
+    before, behind = _around_number(raw, name)
+    return parse_content_header(before + value.to_bytes(8, "big", signed=True) + behind)
+
+
+class NumberedHeader:
+    """A content header that many messages have, each with a number of its own put in as `add_header` does."""
+
+    __slots__ = ("_before", "_behind", "_example")
+
+    def __init__(self, raw: bytes, name: str) -> None:
+        self._before, self._behind = _around_number(raw, name)
+        self._example = add_header(raw, name, 0)
+
+    def header_of(self, value: int) -> ContentHeader:
+        """Make the one with this number, without looking at it all again."""
+        example = self._example
+        return ContentHeader(
+            self._before + value.to_bytes(8, "big", signed=True) + self._behind,
+            example.class_id,
+            example.body_size,
+            example.flags,
+            example.delivery_mode,
+            example.priority,
+            example.expiration,
+        )
+
+
+def _around_number(raw: bytes, name: str) -> tuple[bytes, bytes]:
+    """The octets before and behind an int64 that is put behind all headers."""
     flags = int.from_bytes(raw[12:14], "big")
-    field = bytes((len(name),)) + name.encode("ascii") + b"l" + value.to_bytes(8, "big", signed=True)
+    field = bytes((len(name),)) + name.encode("ascii") + b"l"
     at = _headers_at(raw, flags)
     if flags & FLAG_HEADERS:
         octets = int.from_bytes(raw[at : at + 4], "big")
         end = at + 4 + octets
-        parts = (raw[:at], (octets + len(field)).to_bytes(4, "big"), raw[at + 4 : end], field, raw[end:])
-    else:
-        flags |= FLAG_HEADERS
-        parts = (raw[:12] + flags.to_bytes(2, "big"), raw[14:at], len(field).to_bytes(4, "big"), field, raw[at:])
-    return parse_content_header(b"".join(parts))
+        return raw[:at] + (octets + len(field) + 8).to_bytes(4, "big") + raw[at + 4 : end] + field, raw[end:]
+    flags |= FLAG_HEADERS
+    before = raw[:12] + flags.to_bytes(2, "big") + raw[14:at] + (len(field) + 8).to_bytes(4, "big") + field
+    return before, raw[at:]
 
 
 def reply_to_span(raw: bytes, flags: int) -> tuple[int, int]:

@@ -10,9 +10,12 @@ from amqp_codec import (
     FLAG_EXPIRATION,
     FLAG_HEADERS,
     CodecError,
+    Int64,
+    NumberedHeader,
     Properties,
     ReplyCode,
     UInt8,
+    add_header,
     encode_content_header,
     encode_shortstr,
     parse_content_header,
@@ -159,3 +162,26 @@ def test_what_was_checked_decodes(original: Properties, data: st.DataObject) -> 
 def test_what_does_not_fit_is_a_value_error(bad: Properties) -> None:
     with pytest.raises(ValueError, match=r"range|at most 255"):
         encode_content_header(bad, 0)
+
+
+@pytest.mark.parametrize(
+    "published",
+    [
+        Properties(),
+        Properties(content_type="text/plain", content_encoding="utf-8", delivery_mode=2, priority=3),
+        Properties(headers={}, expiration="60000", app_id="app"),
+        Properties(headers={"a": b"x-stream-offset", "b": {"c": 1}}, message_id="1", timestamp=1),
+    ],
+    ids=["none", "without headers", "no headers", "headers"],
+)
+def test_a_number_is_put_behind_the_headers(published: Properties) -> None:
+    raw = encode_content_header(published, 5)
+    numbered = NumberedHeader(raw, "x-stream-offset")
+    for number in (0, 1, -1, 1 << 40):
+        header = add_header(raw, "x-stream-offset", number)
+        headers = {**(published.headers or {}), "x-stream-offset": Int64(number)}
+        assert header.properties == replace(published, headers=headers)
+        other = numbered.header_of(number)
+        assert other.raw == header.raw
+        for name in ("class_id", "body_size", "flags", "delivery_mode", "priority", "expiration"):
+            assert getattr(other, name) == getattr(header, name)
