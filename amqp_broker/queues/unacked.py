@@ -174,14 +174,18 @@ class Unacked:
         """Those of these consumers that were blocked have their turn again if they can take messages.
 
         Under a limit of the channel any of its consumers may have waited for the room there is now. All
-        are back before a queue hands anything out, for it goes to the highest priority (rule 5.24).
+        are back before a queue hands anything out, for it goes to the highest priority (rule 5.24); but
+        who was first the last time is last now, so that no queue is left behind.
 
         Returns:
             The queues to dispatch.
         """
         queues: dict[Queue, None] = {}
         if self.blocked:
-            for consumer in list(self.blocked) if self.prefetch_count else consumers:
+            if self.prefetch_count:
+                first, *others = self.blocked
+                consumers = [*others, first]
+            for consumer in consumers:
                 if consumer in self.blocked and consumer.can_take():
                     del self.blocked[consumer]
                     consumer.queue.consumers.unblock(consumer)

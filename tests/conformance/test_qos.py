@@ -119,6 +119,24 @@ def test_channel_limit_is_shared_by_all_consumers_of_the_channel(channel: Channe
 
 
 @pytest.mark.rule("5.34")
+@pytest.mark.parametrize("multiple", [False, True])
+def test_channel_limit_leaves_no_queue_behind(channel: ChannelClient, multiple: bool) -> None:
+    qos(channel, 1, shared=True)
+    for queue in ("a", "b", "c"):
+        channel.queue(queue)
+        channel.publish_all(queue, *[queue.encode()] * 9)
+    channel.consume("a", "a")
+    bodies = [channel.expect_delivery().body]
+    channel.consume("b", "b")
+    channel.consume("c", "c")
+    ack(channel, 1)
+    for tag in range(2, 10):
+        bodies.append(channel.expect_delivery().body)
+        ack(channel, tag, multiple=multiple)
+    assert sorted(bodies) == [b"a"] * 3 + [b"b"] * 3 + [b"c"] * 3
+
+
+@pytest.mark.rule("5.34")
 def test_channel_limit_of_zero_is_none(channel: ChannelClient) -> None:
     queue = channel.queue("q")
     qos(channel, 1, shared=True)
@@ -142,11 +160,11 @@ def test_delivery_satisfies_both_limits(channel: ChannelClient) -> None:
     channel.expect_bodies(b"1")
     ack(channel, 3)
     channel.expect_bodies(b"2")
-    # Now the channel is full: the other consumer's own limit lets it have one more only when there is room.
+    # Now the channel is full: each consumer's own limit lets it have one more only when there is room.
     ack(channel, 1)
-    assert channel.expect_bodies(b"3")[0].consumer_tag == "one"
-    ack(channel, 4)
     assert channel.expect_bodies(b"3")[0].consumer_tag == "two"
+    ack(channel, 4)
+    assert channel.expect_bodies(b"3")[0].consumer_tag == "one"
 
 
 @pytest.mark.rule("5.34")
