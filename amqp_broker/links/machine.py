@@ -100,6 +100,7 @@ class Machine:
     Attributes:
         output: octets to be sent; whoever sends them takes them out.
         heartbeat_s: what was agreed on, 0 for none.
+        cluster_name: what the broker calls itself; empty where it says nothing.
         is_blocked: the broker reads no publishes for the time being.
     """
 
@@ -116,6 +117,7 @@ class Machine:
         self.output = bytearray() if is_known else bytearray(PROTOCOL_HEADER)
         self.frame_max = 0
         self.heartbeat_s = 0
+        self.cluster_name = b""
         self.is_blocked = False
         self._login = b"\0" + user.encode() + b"\0" + password.encode()
         self._vhost = vhost
@@ -213,6 +215,8 @@ class Machine:
     def _on_start(self, method: ConnectionStart) -> None:
         if b"PLAIN" not in method.mechanisms.split():
             raise LinkError("the broker offers no login with a password (PLAIN)", is_lasting=True)
+        name = method.server_properties.get("cluster_name")
+        self.cluster_name = name if isinstance(name, bytes) else b""
         self.send(
             0,
             ConnectionStartOk(

@@ -68,6 +68,11 @@ class ClientConnection:
         return self._machine.is_blocked
 
     @property
+    def cluster_name(self) -> bytes:
+        """What the broker calls itself; empty where it says nothing."""
+        return self._machine.cluster_name
+
+    @property
     def is_full(self) -> bool:
         """So much output waits that nothing should be added."""
         return len(self._machine.output) >= HIGH_OCTETS

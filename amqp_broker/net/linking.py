@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Final, TypeAlias
+from typing import Final, TypeVar
 
 import trio
 
@@ -19,8 +19,8 @@ log = logging.getLogger(__name__)
 LOOK_S: Final = 0.5
 """How often the figures of a link that runs are brought up to date."""
 
-Wanted: TypeAlias = Mapping[LinkKey, object]
-"""Which links should run, and what each of them does; something else means another link."""
+What = TypeVar("What")
+"""What a link does; something else means another link."""
 
 
 class Task(ABC):
@@ -112,7 +112,10 @@ async def keep_trying(
 
 
 async def run_tasks(
-    board: Board, wanted: Callable[[], Wanted], make: Callable[[LinkKey, object], Task], changed: Changed
+    board: Board,
+    wanted: Callable[[], Mapping[LinkKey, What]],
+    make: Callable[[LinkKey, What], Task],
+    changed: Changed,
 ) -> None:
     """Run what is wanted, and nothing else, until cancelled.
 
@@ -122,7 +125,7 @@ async def run_tasks(
         make: makes a link, which begins when it is made.
         changed: says when to ask again.
     """
-    running: dict[LinkKey, tuple[object, trio.CancelScope]] = {}
+    running: dict[LinkKey, tuple[What, trio.CancelScope]] = {}
     async with trio.open_nursery() as nursery:
         while True:
             there = wanted()

@@ -2,22 +2,51 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import partial
+
 import trio
 
 from amqp_broker.broker import Broker
+from amqp_broker.links.board import LinkKey
+from amqp_broker.net.federation import Federated, FederationTask, Watch, federation_wanted
 from amqp_broker.net.linking import Changed, run_tasks
 from amqp_broker.net.shovels import ShovelTask, shovels_wanted
 
 
 async def run_links(broker: Broker) -> None:
-    """Run what parameters ask for until cancelled."""
-    changed = Changed()
+    """Run what parameters and policies ask for until cancelled."""
+    parameters, topology, bindings = Changed(), Changed(), Changed()
+    watch = Watch(broker, topology, bindings)
+
+    def changed() -> None:
+        parameters()
+        topology()
+
+    def wanted() -> Mapping[LinkKey, Federated]:
+        watch.follow()
+        return federation_wanted(broker)
+
+    tasks: list[FederationTask] = []
+
+    def federation(key: LinkKey, what: Federated) -> FederationTask:
+        task = FederationTask(broker, key, what)
+        tasks[:] = [each for each in tasks if broker.links.get(each.link.key) is each.link] + [task]
+        return task
+
+    async def tell_of_bindings() -> None:
+        while True:
+            await bindings.wait()
+            for task in tasks:
+                task.bindings_changed()
+
     broker.registry.on_parameters_changed = changed
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(
-            run_tasks,
-            broker.links,
-            lambda: shovels_wanted(broker),
-            lambda key, value: ShovelTask(broker, key, value),
-            changed,
-        )
+    try:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(tell_of_bindings)
+            nursery.start_soon(
+                run_tasks, broker.links, partial(shovels_wanted, broker), partial(ShovelTask, broker), parameters
+            )
+            nursery.start_soon(run_tasks, broker.links, wanted, federation, topology)
+    finally:
+        watch.end()

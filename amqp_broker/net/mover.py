@@ -36,7 +36,7 @@ _PUBLISH: Final = b"\x00\x3c\x00\x28\x00\x00"
 _MANDATORY: Final = b"\x01"
 _OPTIONAL: Final = b"\x00"
 
-Route = Callable[[BasicDeliver], "bytes | None"]
+Route = Callable[[BasicDeliver, ContentHeader], "bytes | None"]
 """To which exchange and with which routing key (`encode_address`) a message goes; None: it is only taken."""
 
 Change = Callable[[BasicDeliver, ContentHeader], bytes]
@@ -136,7 +136,7 @@ class Mover:
         if command.body is None:
             raise LinkError(f"a message of {header.body_size} octets is too large to be moved", is_lasting=True)
         self._taken += 1
-        address = self._route(deliver)
+        address = self._route(deliver, header)
         if address is None:
             self._dropped += 1
             self._source.send(CHANNEL, BasicAck(delivery_tag=deliver.delivery_tag))
@@ -182,14 +182,14 @@ class Mover:
 def to_queue(name: str) -> Route:
     """Everything to one queue, through the default exchange."""
     address = encode_address("", name)
-    return lambda _deliver: address
+    return lambda _deliver, _header: address
 
 
 def to_exchange(exchange: str | None, key: str | None) -> Route:
     """To an exchange with a routing key; None leaves a message's own."""
     if exchange is not None and key is not None:
         address = encode_address(exchange, key)
-        return lambda _deliver: address
-    return lambda deliver: encode_address(
+        return lambda _deliver, _header: address
+    return lambda deliver, _header: encode_address(
         deliver.exchange if exchange is None else exchange, deliver.routing_key if key is None else key
     )

@@ -97,7 +97,7 @@ _WITHOUT_EFFECT: Final = frozenset(
         "shards-per-node",
     }
 )
-"""Keys of plugins and of mirrored queues: kept, so that definitions can be taken elsewhere again (chapter 9)."""
+"""Keys that say nothing to queues: of federation, of plugins that are not here, of mirrored queues (chapter 9)."""
 
 _OPERATORS: Final = frozenset(
     {

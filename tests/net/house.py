@@ -45,6 +45,12 @@ class House:
         await client.open(heartbeat=heartbeat)
         return client
 
+    async def client_of(self, vhost: str) -> WireClient:
+        """A client of a vhost with an open channel 1."""
+        client = self.visitor()
+        await client.open(vhost=vhost)
+        return client
+
     async def gone(self, count: int = 0) -> None:
         """Wait until no more than so many clients are connected."""
         await until(lambda: len(self.broker.clients) <= count, 0.05)

@@ -129,11 +129,11 @@ class WireClient:
         )
         await self.call(0, start_ok, ConnectionTune)
 
-    async def open(self, *, heartbeat: int = 0, channels: int = 1) -> None:
+    async def open(self, *, heartbeat: int = 0, channels: int = 1, vhost: str = "/") -> None:
         """Everything up to open channels 1 and following."""
         await self.login()
         await self.send(0, ConnectionTuneOk(channel_max=2047, frame_max=CLIENT_FRAME_MAX, heartbeat=heartbeat))
-        await self.call(0, ConnectionOpen(virtual_host="/"), ConnectionOpenOk)
+        await self.call(0, ConnectionOpen(virtual_host=vhost), ConnectionOpenOk)
         for channel_id in range(1, channels + 1):
             await self.call(channel_id, ChannelOpen(), ChannelOpenOk)
 
