@@ -174,22 +174,23 @@ class Unacked:
         """Those of these consumers that were blocked have their turn again if they can take messages.
 
         Under a limit of the channel any of its consumers may have waited for the room there is now. All
-        are back before a queue hands anything out, for it goes to the highest priority (rule 5.24); but
-        who was first the last time is last now, so that no queue is left behind.
+        are back before a queue hands anything out, for it goes to the highest priority (rule 5.24).
 
         Returns:
-            The queues to dispatch.
+            The queues to dispatch; under a limit of the channel the one that was first the last time is
+            last, so that none is left behind.
         """
         queues: dict[Queue, None] = {}
         if self.blocked:
-            if self.prefetch_count:
-                first, *others = self.blocked
-                consumers = [*others, first]
-            for consumer in consumers:
+            for consumer in list(self.blocked) if self.prefetch_count else consumers:
                 if consumer in self.blocked and consumer.can_take():
                     del self.blocked[consumer]
                     consumer.queue.consumers.unblock(consumer)
                     queues[consumer.queue] = None
+        if self.prefetch_count and len(queues) > 1:
+            first = next(iter(queues))
+            del queues[first]
+            queues[first] = None
         return list(queues)
 
     def resume_all(self) -> None:

@@ -118,6 +118,21 @@ def test_channel_limit_is_shared_by_all_consumers_of_the_channel(channel: Channe
     other.expect_bodies(b"6")
 
 
+@pytest.mark.rule("5.25", "5.34")
+@pytest.mark.parametrize("multiple", [False, True])
+def test_channel_limit_leaves_no_consumer_of_a_queue_behind(channel: ChannelClient, multiple: bool) -> None:
+    qos(channel, 1, shared=True)
+    channel.queue("q")
+    for tag in ("a", "b", "c"):
+        channel.consume("q", tag)
+    channel.publish_all("q", *[b"x"] * 9)
+    tags = []
+    for number in range(1, 10):
+        tags.append(channel.expect_bodies(b"x")[0].consumer_tag)
+        ack(channel, number, multiple=multiple)
+    assert sorted(tags) == ["a"] * 3 + ["b"] * 3 + ["c"] * 3
+
+
 @pytest.mark.rule("5.34")
 @pytest.mark.parametrize("multiple", [False, True])
 def test_channel_limit_leaves_no_queue_behind(channel: ChannelClient, multiple: bool) -> None:
