@@ -268,6 +268,21 @@ def test_user_id_is_the_last_thing_checked_and_only_impersonators_may_differ(
     assert channel.counts("q") == (2, 0)
 
 
+@pytest.mark.rule("8.15")
+@pytest.mark.parametrize("tag", ["administrator", "monitoring", "policymaker", "management", "impersonator", "own"])
+def test_a_tag_gives_no_right_in_amqp_but_to_another_user_id(world: World, channel: ChannelClient, tag: str) -> None:
+    channel.queue("q")
+    add_bob(world, write="^amq.default$", tags=(tag,))
+    asking = bob(world)
+    asking.send(QueuePurge(queue="q"))
+    asking.expect_close(403, refused("read", "queue", "q"))
+    asking = bob(world)
+    asking.publish("q", b"x", properties=Properties(user_id="alice"))
+    if tag != "impersonator":
+        asking.expect_close(406)
+    assert channel.counts("q") == (int(tag == "impersonator"), 0)
+
+
 # Who gets in, and how many
 
 

@@ -110,6 +110,7 @@ async def test_who_is_nobody_is_asked_once_and_refused_twice(channel: ChannelCli
         assert (await api.get("overview", headers={"authorization": "Basic !"})).status_code == 401
 
 
+@pytest.mark.rule("8.15")
 @pytest.mark.parametrize(
     ("tags", "allowed"),
     [
