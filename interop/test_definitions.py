@@ -12,7 +12,8 @@ import pytest
 
 from amqp_broker.administration import parameters, permissions, users, vhosts
 from amqp_broker.administration.exporting import export_definitions
-from amqp_broker.administration.importing import import_definitions, read_document
+from amqp_broker.administration.importing import import_definitions
+from amqp_broker.administration.reading import read_document
 from amqp_broker.broker import Broker
 from amqp_broker.registry import Json
 from interop.rabbitmq import CTL, SERVER, Node, running_node

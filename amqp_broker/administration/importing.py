@@ -1,27 +1,32 @@
 """Definitions, read: those of this broker, of RabbitMQ from 3.6 on, and of LavinMQ.
 
-All of a file or nothing: everything is done once on a copy of the broker that has no clients, no messages and no
-storage; only if that raises nothing is it done again where it counts. What is in the file is added to what is
+All of a file or nothing: everything is done once on a copy of what it names, in a broker without clients, messages
+and storage; only if that raises nothing is it done again where it counts. What is in the file is added to what is
 there: users, permissions, policies and parameters are replaced, queues, exchanges and bindings that are there stay.
+
+A large file is taken over in steps, between which clients are served. They see it grow; and what one of them deletes
+meanwhile is deleted, as if it had been a moment later.
 """
 
 from __future__ import annotations
 
-import json
 import logging
 import re
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Generator, Iterator, Mapping
 from typing import Final, TypeAlias
 
 from amqp_broker.administration import parameters, permissions, users, vhosts
 from amqp_broker.administration.errors import AdministrationError
 from amqp_broker.administration.fields import Fields, InvalidDefinitionsError, as_object
+from amqp_broker.administration.turns import run_through
 from amqp_broker.auth.passwords import HashAlgorithm, InvalidHashError, PasswordHash
+from amqp_broker.auth.users import User
 from amqp_broker.broker import Broker
 from amqp_broker.errors import AMQPError
 from amqp_broker.events import INTERNAL_USER
 from amqp_broker.queues.queue import Queue
-from amqp_broker.registry import OPERATOR_POLICY, POLICY, VHOST_LIMITS, Json
+from amqp_broker.registry import OPERATOR_POLICY, POLICY, VHOST_LIMITS, Json, limit_of
 from amqp_broker.routing.exchange import Exchange
 from amqp_broker.storage.interface import MemoryStorage
 from amqp_broker.vhost import Vhost
@@ -45,27 +50,57 @@ class _Import:
         """Where items go that name no vhost."""
         self._assumed = HashAlgorithm.MD5 if _is_older(document, _FIRST_SALTED) else HashAlgorithm.SHA256
 
-    def carry_out(self, broker: Broker) -> None:
-        """Do all the file says.
+    def rehearse(self, broker: Broker) -> Iterator[None]:
+        """Do all the file says on a copy of what it names.
 
         Raises:
-            InvalidDefinitionsError: something can't be done, what came before it has been.
+            InvalidDefinitionsError: something can't be done.
         """
+        copy = _Copy(broker)
+        if self._vhost is not None:
+            copy.bring_vhost(self._vhost)
+            self._describe_vhost(copy.broker, self._vhost, self._document)
+        for section, item in self._items():
+            copy.bring(section, item, self._vhost)
+            self._take(copy.broker, section, item)
+            yield
+
+    def carry_out(self, broker: Broker) -> Iterator[None]:
+        """Do all the file says, which has been rehearsed."""
         if self._vhost is not None:
             self._describe_vhost(broker, self._vhost, self._document)
-        for section, take in _SECTIONS.items():
-            for item in self._document.items(section):
-                try:
-                    take(self, broker, item)
-                except InvalidDefinitionsError:
-                    raise
-                except (AdministrationError, InvalidHashError) as error:
-                    raise InvalidDefinitionsError(item.path, str(error)) from None
-                except AMQPError as error:
-                    raise InvalidDefinitionsError(item.path, error.reply_text.partition(" - ")[2]) from None
-            if section == "parameters":
-                for name in broker.vhosts:
-                    broker.apply_parameters(name)
+        changed: dict[str, None] = {}
+        for section, item in self._items():
+            if changed and section not in _WITH_PARAMETERS:
+                for name in changed:
+                    if name in broker.vhosts:
+                        broker.apply_parameters(name)
+                    yield
+                changed.clear()
+            try:
+                self._take(broker, section, item)
+            except InvalidDefinitionsError as error:
+                log.warning("definitions: %s was overtaken by another change: %s", error.path, error.reason)
+            if section in _WITH_PARAMETERS:
+                changed[self._vhost_of(item)] = None
+            yield
+        for name in changed:
+            if name in broker.vhosts:
+                broker.apply_parameters(name)
+
+    def _items(self) -> Iterator[tuple[str, Fields]]:
+        return ((section, item) for section in _SECTIONS for item in self._document.items(section))
+
+    def _take(self, broker: Broker, section: str, item: Fields) -> None:
+        """Do what one item says. Raises InvalidDefinitionsError."""
+        try:
+            _SECTIONS[section](self, broker, item)
+        except InvalidDefinitionsError:
+            raise
+        except (AdministrationError, InvalidHashError) as error:
+            raise InvalidDefinitionsError(item.path, str(error)) from None
+        except AMQPError as error:
+            raise InvalidDefinitionsError(item.path, error.reply_text.partition(" - ")[2]) from None
 
     def _user(self, broker: Broker, item: Fields) -> None:
         name, algorithm = item.text("name"), item.text("hashing_algorithm", str(self._assumed))
@@ -203,22 +238,8 @@ _SECTIONS: Final[Mapping[str, _Take]] = {
 }
 """In the order in which later ones need earlier ones."""
 
-
-def read_document(data: bytes) -> Json:
-    """Read a file of definitions, whatever it says.
-
-    Raises:
-        InvalidDefinitionsError: it is no JSON.
-    """
-    try:
-        document: Json = json.loads(data.decode("utf-8-sig"))
-    except UnicodeDecodeError as error:
-        raise InvalidDefinitionsError("$", f"octet {error.start} is not UTF-8") from None
-    except json.JSONDecodeError as error:
-        raise InvalidDefinitionsError("$", f"line {error.lineno}, column {error.colno}: {error.msg}") from None
-    except RecursionError:
-        raise InvalidDefinitionsError("$", "nested too deeply") from None
-    return document
+_WITH_PARAMETERS: Final = ("policies", "parameters")
+"""What takes effect all at once, when the last of them has been kept."""
 
 
 def import_definitions(broker: Broker, document: Json, vhost: str | None = None, *, by: str = INTERNAL_USER) -> None:
@@ -234,30 +255,75 @@ def import_definitions(broker: Broker, document: Json, vhost: str | None = None,
     Raises:
         InvalidDefinitionsError: something in it can't be; nothing has been changed.
     """
+    run_through(importing_definitions(broker, document, vhost, by=by))
+
+
+def importing_definitions(
+    broker: Broker, document: Json, vhost: str | None = None, *, by: str = INTERNAL_USER
+) -> Generator[None, None, None]:
+    """Do the same in steps, one for each item; nothing is changed until all have been looked at."""
     fields = Fields(document, "$")
     if vhost is None and fields.text("rabbitmq_definition_format", "cluster") == "single_virtual_host":
         vhost = broker.config.default_vhost
         log.warning("the definitions are those of one vhost: they go into %r", vhost)
     job = _Import(fields, vhost, by)
-    job.carry_out(_copy_of(broker))
-    job.carry_out(broker)
+    yield from job.rehearse(broker)
+    yield from job.carry_out(broker)
 
 
-def _copy_of(broker: Broker) -> Broker:
-    """Make a broker with the same definitions, transient ones included, to try something on."""
-    copy = Broker(broker.config, now=broker.timers.now, storage=MemoryStorage())
-    copy.restore(broker.definitions(), {})
-    for vhost in broker.vhosts.values():
-        _copy_transient(vhost, copy.vhosts[vhost.name])
-    return copy
+class _Copy:
+    """As much of a broker as a file names, to try the file on.
 
+    Attributes:
+        broker: the copy.
+    """
 
-def _copy_transient(vhost: Vhost, copy: Vhost) -> None:
-    for exchange in vhost.exchanges.values():
-        if exchange.name not in copy.exchanges:
-            copy.add_exchange(Exchange(exchange.name, exchange.type, arguments=exchange.arguments))
-    for queue in vhost.queues.values():
-        if queue.name not in copy.queues:
+    def __init__(self, original: Broker) -> None:
+        self._original = original
+        self.broker = Broker(original.config, now=original.timers.now, storage=MemoryStorage())
+        self._brought_queues: Counter[str] = Counter()
+
+    def bring(self, section: str, item: Fields, vhost: str | None) -> None:
+        """Copy what an item builds on; what is wrong with the item is for others to find."""
+        name, value = item.value.get("name"), item.value
+        if section == "vhosts":
+            self.bring_vhost(name)
+            return
+        self._bring_user(value.get("user"))
+        where = self.bring_vhost(value.get("vhost") or vhost)
+        if where is None:
+            return
+        original, copy = where
+        if section == "exchanges":
+            _bring_exchange(original, copy, name)
+        elif section == "queues":
+            self._bring_queue(original, copy, name)
+            self._limit_queues(original, copy)
+        elif section == "bindings":
+            _bring_exchange(original, copy, value.get("source"))
+            _bring_exchange(original, copy, value.get("destination"))
+            self._bring_queue(original, copy, value.get("destination"))
+
+    def bring_vhost(self, name: Json) -> tuple[Vhost, Vhost] | None:
+        """Copy a vhost without what is in it; gives both, or None where there is none."""
+        original = self._original.vhosts.get(name) if isinstance(name, str) else None
+        if original is None:
+            return None
+        copy = self.broker.vhosts.get(original.name)
+        if copy is None:
+            copy = self.broker.add_vhost(original.name)
+            copy.default_queue_type = original.default_queue_type
+        return original, copy
+
+    def _bring_user(self, name: Json) -> None:
+        user = self._original.users.get(name) if isinstance(name, str) else None
+        if user is not None and self.broker.users.get(user.name) is None:
+            self.broker.users.add(User(name=user.name, password=user.password))
+
+    def _bring_queue(self, original: Vhost, copy: Vhost, name: Json) -> None:
+        queue = original.queues.get(name) if isinstance(name, str) else None
+        if queue is not None and queue.name not in copy.queues:
+            self._brought_queues[copy.name] += 1
             copy.add_queue(
                 queue.name,
                 queue_id=0,
@@ -267,6 +333,20 @@ def _copy_transient(vhost: Vhost, copy: Vhost) -> None:
                 arguments=queue.arguments,
                 options=queue.options,
             )
+
+    def _limit_queues(self, original: Vhost, copy: Vhost) -> None:
+        """Let there be as many new queues as the original has room for."""
+        named = vhosts.vhost_limits(self.broker, copy.name)
+        limit = limit_of(named, "max-queues") if named else original.max_queues
+        if limit is not None and limit >= 0:
+            room = max(0, limit - len(original.queues))
+            copy.max_queues = self._brought_queues[copy.name] + room
+
+
+def _bring_exchange(original: Vhost, copy: Vhost, name: Json) -> None:
+    exchange = original.exchanges.get(name) if isinstance(name, str) else None
+    if exchange is not None and exchange.name not in copy.exchanges:
+        copy.add_exchange(Exchange(exchange.name, exchange.type, arguments=exchange.arguments))
 
 
 def _is_older(document: Fields, version: tuple[int, int]) -> bool:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
-from typing import Any, Final, cast
+from typing import Any, Final
 
-from amqp_broker.administration import exporting, importing, parameters, permissions, users, vhosts
+from amqp_broker.administration import exporting, importing, loading, parameters, permissions, users, vhosts
 from amqp_broker.administration.errors import (
     AdministrationError,
     InvalidValueError,
@@ -15,10 +15,11 @@ from amqp_broker.administration.errors import (
     UserNotFoundError,
 )
 from amqp_broker.administration.fields import InvalidDefinitionsError
+from amqp_broker.administration.reading import reading_document
 from amqp_broker.auth.passwords import InvalidHashError, PasswordHash
 from amqp_broker.control.errors import EXIT_DATA, EXIT_NO_USER, EXIT_SOFTWARE, EXIT_UNAVAILABLE, ControlError
-from amqp_broker.control.node import Node, Request
-from amqp_broker.registry import CLUSTER_NAME, Json
+from amqp_broker.control.node import Answer, Node, Request
+from amqp_broker.registry import CLUSTER_NAME
 
 Row = dict[str, Any]
 
@@ -280,8 +281,15 @@ def export_definitions(node: Node, _request: Request) -> Iterable[str]:
     yield json.dumps(exporting.export_definitions(node.broker), separators=(",", ":"))
 
 
-def import_definitions(node: Node, request: Request) -> None:
-    importing.import_definitions(node.broker, cast("Json", request.arguments[0]))
+def import_definitions(node: Node, request: Request) -> Iterator[None]:
+    """Take over the file that comes with the request; with `skip-if-unchanged`, only if it is not the one before."""
+    skips = "skip-if-unchanged" in request.options
+    if skips and loading.is_unchanged(node.broker, [request.content]):
+        return
+    document = yield from reading_document(request.content)
+    yield from importing.importing_definitions(node.broker, document)
+    if skips:
+        loading.remember(node.broker, [request.content])
 
 
 def as_control_error(error: AdministrationError) -> ControlError:
@@ -304,7 +312,7 @@ def _text_of(value: Any) -> Any:
     return value if isinstance(value, dict | list) else json.dumps(value)
 
 
-Run = Callable[[Node, Request], Iterable[Row | str] | None]
+Run = Callable[[Node, Request], Iterable[Answer] | None]
 
 COMMANDS: Final[Mapping[str, Run]] = {
     "list_users": list_users,

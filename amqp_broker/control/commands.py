@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from typing import Final
 
 from amqp_broker.administration.errors import AdministrationError
 from amqp_broker.control import administration, certificates, health, links, listing, reports
 from amqp_broker.control.administration import Run, as_control_error
 from amqp_broker.control.errors import EXIT_USAGE, ControlError
-from amqp_broker.control.node import Node, Request
+from amqp_broker.control.node import Answer, Node, Request
 
 COMMANDS: Final[Mapping[str, Run]] = {
     **administration.COMMANDS,
@@ -70,7 +70,7 @@ COMMANDS: Final[Mapping[str, Run]] = {
 }
 
 
-def run(node: Node, name: str, request: Request) -> Iterable[dict[str, Any] | str]:
+def run(node: Node, name: str, request: Request) -> Iterable[Answer]:
     """Run a command; what it gives may be made while it is taken.
 
     Raises:

@@ -5,12 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any, TypeAlias
 from weakref import WeakKeyDictionary
 
 import attrs
 
 from amqp_broker.broker import Broker
 from amqp_broker.resources import Resources
+
+Answer: TypeAlias = "dict[str, Any] | str | None"
+"""A row of a list or a line of text; None where there is nothing to tell yet, and others may have their turn."""
 
 
 @attrs.frozen
@@ -69,12 +73,14 @@ class Request:
     Attributes:
         options: by long name without dashes; True for one without a value.
         columns: of a list.
+        content: what came with the request.
     """
 
     vhost: str = "/"
     arguments: Sequence[object] = ()
     options: dict[str, object] = attrs.Factory(dict)
     columns: Sequence[str] = ()
+    content: bytes = attrs.field(default=b"", repr=False)
 
     def text(self, index: int) -> str:
         """An argument, empty where there is none."""

@@ -48,14 +48,16 @@ def connect(path: Path | None, timeout_s: float) -> socket.socket:
 
 
 def ask(connection: socket.socket, request: dict[str, Any]) -> Iterator[dict[str, Any] | str]:
-    """Ask; gives rows and lines as they come.
+    """Ask; gives rows and lines as they come. A `content` of the request goes after its line, as octets.
 
     Raises:
         FailedError: the broker says no.
         TimeoutError: it took too long.
         NotReachableError: it went away.
     """
-    connection.sendall(json.dumps(request).encode() + b"\n")
+    content: bytes = request.pop("content", b"")
+    connection.sendall(json.dumps(request | {"content_octets": len(content)}).encode() + b"\n")
+    connection.sendall(content)
     with connection.makefile("r", encoding="utf-8") as answers:
         for line in answers:
             answer = json.loads(line)

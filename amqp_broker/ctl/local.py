@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 import sys
@@ -179,14 +178,12 @@ def _with_secret(call: Call) -> dict[str, Any]:
 def _definitions(call: Call) -> dict[str, Any]:
     name = call.arguments[0] if call.arguments else "-"
     try:
-        text = sys.stdin.read() if name == "-" else Path(name).read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        content = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
+    except OSError as error:
         raise InputError(f"can't read {name}: {error}") from None
-    try:
-        definitions = json.loads(text)
-    except ValueError as error:
-        raise InputError(f"{name} is no JSON: {error}") from None
-    return call.request | {"arguments": [definitions]}
+    if not content.strip():
+        raise InputError(f"{name} is empty")
+    return call.request | {"arguments": [], "content": content}
 
 
 def _export(call: Call, answers: Answers) -> int:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from amqp_broker.administration.importing import read_document
+from amqp_broker.administration.reading import read_document
 from amqp_broker.registry import Json
 
 Definitions = Mapping[str, Any] | str | bytes | Path

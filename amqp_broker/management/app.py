@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterable
 from contextlib import aclosing
 from functools import partial
 from typing import Any, Final, TypeVar
@@ -36,6 +36,7 @@ from amqp_broker.management.replies import Reply
 from amqp_broker.management.routes import Endpoint, Found, Needs, Router
 from amqp_broker.management.statistics import Statistics
 from amqp_broker.management.writing import empty_response, encode, error_response, json_response, pause
+from amqp_broker.net.turns import in_turns, until_stored
 
 log = logging.getLogger(__name__)
 
@@ -121,8 +122,10 @@ class ManagementApi:
         )
         stored_before = self._broker.storage.stored_count
         result = await _decided(partial(endpoint.handler, call))
+        if isinstance(result, Generator):
+            result = await in_turns(result)
         if method != "GET":
-            await self._stored(stored_before)
+            await until_stored(self._broker.storage, stored_before)
         if isinstance(result, Live):
             return self._streams.answer(result, call.user.name, partial(self._ask, call))
         return await _response(request, call, result)
@@ -132,14 +135,6 @@ class ManagementApi:
             return {}
         async with aclosing(request.stream()) as chunks:
             return await read_body(chunks, request.headers.get("content-type", ""), endpoint.max_body_octets)
-
-    async def _stored(self, stored_before: int) -> None:
-        """Wait until storage has what the call has changed (rule 7.5)."""
-        storage = self._broker.storage
-        if storage.has_unsaved_changes or storage.stored_count != stored_before:
-            stored = trio.Event()
-            storage.when_durable(stored.set)
-            await stored.wait()
 
     async def _ask(self, asker: Call, view: str) -> bytes:
         """What a GET of the path `view` answers to whoever watches it. Raises ApiError."""

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from amqp_broker.management.call import Call
 
 Handler = Callable[["Call"], object]
-"""Answers a call: with something for JSON, a `Reply`, or a `Listing`."""
+"""Answers a call: with something for JSON, a `Reply`, a `Listing`, or work in steps that returns one of these."""
 
 
 H = TypeVar("H", bound=Handler)

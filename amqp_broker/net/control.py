@@ -1,5 +1,7 @@
 """The control socket: requests of `amqp-brokerctl`, one line of JSON each, and answers in lines.
 
+A request's `content_octets` says how many octets follow it: a file of definitions.
+
 Whoever may write to the socket may do everything, so it is in a directory, and has a mode, that let only the
 broker's own user in. A long list is told in slices, so that clients are served in between.
 """
@@ -10,22 +12,29 @@ import json
 import logging
 import socket
 import stat
+import time
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+import attrs
 import trio
 
 from amqp_broker.control.commands import run
-from amqp_broker.control.errors import EXIT_SOFTWARE, EXIT_USAGE, ControlError
-from amqp_broker.control.node import Node, Request
+from amqp_broker.control.errors import EXIT_DATA, EXIT_SOFTWARE, EXIT_USAGE, ControlError
+from amqp_broker.control.node import Answer, Node, Request
 from amqp_broker.ctl.places import make_private
+from amqp_broker.net.turns import SLICE_S, until_stored
 
 log = logging.getLogger(__name__)
 
-LARGEST_REQUEST_OCTETS: Final = 64 * 1024 * 1024
-"""A request carries definitions at most."""
+LARGEST_CONTENT_OCTETS: Final = 64 * 1024 * 1024
+"""What a request is about can come after it: definitions at most."""
+
+LARGEST_LINE_OCTETS: Final = 1024 * 1024
+
+READ_OCTETS: Final = 256 * 1024
 
 SLICE: Final = 100
 """Answers between two looks at what else there is to do; a row takes about 10 µs."""
@@ -76,31 +85,49 @@ def _take_away(path: Path) -> None:
 async def _serve(node: Node, stream: trio.SocketStream) -> None:
     try:
         async with stream:
-            line = await _read_line(stream)
+            line, rest = await _read_line(stream)
             if line:
-                await _answer(node, line, stream)
+                await _answer(node, line, rest, stream)
     except (trio.BrokenResourceError, trio.ClosedResourceError):
         log.debug("control: the client is gone")
     except Exception:
         log.exception("control: internal error")
 
 
-async def _read_line(stream: trio.SocketStream) -> bytes:
-    """The request without its line end; empty when there is none."""
+async def _read_line(stream: trio.SocketStream) -> tuple[bytes, bytes]:
+    """The request without its line end, empty when there is none, and what has come after it."""
     received = bytearray()
-    while not received.endswith(b"\n"):
-        data = await stream.receive_some(65536)
+    while b"\n" not in received:
+        data = await stream.receive_some(READ_OCTETS)
         received += data
-        if not data or len(received) > LARGEST_REQUEST_OCTETS:
-            return b""
+        if not data or len(received) > LARGEST_LINE_OCTETS + READ_OCTETS:
+            return b"", b""
+    line, _, rest = bytes(received).partition(b"\n")
+    return line, rest
+
+
+async def _read_content(stream: trio.SocketStream, rest: bytes, octets: int) -> bytes:
+    """What comes with a request. Raises ControlError."""
+    if not 0 <= octets <= LARGEST_CONTENT_OCTETS:
+        raise ControlError(f"more than {LARGEST_CONTENT_OCTETS >> 20} MiB is not taken", EXIT_DATA)
+    received = bytearray(rest)
+    while len(received) < octets:
+        data = await stream.receive_some(READ_OCTETS)
+        if not data:
+            raise trio.BrokenResourceError("the client is gone")
+        received += data
     return bytes(received)
 
 
-async def _answer(node: Node, line: bytes, stream: trio.SocketStream) -> None:
+async def _answer(node: Node, line: bytes, rest: bytes, stream: trio.SocketStream) -> None:
     end: dict[str, Any] = {"exit": 0}
+    stored_before = node.broker.storage.stored_count
     try:
-        name, request = _request_of(line)
+        name, request, content_octets = _request_of(line)
+        if content_octets:
+            request = attrs.evolve(request, content=await _read_content(stream, rest, content_octets))
         await _send(run(node, name, request), stream)
+        await until_stored(node.broker.storage, stored_before)
     except ControlError as error:
         end = {"exit": error.status, "error": error.text}
     except (trio.BrokenResourceError, trio.ClosedResourceError):
@@ -111,9 +138,15 @@ async def _answer(node: Node, line: bytes, stream: trio.SocketStream) -> None:
     await stream.send_all(_line(end))
 
 
-async def _send(answers: Iterable[dict[str, Any] | str], stream: trio.SocketStream) -> None:
+async def _send(answers: Iterable[Answer], stream: trio.SocketStream) -> None:
     waiting: list[bytes] = []
+    ends = time.perf_counter() + SLICE_S
     for answer in answers:
+        if answer is None:
+            if time.perf_counter() >= ends:
+                await trio.lowlevel.checkpoint()
+                ends = time.perf_counter() + SLICE_S
+            continue
         waiting.append(_line({"line": answer} if isinstance(answer, str) else {"row": answer}))
         if len(waiting) >= SLICE:
             await stream.send_all(b"".join(waiting))
@@ -122,8 +155,8 @@ async def _send(answers: Iterable[dict[str, Any] | str], stream: trio.SocketStre
         await stream.send_all(b"".join(waiting))
 
 
-def _request_of(line: bytes) -> tuple[str, Request]:
-    """Read a request. Raises ControlError."""
+def _request_of(line: bytes) -> tuple[str, Request, int]:
+    """Read a request, and how many octets come with it. Raises ControlError."""
     try:
         fields = json.loads(line)
         request = Request(
@@ -132,7 +165,7 @@ def _request_of(line: bytes) -> tuple[str, Request]:
             options=dict(fields.get("options", {})),
             columns=[str(column) for column in fields.get("columns", ())],
         )
-        return str(fields["command"]), request
+        return str(fields["command"]), request, int(fields.get("content_octets", 0))
     except (ValueError, TypeError, KeyError, AttributeError):
         raise ControlError("the request has no such form", EXIT_USAGE) from None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +12,11 @@ import pytest
 from amqp_broker.administration import users, vhosts
 from amqp_broker.administration.exporting import export_definitions
 from amqp_broker.administration.fields import InvalidDefinitionsError
-from amqp_broker.administration.importing import import_definitions, read_document
+from amqp_broker.administration.importing import import_definitions, importing_definitions
+from amqp_broker.administration.reading import read_document
 from amqp_broker.auth.passwords import HashAlgorithm, PasswordHash
 from amqp_broker.broker import Broker
-from amqp_codec import Int64
+from amqp_codec import Int64, QueueDelete, QueueDeleteOk
 from tests.support.client import ChannelClient, World
 
 RECORDED = Path(__file__).with_name("rabbitmq-4.3.6.json")
@@ -288,3 +289,83 @@ def test_a_large_file_with_its_last_line_wrong_changes_nothing() -> None:
     assert everything(broker) == before
     import_definitions(broker, {"queues": queues})
     assert len(broker.vhosts["/"].queues) == 5000
+
+
+# Step by step
+
+
+def steps_of(world: World, document: Items) -> Generator[None, None, None]:
+    return importing_definitions(world.broker, document)
+
+
+def test_nothing_is_changed_before_every_item_has_been_looked_at(world: World) -> None:
+    queues: Any = [{"name": f"q{number}", "vhost": "/"} for number in range(10)]
+    before = everything(world.broker)
+    steps = steps_of(world, {"queues": queues})
+    for _ in range(10):
+        next(steps)
+        assert everything(world.broker) == before
+    next(steps)
+    assert list(world.broker.vhosts["/"].queues) == ["q0"]
+
+
+def test_what_somebody_deletes_meanwhile_is_deleted_and_the_rest_imported(
+    world: World, channel: ChannelClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    channel.queue("doomed")
+    binding = {"vhost": "/", "source": "amq.fanout", "destination": "doomed", "destination_type": "queue"}
+    document: Items = {
+        "queues": [{"name": "q", "vhost": "/"}],
+        "bindings": [binding, {**binding, "destination": "q"}],
+    }
+    steps = steps_of(world, document)
+    for _ in range(4):  # one more than the rehearsal
+        next(steps)
+    channel.call(QueueDelete(queue="doomed"), QueueDeleteOk)
+    for _ in steps:
+        pass
+    assert [each.destination.name for each in world.broker.vhosts["/"].exchange("amq.fanout").bindings.values()] == [
+        "q"
+    ]
+    assert "$.bindings[0] was overtaken by another change: no queue 'doomed'" in caplog.text
+
+
+def test_a_vhost_deleted_meanwhile_takes_its_policies_with_it(world: World) -> None:
+    vhosts.add_vhost(world.broker, "v")
+    policy = {"vhost": "v", "name": "p", "pattern": "", "definition": {"max-length": 1}}
+    steps = steps_of(world, {"policies": [policy], "queues": [{"name": "q", "vhost": "/"}]})
+    for _ in range(3):
+        next(steps)
+    vhosts.delete_vhost(world.broker, "v")
+    for _ in steps:
+        pass
+    assert "q" in world.broker.vhosts["/"].queues
+
+
+@pytest.mark.parametrize("limit", ["there", "in the file"])
+def test_a_file_with_more_queues_than_there_may_be_changes_nothing(
+    limit: str, world: World, channel: ChannelClient
+) -> None:
+    channel.queue("there")
+    document: Items = {"queues": [{"name": name, "vhost": "/"} for name in ("there", "q1", "q2")]}
+    if limit == "there":
+        vhosts.set_vhost_limits(world.broker, "/", {"max-queues": 2})
+    else:
+        value = {"max-queues": 2}
+        document["parameters"] = [{"vhost": "/", "component": "vhost-limits", "name": "limits", "value": value}]
+    before = everything(world.broker)
+    with pytest.raises(InvalidDefinitionsError, match=r"\$\.queues\[2\]: .*queue limit in vhost '/' \(2\) is reached"):
+        import_definitions(world.broker, document)
+    assert everything(world.broker) == before
+    document["queues"].pop()
+    import_definitions(world.broker, document)
+    assert set(world.broker.vhosts["/"].queues) == {"there", "q1"}
+
+
+def test_a_default_queue_type_of_the_vhost_counts_when_a_file_is_looked_at(world: World) -> None:
+    vhosts.add_vhost(world.broker, "/", default_queue_type="quorum")
+    queue = {"name": "q", "vhost": "/", "arguments": {"x-max-priority": 3}}
+    before = everything(world.broker)
+    with pytest.raises(InvalidDefinitionsError, match=r"\$\.queues\[0\]"):
+        import_definitions(world.broker, {"queues": [queue]})
+    assert everything(world.broker) == before

@@ -97,11 +97,29 @@ def test_definitions_go_out_and_come_in(node: Node) -> None:
     definitions = json.loads(str(text))
     assert [vhost["name"] for vhost in definitions["vhosts"]] == ["/"]
     definitions["vhosts"].append({"name": "v"})
-    list(commands.run(node, "import_definitions", Request(arguments=(definitions,))))
+    list(commands.run(node, "import_definitions", Request(content=json.dumps(definitions).encode())))
     assert "v" in node.broker.vhosts
-    with pytest.raises(ControlError) as caught:
-        list(commands.run(node, "import_definitions", Request(arguments=({"vhosts": 5},))))
-    assert caught.value.status == 65
+    for content in (b'{"vhosts": 5}', b'{"vhosts": [', b"\xff"):
+        with pytest.raises(ControlError) as caught:
+            list(commands.run(node, "import_definitions", Request(content=content)))
+        assert caught.value.status == 65
+
+
+def test_definitions_that_were_imported_before_are_skipped_when_asked(node: Node) -> None:
+    content = b'{"vhosts": [{"name": "v"}]}'
+
+    def is_imported(**options: object) -> bool:
+        node.broker.vhosts.pop("v", None)
+        list(commands.run(node, "import_definitions", Request(content=content, options=options)))
+        return "v" in node.broker.vhosts
+
+    skipping = {"skip-if-unchanged": True}
+    assert is_imported(**skipping)
+    assert not is_imported(**skipping)
+    assert is_imported()
+    content += b" "
+    assert is_imported(**skipping)
+    assert "internal_definitions_checksum" not in str(lines(node, "export_definitions"))
 
 
 def test_unknown_command(node: Node) -> None:

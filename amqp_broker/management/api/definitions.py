@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Generator
 
 from amqp_broker.administration.exporting import export_definitions
-from amqp_broker.administration.importing import import_definitions
+from amqp_broker.administration.importing import importing_definitions
 from amqp_broker.administration.vhosts import find_vhost
 from amqp_broker.inspection.values import Record
 from amqp_broker.management.call import Call
@@ -30,17 +31,17 @@ def export_vhost(call: Call) -> Reply:
 
 @routes.post("definitions", Needs.ADMINISTRATOR)
 @routes.post("all-configuration", Needs.ADMINISTRATOR)
-def import_all(call: Call) -> Reply:
+def import_all(call: Call) -> Generator[None, None, Reply]:
     """Add definitions to those there are: all of them, or none when something is wrong."""
-    import_definitions(call.broker, call.fields, by=call.user.name)
+    yield from importing_definitions(call.broker, call.fields, by=call.user.name)
     return NO_CONTENT
 
 
 @routes.post("definitions/{vhost}", Needs.ADMINISTRATOR)
-def import_vhost(call: Call) -> Reply:
+def import_vhost(call: Call) -> Generator[None, None, Reply]:
     """Add definitions to those of a vhost."""
     vhost = find_vhost(call.broker, call.path["vhost"]).name
-    import_definitions(call.broker, call.fields, vhost, by=call.user.name)
+    yield from importing_definitions(call.broker, call.fields, vhost, by=call.user.name)
     return NO_CONTENT
 
 
