@@ -267,6 +267,8 @@ class Config:
     default_user_tags: tuple[str, ...] = ("administrator",)
     load_definitions: Path | None = None
     """Definitions to import at every start; in a new broker they take the place of the default user and vhost."""
+    skips_unchanged_definitions: bool = False
+    """Import them only when they are not those that were imported the last time."""
     event_exchange: bool = False
     """Publish what happens to the exchange amq.rabbitmq.event of the default vhost (rule 3.36)."""
     set_header_timestamp: Literal["keep", "overwrite"] | None = None

@@ -77,7 +77,7 @@ class Server:
         self._data = None if config.data_dir is None else _DataDirectory(config.data_dir, config)
         self.broker = make_broker(config) if self._data is None else self._data.make_broker(make_broker)
         if config.load_definitions is not None:
-            load_definitions(self.broker, config.load_definitions)
+            load_definitions(self.broker, config.load_definitions, skips_unchanged=config.skips_unchanged_definitions)
         self._fetcher = _fetcher_of(config)
         if self._fetcher is not None:
             self.broker.fetch = self._fetcher.fetch

@@ -10,6 +10,7 @@ meanwhile is deleted, as if it had been a moment later.
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 from collections import Counter
@@ -61,6 +62,7 @@ class _Import:
             copy.bring_vhost(self._vhost)
             self._describe_vhost(copy.broker, self._vhost, self._document)
         for section, item in self._items():
+            _check_text(item)
             copy.bring(section, item, self._vhost)
             self._take(copy.broker, section, item)
             yield
@@ -167,6 +169,7 @@ class _Import:
         vhost, name = vhosts.find_vhost(broker, self._vhost_of(item)), item.text("name")
         if name in vhost.exchanges or _is_reserved(name):
             return
+        users.check_name("exchange", name)
         type_ = item.text("type", "direct")
         vhost.declare_exchange(
             name,
@@ -183,6 +186,7 @@ class _Import:
         vhost, name = vhosts.find_vhost(broker, self._vhost_of(item)), item.text("name")
         if name in vhost.queues or _is_reserved(name):
             return
+        users.check_name("queue", name)
         arguments = item.arguments()
         if item.text("type", ""):
             arguments.setdefault("x-queue-type", item.text("type").encode())
@@ -208,13 +212,11 @@ class _Import:
         else:
             destination = vhost.queue(name)
         if item.text("source"):
-            vhost.bind(
-                vhost.exchange(item.text("source")),
-                destination,
-                item.text("routing_key", ""),
-                item.arguments(),
-                user=self._by,
-            )
+            routing_key = item.text("routing_key", "")
+            if routing_key:
+                users.check_name("routing key", routing_key)
+            source = vhost.exchange(item.text("source"))
+            vhost.bind(source, destination, routing_key, item.arguments(), user=self._by)
 
     def _vhost_of(self, item: Fields) -> str:
         return item.text("vhost") if self._vhost is None else item.text("vhost", self._vhost)
@@ -354,6 +356,15 @@ def _is_older(document: Fields, version: tuple[int, int]) -> bool:
     written_by = document.text("rabbit_version", document.text("rabbitmq_version", ""))
     found = re.match(r"(\d+)\.(\d+)", written_by)
     return found is not None and (int(found[1]), int(found[2])) < version
+
+
+def _check_text(item: Fields) -> None:
+    """Let an item be one that can be written down. Raises InvalidDefinitionsError."""
+    try:
+        json.dumps(item.value, ensure_ascii=False).encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError as error:
+        shown = error.object[error.start].encode("ascii", "backslashreplace").decode()
+        raise InvalidDefinitionsError(item.path, f"{shown} alone is no character") from None
 
 
 def _is_reserved(name: str) -> bool:

@@ -121,7 +121,7 @@ def delete_user(broker: Broker, name: str, *, by: str = INTERNAL_USER) -> None:
 
 def authenticate_user(broker: Broker, name: str, password: str) -> bool:
     """Whether a password would let this user in, from the broker's own machine."""
-    return broker.users.login(name, password.encode(), Peer())
+    return broker.users.login(name, _octets(password), Peer())
 
 
 def set_user_limits(broker: Broker, name: str, limits: Json, *, by: str = INTERNAL_USER) -> None:
@@ -186,7 +186,11 @@ def check_name(kind: str, name: str) -> None:
     """Let a name be one. Raises InvalidValueError."""
     if not name:
         raise InvalidValueError(f"{kind} name cannot be empty")
-    if len(name.encode("utf-8", "surrogatepass")) > MAX_NAME_OCTETS:
+    try:
+        octets = name.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        raise InvalidValueError(f"{kind} name is no Unicode text") from None
+    if len(octets) > MAX_NAME_OCTETS:
         raise InvalidValueError(f"{kind} name is longer than {MAX_NAME_OCTETS} octets")
 
 
@@ -212,7 +216,12 @@ def check_limits(limits: Json, known: Sequence[str]) -> Mapping[str, int]:
 
 
 def _hash(password: str | PasswordHash) -> PasswordHash:
-    return password if isinstance(password, PasswordHash) else PasswordHash.of(password.encode())
+    return password if isinstance(password, PasswordHash) else PasswordHash.of(_octets(password))
+
+
+def _octets(password: str) -> bytes:
+    """What a client would send; a command line that is no UTF-8 comes with surrogates."""
+    return password.encode("utf-8", "surrogateescape")
 
 
 def _tell_tags(broker: Broker, name: str, tags: Sequence[str], by: str) -> None:

@@ -174,6 +174,7 @@ KEYS: Final[tuple[Key, ...]] = (
     _key("load_definitions", kind.PATH, "load_definitions", "a file, or a directory of files"),
     _key("management.load_definitions", kind.PATH, "load_definitions", "the same as load_definitions"),
     _key("definitions.local.path", kind.PATH, "load_definitions", "the same as load_definitions"),
+    _key("definitions.skip_if_unchanged", kind.FLAG, "skips_unchanged_definitions"),
     _key("definitions.import_backend", kind.choice("local_filesystem", "local"), None, "the only one there is"),
     # Logging
     _key("log.default.level", kind.LEVEL, "log.level"),

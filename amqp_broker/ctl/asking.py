@@ -6,9 +6,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -56,10 +57,10 @@ def ask(connection: socket.socket, request: dict[str, Any]) -> Iterator[dict[str
         NotReachableError: it went away.
     """
     content: bytes = request.pop("content", b"")
-    connection.sendall(json.dumps(request | {"content_octets": len(content)}).encode() + b"\n")
-    connection.sendall(content)
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it may say no before it has read all of it
+        connection.sendall(json.dumps(request | {"content_octets": len(content)}).encode() + b"\n" + content)
     with connection.makefile("r", encoding="utf-8") as answers:
-        for line in answers:
+        for line in _lines(answers):
             answer = json.loads(line)
             if "row" in answer:
                 yield answer["row"]
@@ -70,3 +71,9 @@ def ask(connection: socket.socket, request: dict[str, Any]) -> Iterator[dict[str
             else:
                 raise FailedError(answer["exit"], answer["error"])
     raise NotReachableError("the broker went away in the middle of its answer")
+
+
+def _lines(answers: Iterable[str]) -> Iterator[str]:
+    """What comes until the broker has said all, or is gone."""
+    with contextlib.suppress(ConnectionResetError):
+        yield from answers

@@ -18,15 +18,16 @@ _T = TypeVar("_T")
 
 async def in_turns(work: Generator[None, None, _T]) -> _T:
     """Do work that comes in steps (`administration.turns`), a slice each turn of the loop; gives what it returns."""
+    ends = time.perf_counter() + SLICE_S
     while True:
-        ends = time.perf_counter() + SLICE_S
         try:
-            while time.perf_counter() < ends:
-                next(work)
+            next(work)
         except StopIteration as end:
             result: _T = end.value
             return result
-        await trio.lowlevel.checkpoint()
+        if time.perf_counter() >= ends:
+            await trio.lowlevel.checkpoint()
+            ends = time.perf_counter() + SLICE_S
 
 
 async def until_stored(storage: Storage, stored_before: int) -> None:

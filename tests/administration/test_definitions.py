@@ -123,6 +123,25 @@ def spoil(section: str, item: Items) -> Callable[[Items], None]:
             "-1 is not a valid maximum length",
         ),
         (spoil("policies", {"name": "p", "vhost": "/", "pattern": "("}), "$.policies[1]", "pattern"),
+        (spoil("queues", {"name": "q" * 256, "vhost": "/"}), "$.queues[7]", "longer than 255 octets"),
+        (spoil("queues", {"name": "\ud800", "vhost": "/"}), "$.queues[7]", r"\ud800 alone is no character"),
+        (spoil("users", {"name": "u", "password": "\udbff"}), "$.users[4]", r"\udbff alone is no character"),
+        (spoil("users", {"name": "u", "tags": ["\ud800"]}), "$.users[4]", "no character"),
+        (spoil("exchanges", {"name": "x" * 256, "vhost": "/"}), "$.exchanges[4]", "longer than 255 octets"),
+        (
+            spoil(
+                "bindings",
+                {
+                    "vhost": "/",
+                    "source": "amq.topic",
+                    "destination": "amq.fanout",
+                    "destination_type": "exchange",
+                    "routing_key": "k" * 256,
+                },
+            ),
+            "$.bindings[3]",
+            "longer than 255 octets",
+        ),
         (lambda document: document.update(vhosts=5), "$.vhosts", "should be a list, is 5"),
         (lambda document: document["vhosts"].append("v"), "$.vhosts[2]", "should be an object"),
     ],
@@ -364,7 +383,7 @@ def test_a_file_with_more_queues_than_there_may_be_changes_nothing(
 
 def test_a_default_queue_type_of_the_vhost_counts_when_a_file_is_looked_at(world: World) -> None:
     vhosts.add_vhost(world.broker, "/", default_queue_type="quorum")
-    queue = {"name": "q", "vhost": "/", "arguments": {"x-max-priority": 3}}
+    queue: Any = {"name": "q", "vhost": "/", "arguments": {"x-max-priority": 3}}
     before = everything(world.broker)
     with pytest.raises(InvalidDefinitionsError, match=r"\$\.queues\[0\]"):
         import_definitions(world.broker, {"queues": [queue]})

@@ -10,6 +10,8 @@ import pytest
 
 from amqp_broker.administration import users
 from amqp_broker.administration.fields import InvalidDefinitionsError
+from amqp_broker.administration.loading import load_definitions
+from amqp_broker.broker import Broker
 from amqp_broker.config import Config
 from amqp_broker.server import Server
 
@@ -39,3 +41,16 @@ def test_what_can_not_be_loaded_is_named(content: str | None, tmp_path: Path) ->
         file.write_text(content)
     with pytest.raises(InvalidDefinitionsError, match=r"definitions\.json: "):
         Server(Config(load_definitions=file))
+
+
+def test_a_file_that_was_loaded_before_is_loaded_again_unless_told_otherwise(tmp_path: Path) -> None:
+    file = tmp_path / "definitions.json"
+    file.write_text('{"vhosts": [{"name": "v"}]}')
+    broker = Broker()
+    for skips_unchanged, is_there in ((False, True), (True, True), (True, False), (False, True)):
+        broker.vhosts.pop("v", None)
+        load_definitions(broker, file, skips_unchanged=skips_unchanged)
+        assert ("v" in broker.vhosts) == is_there
+    file.write_text('{"vhosts": [{"name": "v"}, {"name": "w"}]}')
+    load_definitions(broker, file, skips_unchanged=True)
+    assert "w" in broker.vhosts

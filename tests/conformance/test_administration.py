@@ -70,6 +70,7 @@ def test_a_user_logs_in_with_the_password_of_the_moment(world: World) -> None:
     assert is_refused(world, "ann", "")
 
 
+@pytest.mark.rule("1.33")
 def test_connections_of_a_deleted_user_are_closed(world: World, bob: Client, client: Client) -> None:
     bob.channel().queue("mine", exclusive=True)
     users.delete_user(world.broker, "bob")

@@ -80,7 +80,7 @@ async def test_more_than_fits_is_refused_before_it_is_read(
 ) -> None:
     monkeypatch.setattr(control, "LARGEST_CONTENT_OCTETS", 1024)
     with pytest.raises(asking.FailedError, match="MiB is not taken"):
-        await answer_to(path, command="import_definitions", content=bytes(1025))
+        await answer_to(path, command="import_definitions", content=bytes(4 * 1024 * 1024))
     assert await answer_to(path, command="ping") == ["Ping succeeded"]
 
 
