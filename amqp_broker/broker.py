@@ -19,7 +19,7 @@ from amqp_broker.chronicle import definitions, restore, restore_vhost, vhost_set
 from amqp_broker.config import Config
 from amqp_broker.errors import entity, not_allowed, precondition_failed
 from amqp_broker.event_exchange import EventExchange
-from amqp_broker.events import EventKind, Events
+from amqp_broker.events import INTERNAL_USER, EventKind, Events
 from amqp_broker.links.board import Board
 from amqp_broker.past import Past
 from amqp_broker.queues.queue import Queue
@@ -189,6 +189,24 @@ class Broker:
             registry.put_user(user)
         if not has_id:
             registry.set_parameter(GLOBAL, "", CLUSTER_ID, f"rabbitmq-cluster-id-{secrets.token_urlsafe(16)}")
+
+    def begin_anew(self) -> None:
+        """Forget everything there is, and make what a new broker has; clients should have been sent away before."""
+        for name in list(self.vhosts):
+            self.delete_vhost(name, INTERNAL_USER)
+        for user in list(self.users):
+            self.registry.remove_user(user.name)
+        for vhost, component, name in list(self.registry.parameters):
+            self.registry.clear_parameter(vhost, component, name)
+        self._begin()
+        for vhost in self.vhosts.values():
+            self.events.emit(
+                EventKind.VHOST_CREATED,
+                name=vhost.name,
+                description=vhost.description,
+                tags=list(vhost.tags),
+                user_who_performed_action=INTERNAL_USER,
+            )
 
     # Vhosts
 

@@ -284,6 +284,9 @@ class Config:
     """Needed by the backend `http`."""
     auth_oauth2: OAuth | None = None
     """Needed by the backend `oauth2`."""
+    auth_mechanisms: tuple[str, ...] = ("PLAIN", "AMQPLAIN", "ANONYMOUS", "EXTERNAL")
+    """SASL mechanisms that are offered, as far as they can be; PLAIN first, for some clients take the first they
+    see (rule 1.5)."""
     anonymous_user: str | None = "guest"
     """Who SASL ANONYMOUS logs in as; None does not offer it (rule 1.8)."""
 

@@ -53,7 +53,7 @@ MECHANISMS: Final[Mapping[str, Read]] = {
     "ANONYMOUS": anonymous,
     "EXTERNAL": external,
 }
-"""What is offered, in this order; PLAIN first, for some clients take the first they see (rule 1.5)."""
+"""What there is; `Config.auth_mechanisms` says what is offered (rule 1.5)."""
 
 
 def _credentials(name: bytes, password: bytes, peer: Peer) -> Credentials | None:

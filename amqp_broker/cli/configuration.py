@@ -39,7 +39,7 @@ def main(arguments: Sequence[str]) -> int:
     loaded = settings.load_from_options(options)
     for name, value, place in loaded.effective():
         print(f"{name} = {value}\t# {place}")
-    for text in (*loaded.unknown, *loaded.notes):
+    for text in (*loaded.unknown, *loaded.warnings, *loaded.notes):
         print(text, file=sys.stderr)
     return EXIT_OK
 

@@ -115,7 +115,7 @@ def start_log(loaded: Loaded) -> None:
         ) from None
     for path in loaded.files:
         log.info("settings from %s", path)
-    for text in loaded.unknown:
+    for text in (*loaded.unknown, *loaded.warnings):
         log.warning("%s", text)
     for text in loaded.notes:
         log.info("%s", text)

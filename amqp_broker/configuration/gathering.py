@@ -60,10 +60,13 @@ def _tls(_before: object, given: Collected) -> TlsOptions | None:
     )
 
 
+def _mechanisms(_before: object, given: Collected) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(given["auth_mechanisms.*", number] for number in _numbers(given)))
+
+
 def _auth_backends(_before: object, given: Collected) -> tuple[AuthEntry, ...]:
-    numbers = sorted({words[1] for words in given}, key=lambda word: (len(word), word))
     entries = []
-    for number in numbers:
+    for number in _numbers(given):
         both = given.get(("auth_backends.*", number))
         authn = given.get(("auth_backends.*.authn", number), both)
         if authn is None:
@@ -116,6 +119,11 @@ def _auth_oauth2(_before: object, given: Collected) -> OAuth:
     )
 
 
+def _numbers(given: Collected) -> list[str]:
+    """What stood for the first `*`, as numbers are ordered."""
+    return sorted({words[1] for words in given}, key=lambda word: (len(word), word))
+
+
 class Gathered(NamedTuple):
     """A field that several keys make together: a name for all of them, and the way from default and given to value."""
 
@@ -127,6 +135,7 @@ GATHERED: Final[Mapping[str, Gathered]] = {
     "default_permissions": Gathered("default_permissions.*", _default_permissions),
     "loopback_users": Gathered("loopback_users.*", _loopback_users),
     "default_user_tags": Gathered("default_user_tags.*", _tags),
+    "auth_mechanisms": Gathered("auth_mechanisms.*", _mechanisms),
     "auth_backends": Gathered("auth_backends.*", _auth_backends),
     "auth_http": Gathered("auth_http.*", _auth_http),
     "auth_oauth2": Gathered("auth_oauth2.*", _auth_oauth2),

@@ -145,6 +145,7 @@ KEYS: Final[tuple[Key, ...]] = (
     _key("default_permissions.read", kind.PATTERN, "default_permissions"),
     _key("loopback_users", kind.choice("none"), "loopback_users", "everybody may come from everywhere"),
     _key("loopback_users.*", kind.FLAG, "loopback_users"),
+    _key("auth_mechanisms.*", kind.MECHANISM, "auth_mechanisms", "offered in the order of the numbers"),
     _key("anonymous_login_user", kind.OPTIONAL_TEXT, "anonymous_user"),
     # Who finds out who a client is
     _key("auth_backends.*", kind.BACKEND, "auth_backends", "both authn and authz; asked in the order of the numbers"),

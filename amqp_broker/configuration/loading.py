@@ -15,6 +15,7 @@ import attrs
 
 from amqp_broker.config import Config, Listener
 from amqp_broker.configuration.errors import ConfigError
+from amqp_broker.configuration.files import advanced_settings, settings_from_plugins, with_environment_file
 from amqp_broker.configuration.gathering import GATHERED
 from amqp_broker.configuration.keys import KEYS, find_key, is_rabbitmqs, nearest, parse_value
 from amqp_broker.configuration.syntax import Setting, read_settings
@@ -38,6 +39,7 @@ class Loaded:
         files: the configuration files that were read.
         notes: what has no effect, a sentence each.
         unknown: keys that nobody knows, a sentence each.
+        warnings: what somebody has asked for in other files and there is nothing for, a sentence each.
         places: by field, where its value came from; a field that is absent has its default.
     """
 
@@ -46,6 +48,7 @@ class Loaded:
     files: Sequence[Path]
     notes: Sequence[str]
     unknown: Sequence[str]
+    warnings: Sequence[str]
     places: Mapping[str, str]
 
     def effective(self) -> Iterator[tuple[str, str, str]]:
@@ -85,15 +88,22 @@ def load(
     Raises:
         ConfigError: a value can't be used, or a file can't be read that somebody has named.
     """
+    warnings: list[str] = []
+    settings: list[Setting] = []
+    if is_set_by_environment:
+        environment = with_environment_file(environment)
+        settings.extend(settings_from_plugins(environment, warnings))
+        warnings.extend(advanced_settings(environment))
     files = list(_files(environment if is_set_by_environment else {}, file, directory))
-    settings = [setting for path in files for setting in read_settings(path, environment)]
+    settings.extend(setting for path in files for setting in read_settings(path, environment))
     if is_set_by_environment:
         settings.extend(settings_from_environment(environment))
     settings.extend(options)
     gathering = _Gathering(base)
     for setting in settings:
         gathering.take(setting)
-    return gathering.result(files, list(without_effect(environment)) if is_set_by_environment else [])
+    notes = list(without_effect(environment)) if is_set_by_environment else []
+    return gathering.result(files, warnings, notes)
 
 
 class _Gathering:
@@ -157,7 +167,7 @@ class _Gathering:
             for address, is_tls in extra
         )
 
-    def result(self, files: Sequence[Path], notes: Sequence[str]) -> Loaded:
+    def result(self, files: Sequence[Path], warnings: Sequence[str], notes: Sequence[str]) -> Loaded:
         default_log = LogSettings()
         for field, given in self._collected.items():
             before = None if field.startswith("log.") else getattr(self._base, field)
@@ -174,6 +184,7 @@ class _Gathering:
             files=files,
             notes=[*self._notes, *notes],
             unknown=self._unknown,
+            warnings=warnings,
             places=self._places,
         )
 

@@ -34,7 +34,7 @@ def read_settings(path: Path, variables: Mapping[str, str]) -> Iterator[Setting]
     Raises:
         ConfigError: it can't be read, is no text, or a line has another form.
     """
-    yield from parse(_text_of(path), str(path), variables)
+    yield from parse(text_of(path), str(path), variables)
 
 
 def parse(text: str, source: str, variables: Mapping[str, str]) -> Iterator[Setting]:
@@ -73,7 +73,8 @@ def _value(text: str, where: str, known: Mapping[str, str]) -> str:
     return _REFERENCE.sub(look_up, text)
 
 
-def _text_of(path: Path) -> str:
+def text_of(path: Path) -> str:
+    """Read a file of settings. Raises ConfigError: it can't be read, is too large, or no text in UTF-8."""
     try:
         with path.open("rb") as file:
             octets = file.read(LARGEST_FILE_OCTETS + 1)

@@ -179,6 +179,7 @@ PORT_OR_OFF: Final = Kind("a port, 0 to 65535, or off", _unlimited(_integer(0, 6
 ADDRESS: Final = Kind("a port, host:port or local:/path", _address)
 MODE: Final = Kind("a file mode such as 0600", _mode, lambda mode: f"{mode:04o}")
 BACKEND: Final = Kind("internal, http or oauth2", _backend)
+MECHANISM: Final = choice("PLAIN", "AMQPLAIN", "ANONYMOUS", "EXTERNAL")
 TLS_VERSION: Final = Kind("tlsv1.2 or tlsv1.3", _version)
 NETWORKS: Final = Kind("networks such as 10.0.0.0/8, separated by commas", _networks)
 OCTETS: Final = Kind("a size such as 4096, 64KiB, 50MB or 2GiB", _octets(0))

@@ -55,6 +55,8 @@ COMMANDS: Final[Mapping[str, Run]] = {
     "os_env": health.os_env,
     "stop": health.stop,
     "shutdown": health.shutdown,
+    "reset": health.reset,
+    "force_reset": health.reset,
     "stop_app": health.stop_app,
     "start_app": health.start_app,
     "suspend_listeners": health.suspend_listeners,

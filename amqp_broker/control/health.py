@@ -10,9 +10,10 @@ from typing import Any
 import attrs
 
 from amqp_broker import logs
+from amqp_broker.administration.loading import load_definitions
 from amqp_broker.configuration.errors import ConfigError
 from amqp_broker.configuration.values import FACTOR, OCTETS, SHARE, Kind
-from amqp_broker.control.errors import EXIT_DATA, EXIT_USAGE, ControlError
+from amqp_broker.control.errors import EXIT_DATA, EXIT_SOFTWARE, EXIT_USAGE, ControlError
 from amqp_broker.control.listing import connections_of
 from amqp_broker.control.node import Node, Request
 from amqp_broker.errors import AMQPError
@@ -132,6 +133,19 @@ def stop_app(node: Node, _request: Request) -> None:
 
 def start_app(node: Node, _request: Request) -> None:
     node.broker.is_suspended = False
+
+
+def reset(node: Node, _request: Request) -> None:
+    """Make a new broker of it: no users, vhosts, messages but what a new one has; only while it is stopped."""
+    if not node.broker.is_suspended:
+        raise ControlError(
+            f"RabbitMQ is still running on node {node.name}. Please stop it with 'rabbitmqctl stop_app' first.",
+            EXIT_SOFTWARE,
+        )
+    node.broker.begin_anew()
+    definitions = node.broker.config.load_definitions
+    if definitions is not None:
+        load_definitions(node.broker, definitions)
 
 
 def suspend_listeners(node: Node, _request: Request) -> None:

@@ -46,7 +46,6 @@ NO_CLUSTER: Final = "This broker is a single node; it can't join or leave a clus
 
 NO_REPLICAS: Final = "A queue is on this node only; there are no members to add, to move or to look at."
 NO_EVENTS: Final = "Not over the control socket: bind a queue to the exchange amq.rabbitmq.event (key event_exchange)."
-NO_RESET: Final = "Stop the broker and remove its data directory instead; it begins anew in an empty one."
 
 _ANY: Final = (0, None)
 
@@ -70,8 +69,8 @@ COMMANDS: Final[dict[str, Command]] = {
     "shutdown": Command("[--wait]", banner="Shutting down RabbitMQ node {node} ...", options=("wait", "no-wait")),
     "stop_app": Command(banner="Stopping rabbit application on node {node} ..."),
     "start_app": Command(banner="Starting node {node} ..."),
-    "reset": Command(refusal=NO_RESET),
-    "force_reset": Command(refusal=NO_RESET),
+    "reset": Command(banner="Resetting node {node} ..."),
+    "force_reset": Command(banner="Forcefully resetting node {node} ..."),
     "rotate_logs": Command(no_op=" "),
     "report": Command(banner="Reporting server status of node {node} ..."),
     # Lists

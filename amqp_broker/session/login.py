@@ -62,7 +62,7 @@ def offered(config: Config, peer: Peer) -> list[str]:
         left_out.add("ANONYMOUS")
     if not peer.is_encrypted or config.tls is None or config.tls.login_from is None:
         left_out.add("EXTERNAL")
-    return [name for name in MECHANISMS if name not in left_out]
+    return [name for name in config.auth_mechanisms if name not in left_out]
 
 
 def start(config: Config, cluster_name: str, peer: Peer) -> ConnectionStart:

@@ -81,6 +81,9 @@ def test_aliases_are_the_same_command_under_its_familiar_name(data_dir: Path, tm
     assert (done.returncode, done.stdout) == (0, "Ping succeeded\n")
     done = subprocess.run([program, "x"], capture_output=True, text=True, env=environment, timeout=DEADLINE_S)
     assert "\nrabbitmqctl [--node <node>]" in done.stderr
+    server = [str(tmp_path / "bin" / "rabbitmq-server"), "--version"]
+    done = subprocess.run(server, capture_output=True, text=True, env=environment, timeout=DEADLINE_S)
+    assert done.stdout.startswith("amqp-broker ")
     again = subprocess.run(installed, capture_output=True, text=True, env=environment, timeout=DEADLINE_S)
     assert again.returncode == 2
     assert "is there already" in again.stderr

@@ -53,6 +53,8 @@ def loaded(text: str = "", *options: str, tmp: Path, **environment: str) -> Load
         ("default_user_tags.management = true", "default_user_tags", ("management",)),
         ("default_permissions.read = ^x", "default_permissions", (".*", ".*", "^x")),
         ("anonymous_login_user = none", "anonymous_user", None),
+        ("definitions.skip_if_unchanged = true", "skips_unchanged_definitions", True),
+        ("auth_mechanisms.10 = EXTERNAL\nauth_mechanisms.2 = PLAIN", "auth_mechanisms", ("PLAIN", "EXTERNAL")),
     ],
 )
 def test_a_key_sets_its_field(tmp_path: Path, text: str, field: str, value: object) -> None:

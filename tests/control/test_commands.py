@@ -7,12 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from amqp_broker.administration import users
+from amqp_broker.broker import CLUSTER_ID
 from amqp_broker.config import Config
 from amqp_broker.control import commands
 from amqp_broker.control.errors import ControlError
 from amqp_broker.control.node import Node, Request
 from amqp_broker.ctl import local
 from amqp_broker.ctl.commands import COMMANDS
+from amqp_broker.registry import GLOBAL
 from amqp_broker.resources import Resources
 from tests.support.certificates import Authority
 from tests.support.client import Client, World
@@ -63,6 +66,32 @@ def test_a_stopped_application_lets_nobody_in_and_fails_the_check(node: Node, cl
         lines(node, "check_running")
     lines(node, "start_app")
     assert lines(node, "check_running") == ["RabbitMQ on node rabbit@localhost is fully booted and running"]
+
+
+@pytest.mark.parametrize("command", ["reset", "force_reset"])
+def test_a_reset_makes_a_new_broker_of_one_that_is_stopped(node: Node, client: Client, command: str) -> None:
+    broker = node.broker
+    cluster_id = broker.registry.parameters[GLOBAL, "", CLUSTER_ID]
+    broker.enable_event_exchange()
+    client.channel().queue("q")
+    definitions = (
+        b'{"vhosts": [{"name": "v"}], "users": [{"name": "joe"}], "global_parameters": [{"name": "g", "value": 1}]}'
+    )
+    list(commands.run(node, "import_definitions", Request(content=definitions)))
+    users.delete_user(broker, "guest")
+    with pytest.raises(ControlError, match="still running") as caught:
+        lines(node, command)
+    assert caught.value.status == 70
+    assert set(broker.vhosts) == {"/", "v"}
+    lines(node, "stop_app")
+    lines(node, command)
+    lines(node, "start_app")
+    assert [user.name for user in broker.users] == ["guest"]
+    assert [*broker.vhosts] == ["/"]
+    assert not broker.vhosts["/"].queues
+    assert "amq.rabbitmq.event" in broker.vhosts["/"].exchanges
+    assert list(broker.registry.parameters) == [(GLOBAL, "", CLUSTER_ID)]
+    assert broker.registry.parameters[GLOBAL, "", CLUSTER_ID] != cluster_id
 
 
 def test_a_connection_is_closed_by_its_pid(node: Node, client: Client) -> None:

@@ -64,14 +64,31 @@ def commands() -> str:
         "`--socket PATH`, `--data-dir DIR`, `AMQP_BROKER_SOCKET`, or in the default data directory, or else it is the",
         "one that was started last with `--memory`. `amqp-broker install-aliases DIR` puts `rabbitmqctl`,",
         "`rabbitmq-diagnostics`, `rabbitmq-queues`, `rabbitmq-streams` and `rabbitmq-upgrade`, which are all the same,",
-        "into a directory, and `rabbitmq-plugins`, for which what is built in is enabled.\n",
+        "into a directory, with `rabbitmq-plugins` and `rabbitmq-server`.\n",
         "Exit statuses: 0; 64 usage; 65 data; 67 no such user; 69 no broker, or a check that fails; 70 there already;",
         "75 time out.\n",
         "| command | done | |",
         "|---|---|---|",
         *(f"| `{f'{name} {command.usage}'.strip()}` | {_is_done(command)} |" for name, command in COMMANDS.items()),
+        "\n## Other programs\n",
+        "| program | there | |",
+        "|---|---|---|",
+        *(f"| `{name}` | {what} |" for name, what in OTHERS.items()),
     ]
     return "\n".join(line.replace("\\|", "|") for line in lines) + "\n"
+
+
+OTHERS: Final[Mapping[str, str]] = {
+    "rabbitmq-server": "yes | an alias of `amqp-broker`",
+    "rabbitmq-plugins list": "yes |",
+    "rabbitmq-plugins enable": "yes | what is built in is enabled; other names fail, or are a warning with `--lenient`",
+    "rabbitmq-plugins disable": "yes | nothing to do here",
+    "rabbitmq-plugins set": "yes | as `enable`",
+    "rabbitmq-plugins is_enabled": "yes |",
+    "rabbitmq-plugins directories": "no | there are no plugins to load",
+    "rabbitmqadmin": "no | RabbitMQ's own script works with the HTTP API of this broker",
+}
+"""Of the programs that are no other name of `amqp-brokerctl`."""
 
 
 def _is_done(command: Command) -> str:
