@@ -196,8 +196,8 @@ class Broker:
             self.delete_vhost(name, INTERNAL_USER)
         for user in list(self.users):
             self.registry.remove_user(user.name)
-        for vhost, component, name in list(self.registry.parameters):
-            self.registry.clear_parameter(vhost, component, name)
+        for key in list(self.registry.parameters):
+            self.registry.clear_parameter(*key)
         self._begin()
         for vhost in self.vhosts.values():
             self.events.emit(
