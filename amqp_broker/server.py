@@ -17,6 +17,7 @@ from amqp_broker.control.node import ListeningOn, Node
 from amqp_broker.ctl import places
 from amqp_broker.management.node import ListeningPort
 from amqp_broker.management.server import open_http_ports
+from amqp_broker.net.connection import in_round
 from amqp_broker.net.control import serve_control
 from amqp_broker.net.doors import open_doors
 from amqp_broker.net.hub import new_hub
@@ -26,9 +27,9 @@ from amqp_broker.net.systemd import Notifier, inherited_sockets
 from amqp_broker.net.tls import TlsConfigError, TlsKeeper
 from amqp_broker.resources import Resources
 from amqp_broker.storage.committer import Committer
-from amqp_broker.storage.journal import JournalSettings
 from amqp_broker.storage.lock import DirectoryLock
 from amqp_broker.storage.opening import open_journal
+from amqp_broker.storage.settings import JournalSettings
 from amqp_broker.storage.stream_committer import StreamCommitter
 from amqp_broker.timers import Timers
 
@@ -187,7 +188,7 @@ class _DataDirectory:
         self._lock = DirectoryLock(str(path))
         self._config = config
         self._opened = open_journal(str(path), _journal_settings(config))
-        self.committer = Committer(self._opened.storage.journal)
+        self.committer = Committer(self._opened.storage.journal, in_round=in_round)
         self.stream_committer = StreamCommitter(self._opened.storage.streams)
 
     def make_broker(self, make: Callable[..., Broker]) -> Broker:

@@ -8,6 +8,7 @@ elsewhere: timers, the disk. Reading stops while the connection wants no more, s
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from time import perf_counter
 from typing import Final
 
@@ -31,10 +32,21 @@ LONG_READ_S: Final = 0.004
 
 
 class _Round:
-    """The clients that got output while a read was worked off; None while none is."""
+    """The clients that got output while a read, or a batch on disk, was worked off; None while none is."""
 
     def __init__(self) -> None:
         self.edges: list[_Edge] | None = None
+
+    def work_off(self, work: Callable[..., None], *arguments: object) -> None:
+        """Do some work, then write what clients get of it."""
+        edges: list[_Edge] = []
+        self.edges = edges
+        try:
+            work(*arguments)
+        finally:
+            self.edges = None
+            for edge in edges:
+                edge.send_now()
 
 
 _ROUND: Final[trio.lowlevel.RunVar[_Round]] = trio.lowlevel.RunVar("amqp-broker-round")
@@ -86,15 +98,8 @@ class _Edge:
 
     def work_off(self, data: bytes | bytearray) -> None:
         """Do all that these octets ask for, then write what clients get of it."""
-        edges: list[_Edge] = []
-        self.round.edges = edges
         since = perf_counter()
-        try:
-            self.connection.receive(data)
-        finally:
-            self.round.edges = None
-            for edge in edges:
-                edge.send_now()
+        self.round.work_off(self.connection.receive, data)
         self._choose_size(len(data), perf_counter() - since)
 
     def _choose_size(self, octets: int, took_s: float) -> None:
@@ -220,6 +225,11 @@ def _this_round() -> _Round:
         this = _Round()
         _ROUND.set(this)
         return this
+
+
+def in_round(work: Callable[..., None], *arguments: object) -> None:
+    """Do some work in this event loop, then write what clients get of it at once: no task is woken for it."""
+    _this_round().work_off(work, *arguments)
 
 
 async def serve_client(

@@ -17,6 +17,9 @@ SEGMENTS: Final = "segments"
 DAMAGED: Final = "damaged"
 RESERVE: Final = "reserve"
 
+SMALL_OCTETS: Final = 64 << 10
+"""Larger batches get no room ahead: writing twice would be dearer than what it saves."""
+
 
 class Stretch:
     """Records that follow one another in one segment and are written together.
@@ -26,19 +29,19 @@ class Stretch:
         offset: where the first begins.
         first_record: number of the first.
         first_reference: ordinal the next reference had when the stretch began.
-        records: encoded.
-        octets: of all of them.
+        count: of the records.
+        data: all of them, encoded; once the stretch is handed to the writer it stays what it is.
         is_awaited: somebody may wait for them: they are to be written now, and fsynced in mode "always".
         seals: the segment ends with this stretch.
     """
 
     __slots__ = (
+        "count",
+        "data",
         "first_record",
         "first_reference",
         "is_awaited",
-        "octets",
         "offset",
-        "records",
         "references",
         "seals",
         "segment",
@@ -49,19 +52,24 @@ class Stretch:
         self.offset = segment.end
         self.first_record = first_record
         self.first_reference = self.references = segment.references
-        self.records: list[bytes] = []
-        self.octets = 0
+        self.count = 0
+        self.data = bytearray()
         self.is_awaited = False
         self.seals = False
 
     @property
     def last_record(self) -> int:
-        return self.first_record + len(self.records) - 1
+        return self.first_record + self.count - 1
+
+    @property
+    def octets(self) -> int:
+        return len(self.data)
 
     def absorb(self, following: Stretch) -> None:
-        """Append the stretch that comes right after this one."""
-        self.records += following.records
-        self.octets += following.octets
+        """Take over the records of the stretch that comes right after this one."""
+        self.segment.unwritten.remove(following)
+        self.count += following.count
+        self.data += following.data
         self.references = following.references
         self.is_awaited |= following.is_awaited
         self.seals |= following.seals
@@ -75,6 +83,7 @@ class DataBatch:
         part: the file it goes to.
         header: the file's header if the file is to be made.
         is_synced: whether to fsync.
+        room_octets: how many zeros to write behind the records when there are none left; see `JournalSettings`.
         failed: the part that this one follows; what its last write left is given back to the disk.
     """
 
@@ -87,8 +96,10 @@ class DataBatch:
         failed: Part | None,
         *,
         is_synced: bool,
+        room_octets: int = 0,
     ) -> None:
         self._directory = directory
+        self._room_octets = room_octets
         self.stretch = stretch
         self.part = part
         self.header = header
@@ -106,7 +117,7 @@ class DataBatch:
         Raises:
             OSError: nothing of the stretch may be believed to be on disk.
         """
-        data = b"".join(self.stretch.records)
+        data = self.stretch.data
         if self.header is not None:
             if self.failed:
                 with suppress(OSError):  # for the room only
@@ -118,14 +129,23 @@ class DataBatch:
                 file.fsync()
                 file.pwrite(self.header, 0)
             else:
-                file.pwrite(self.header + data, 0)
+                file.pwrite(b"".join((self.header, data)), 0)
             file.fsync()
             disk.fsync_directory(f"{self._directory}/{SEGMENTS}")
             self.part.file = file
             return
-        file = self.part.file or disk.open(self.part.path)
+        part = self.part
+        file = part.file or disk.open(part.path)
+        end = part.position(self.stretch.offset) + len(data)
         if data:
-            file.pwrite(data, self.part.position(self.stretch.offset))
+            file.pwrite(data, end - len(data))
+        if self.stretch.seals:
+            if end < part.room:
+                file.truncate(end)
+        elif self.is_synced and end > part.room and self._room_octets and len(data) <= SMALL_OCTETS:
+            part.room = end + self._room_octets
+            with suppress(OSError):  # a disk that is nearly full; it is only for speed
+                file.pwrite(bytes(self._room_octets), end)
         if self.is_synced:
             file.fsync()
 

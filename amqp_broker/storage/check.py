@@ -160,6 +160,9 @@ def _dump_file(disk: Disk, name: str, part: Part) -> Iterator[str]:
     holes = {hole.offset: hole for hole in found.holes}
     for offset in sorted([*found.publishes, *found.others, *holes]):
         if hole := holes.get(offset):
+            if hole.end == len(data) and not any(data[offset:]):
+                yield f"{name}:{offset}: room: {hole.end - offset} zeros"
+                continue
             yield f"{name}:{offset}: UNREADABLE: {hole.end - offset} octets from record {hole.first_record} on"
         if hole is None or hole.end == offset:
             yield f"{name}:{offset}: {_describe(data, offset)}"

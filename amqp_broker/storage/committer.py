@@ -8,6 +8,7 @@ in the same turn.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import partial
 from time import perf_counter
 
@@ -26,6 +27,10 @@ REWRITE_LOOK_S = 1.0
 """How often to look for a sparse segment."""
 
 
+def _call(work: Callable[..., None], *arguments: object) -> None:
+    work(*arguments)
+
+
 class Committer:
     """Runs a journal's batches.
 
@@ -35,9 +40,16 @@ class Committer:
     Args:
         journal: whose `on_work` this takes.
         rewrite_octets_per_s: pace of rewriting sparse segments.
+        in_round: calls what it is given, all that follows from the end of a batch; so whoever makes output of that can
+            write it in one go.
     """
 
-    def __init__(self, journal: Journal, rewrite_octets_per_s: int = REWRITE_OCTETS_PER_S) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        rewrite_octets_per_s: int = REWRITE_OCTETS_PER_S,
+        in_round: Callable[..., None] = _call,
+    ) -> None:
         self._journal = journal
         self._writer = Writer(journal.disk)
         self._patience = Patience()
@@ -46,6 +58,8 @@ class Committer:
         self._rewrite_at = -math.inf
         self._retry_s = FIRST_RETRY_S
         self._retry_at = math.inf
+        self._in_round = in_round
+        self._alarm = trio.CancelScope()
         self.finished = trio.Event()
         self._work = trio.Event()
         journal.on_work = self._wake
@@ -63,7 +77,10 @@ class Committer:
     async def run(self) -> None:
         """Write until stopped."""
         try:
-            await self._run()
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._ring)
+                await self._run()
+                nursery.cancel_scope.cancel()
         finally:
             self._writer.close()
 
@@ -83,26 +100,44 @@ class Committer:
 
     async def _execute(self, batch: Batch | LoadedSegment) -> OSError | None:
         job = self._writer.start(batch)
-        if isinstance(batch, DataBatch) and batch.is_appending and self._patience.allows(batch.stretch.octets):
-            since = perf_counter()
-            in_time = job.wait(LONGEST_WAIT_S)
-            self._patience.waited(perf_counter() - since, in_time=in_time)
-            if not in_time:
-                await _end_of(job)
-        else:
+        if not await self._see_end(job, batch):
             await _end_of(job)
         error = job.error
         if error is not None and not isinstance(error, OSError):
             raise error
         if isinstance(batch, LoadedSegment):
             return error
-        self._journal.batch_done(batch, error)
+        self._in_round(self._journal.batch_done, batch, error)
         if self._journal.stalled is None:
             self._retry_s = FIRST_RETRY_S
         elif error is not None and self._retry_at == math.inf:
             self._retry_at = trio.current_time() + self._retry_s
             self._retry_s = min(2 * self._retry_s, LAST_RETRY_S)
         return error
+
+    async def _see_end(self, job: Job, batch: Batch | LoadedSegment) -> bool:
+        """Stay with a batch for a moment; tells whether it is done.
+
+        While others have something to store, they have their turns; when nobody has, the loop stands still.
+        """
+        if not isinstance(batch, DataBatch) or not batch.is_appending:
+            return False
+        give_up_at = perf_counter() + LONGEST_WAIT_S
+        while True:
+            before = self._journal.next_record
+            await trio.lowlevel.cancel_shielded_checkpoint()
+            if job.wait(0):
+                return True
+            since = perf_counter()
+            if since >= give_up_at:
+                return False
+            if self._journal.next_record == before:
+                break
+        if not self._patience.allows(batch.stretch.octets):
+            return False
+        in_time = job.wait(give_up_at - since)
+        self._patience.waited(perf_counter() - since, in_time=in_time)
+        return in_time
 
     async def _rewrite(self) -> bool:
         """Do a step of rewriting if it is time; tell whether there was one."""
@@ -120,13 +155,22 @@ class Committer:
         return True
 
     async def _wait(self) -> None:
-        """Sleep until something is due."""
-        due = [self._retry_at, self._rewrite_at]
+        """Sleep until there is work or something is due."""
+        due = min(self._retry_at, self._rewrite_at)
         idle_s = self._journal.idle_s()
         if idle_s is not None:
-            due.append(trio.current_time() + idle_s)
-        with trio.move_on_at(min(due)):
-            await self._work.wait()
+            due = min(due, trio.current_time() + idle_s)
+        if due < self._alarm.deadline:
+            self._alarm.deadline = due
+        await self._work.wait()
+
+    async def _ring(self) -> None:
+        """Call whatever is due work as well: moving a deadline now and then is cheaper than one for each wait."""
+        while True:
+            with self._alarm:
+                await trio.sleep_forever()
+            self._alarm = trio.CancelScope()
+            self._wake()
 
 
 async def _end_of(job: Job) -> None:

@@ -36,7 +36,7 @@ class File(Protocol):
     def prefetch(self, octets: int, offset: int) -> None:
         """Have the system read so many octets into its memory, if it can, without waiting for it."""
 
-    def pwrite(self, data: bytes, offset: int) -> None:
+    def pwrite(self, data: bytes | bytearray, offset: int) -> None:
         """Write all of `data`."""
 
     def fsync(self) -> None:
@@ -102,7 +102,7 @@ class OsFile:
                     chunks.append(data)
             return b"".join(chunks)
 
-        def pwrite(self, data: bytes, offset: int) -> None:
+        def pwrite(self, data: bytes | bytearray, offset: int) -> None:
             view = memoryview(data)
             with _SEEKING:
                 os.lseek(self._descriptor, offset, os.SEEK_SET)
@@ -121,7 +121,7 @@ class OsFile:
                 chunks.append(data)
             return b"".join(chunks)
 
-        def pwrite(self, data: bytes, offset: int) -> None:
+        def pwrite(self, data: bytes | bytearray, offset: int) -> None:
             view = memoryview(data)
             while view:
                 written = os.pwrite(self._descriptor, view, offset)

@@ -3,8 +3,11 @@
 cimport cython
 
 from amqp_broker.storage.batch cimport Stretch
-from amqp_broker.storage.records cimport encode_publish
+from amqp_broker.storage.records cimport Location, Ranges, new_location, publish_head_to_one
 from amqp_broker.storage.segment cimport Segment
+
+
+cdef Py_ssize_t _CRC_OCTETS
 
 
 @cython.final
@@ -14,6 +17,8 @@ cdef class Journal:
     cdef public object on_moved
     cdef public object on_stalled
     cdef public object on_work
+    cdef readonly long long next_record
+    cdef public object reader
     cdef public dict segments
     cdef public object settings
     cdef public object stalled
@@ -34,14 +39,13 @@ cdef class Journal:
     cdef list _leftover
     cdef dict _marked
     cdef bint _may_write
-    cdef long long _next_record
     cdef object _next_segment
     cdef long long _noted_synced
-    cdef object _open_parts
     cdef tuple _previous
     cdef long long _released
     cdef dict _removed
     cdef object _retiring
+    cdef long long _segment_octets
     cdef object _snapshot
     cdef long long _synced
     cdef object _under_way
@@ -51,19 +55,38 @@ cdef class Journal:
     cdef object _waiting
     cdef long long _written
 
-    @cython.locals(segment=Segment, record=bytes, length=cython.longlong)
-    cpdef append_publish(self, bytes address, bytes header, bytes body, references, origin=*)
+    @cython.locals(segment=Segment, head=bytes)
+    cpdef Location append_publish(self, bytes address, bytes header, bytes body, references, origin=*)
+
+    @cython.locals(segment=Segment, head=bytes)
+    cpdef Location append_to_one(
+        self,
+        bytes address,
+        bytes header,
+        bytes body,
+        long long queue_id,
+        long long position,
+        long long expires_at_ms,
+        int flags,
+    )
 
     @cython.locals(segment=Segment)
-    cpdef remove(self, location, bint is_replaced=*)
+    cpdef remove(self, Location location, bint is_replaced=*)
 
-    @cython.locals(gathering=Stretch, length=cython.longlong)
+    @cython.locals(ordinal=cython.longlong, offset=cython.longlong, length=cython.longlong, data=bytearray)
+    cdef Location _append_message(
+        self, Segment segment, bytes head, bytes body, Py_ssize_t references, bint is_awaited
+    )
+
     cdef _gather(self, bytes record, bint is_awaited)
 
-    @cython.locals(ordinals=list)
-    cdef _note_removed(self, Segment segment, ordinal)
+    @cython.locals(gathering=Stretch)
+    cdef _gathered(self, long long octets, bint is_awaited)
 
-    @cython.locals(segment=Segment, record=bytes, offset=cython.longlong)
+    @cython.locals(ranges=Ranges)
+    cdef _note_removed(self, Segment segment, long long ordinal)
+
+    @cython.locals(segment=Segment)
     cdef _settle(self, Stretch stretch)
 
     cdef _release(self, long long record)

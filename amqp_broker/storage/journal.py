@@ -16,15 +16,16 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Final, Literal, NamedTuple
+from typing import Final, NamedTuple
 
-import attrs
+from google_crc32c import extend
 
 from amqp_broker.storage.batch import SEGMENTS, Batch, CheckpointBatch, DataBatch, Stretch
 from amqp_broker.storage.checkpoint import Checkpoint, SegmentState
 from amqp_broker.storage.disk import Disk
-from amqp_broker.storage.errors import DamagedRecord
+from amqp_broker.storage.reading import SegmentReader
 from amqp_broker.storage.records import (
+    CRC,
     MARK,
     REDELIVERED,
     REMOVE,
@@ -32,59 +33,22 @@ from amqp_broker.storage.records import (
     TOPOLOGY,
     TRANSIENT,
     Location,
+    Ranges,
     Reference,
-    StoredMessage,
     decode_message,
     encode,
     encode_marks,
-    encode_publish,
     encode_ranges,
     encode_synced,
-    is_valid,
+    new_location,
+    publish_head,
+    publish_head_to_one,
 )
 from amqp_broker.storage.segment import Part, Segment, SegmentHeader, seed_of, segment_name
+from amqp_broker.storage.settings import JournalSettings
 
-SyncMode = Literal["always", "interval", "never"]
-
-_MIB: Final = 1 << 20
-_OPEN_FILES: Final = 64
-"""Sealed segments kept open for reading."""
-_GAP_OCTETS: Final = 64 << 10
-"""Messages closer together than this are read in one go: octets are cheaper than system calls."""
-
-
-@attrs.frozen
-class JournalSettings:
-    """How the journal behaves.
-
-    Attributes:
-        sync: "always": callbacks follow an fsync. "interval": they follow the write, with an fsync every
-            `sync_interval_s`. "never": they follow the write; only full segments and checkpoints are fsynced.
-        sync_interval_s: at most so much is lost with the power in mode "interval".
-        segment_octets: a segment is full when it has this size.
-        lazy_delay_s: how long removals, marks and transient messages wait for something to be written with.
-        behind_octets: `is_behind` when more than this is not yet written.
-        unsynced_octets: fsync at the latest after so much, for it is kept in memory till then.
-        checkpoint_interval_s: time between checkpoints that free only one segment.
-        sparse_share: a segment is sparse if less than this share of its octets is live.
-        spread: sparse segments are rewritten when the disk holds more than so many times what is live.
-        reserve_octets: room kept for a checkpoint on a full disk.
-        stream_segment_octets: the same as segment_octets for streams that don't say.
-        stream_cache_octets: chunks remembered for the next reader, of all streams together.
-    """
-
-    sync: SyncMode = "always"
-    sync_interval_s: float = 1.0
-    segment_octets: int = 32 * _MIB
-    lazy_delay_s: float = 0.1
-    behind_octets: int = 32 * _MIB
-    unsynced_octets: int = 8 * _MIB
-    checkpoint_interval_s: float = 1.0
-    sparse_share: float = 0.5
-    spread: float = 2.0
-    reserve_octets: int = 4 * _MIB
-    stream_segment_octets: int = 64 * _MIB
-    stream_cache_octets: int = 16 * _MIB
+_pack_crc = CRC.pack
+_CRC_OCTETS: Final = CRC.size
 
 
 class JournalState(NamedTuple):
@@ -106,12 +70,14 @@ class JournalState(NamedTuple):
 
 
 class Journal:
-    """Appends, and tells when it is safe. All methods but the reading ones belong to one thread.
+    """Appends, and tells when it is safe. All methods belong to one thread.
 
     Attributes:
         disk: what it reads from; what the writer is to run batches on.
         settings: as given.
         segments: all that hold something live, or did till the last checkpoint, by number.
+        reader: reads what was appended; safe in another thread.
+        next_record: number of the next record.
         stalled: the error that stopped writing; None while all is well.
         is_finished: a clean checkpoint is on disk; nothing may be appended any more.
         on_work: called when there is something to write at once.
@@ -132,6 +98,7 @@ class Journal:
         self.disk = disk
         self.settings = settings or JournalSettings()
         self.segments = state.segments
+        self.reader = SegmentReader(disk, state.segments)
         self.stalled: OSError | None = None
         self.is_finished = False
         self.on_work: Callable[[], None] = _nothing
@@ -142,8 +109,9 @@ class Journal:
         self._identity = state.identity
         self._snapshot = snapshot
         self._clock = clock
+        self._segment_octets = self.settings.segment_octets
         self._next_segment = state.next_segment
-        self._next_record = state.next_record
+        self.next_record = state.next_record
         self._previous = (state.last_record, 0)
         self._last_awaited = self._released = self._written = self._synced = state.last_record
         self._noted_synced = self._synced
@@ -159,7 +127,7 @@ class Journal:
 
         self._callbacks: deque[tuple[int, Callable[[], None]]] = deque()
         self._retiring: deque[tuple[int, Segment, list[tuple[int, int]]]] = deque()
-        self._removed: dict[int, list[int]] = {}
+        self._removed: dict[int, Ranges] = {}
         self._marked: dict[tuple[int, int], tuple[int, int]] = {}
         self._lazy_since: float | None = None
 
@@ -167,7 +135,6 @@ class Journal:
         self._leftover: list[str] = []
         self._checkpoint_is_wanted = True
         self._checkpoint_not_before = self._checkpoint_blocked_until = clock()
-        self._open_parts: deque[Part] = deque()
 
     # ---- appending
 
@@ -190,28 +157,37 @@ class Journal:
         if not references:
             raise ValueError("a message in no queue is not stored")
         segment = self._active
-        if segment.end >= self.settings.segment_octets:
+        if segment.end >= self._segment_octets:
             segment = self._roll()
-        ordinal = segment.references
-        offset = segment.end
-        record = encode_publish(segment.seed, self._next_record, ordinal, origin, references, address, header, body)
-        length = len(record)
-        segment.appended(len(references), length)
-        segment.unwritten[offset] = record
-        is_awaited = False
-        for reference in references:
-            if not reference[3] & TRANSIENT:
-                is_awaited = True
-                break
-        self._gather(record, is_awaited)
-        return tuple.__new__(Location, (segment.number, ordinal, offset, length))  # a third of the class's own time
+        head = publish_head(self.next_record, segment.references, origin, references, address, header, len(body))
+        return self._append_message(segment, head, body, len(references), _is_to_last(references))
+
+    def append_to_one(
+        self, address: bytes, header: bytes, body: bytes, queue_id: int, position: int, expires_at_ms: int, flags: int
+    ) -> Location:
+        """As `append_publish`, for what most messages are in: one queue."""
+        segment = self._active
+        if segment.end >= self._segment_octets:
+            segment = self._roll()
+        head = publish_head_to_one(
+            self.next_record,
+            segment.references,
+            queue_id,
+            position,
+            expires_at_ms,
+            flags,
+            address,
+            header,
+            len(body),
+        )
+        return self._append_message(segment, head, body, 1, not flags & TRANSIENT)
 
     def append_topology(self, kind: int, payload: bytes) -> None:
         """Store a change of the topology; both arguments are the broker's own."""
-        if self._active.end >= self.settings.segment_octets:
+        if self._active.end >= self._segment_octets:
             self._roll()
         payload = bytes((kind,)) + payload
-        self._gather(encode(self._active.seed, self._next_record, TOPOLOGY, payload), True)
+        self._gather(encode(self._active.seed, self.next_record, TOPOLOGY, payload), True)
 
     def remove(self, location: Location, is_replaced: bool = False) -> None:
         """A reference is gone: acked, expired, dropped. Removing it twice does nothing.
@@ -260,30 +236,47 @@ class Journal:
         """Octets of what is live; see `Segment.live_octets`."""
         return sum(segment.live_octets for segment in self.segments.values())
 
+    def _append_message(
+        self, segment: Segment, head: bytes, body: bytes, references: int, is_awaited: bool
+    ) -> Location:
+        ordinal = segment.references
+        offset = segment.end
+        length = _CRC_OCTETS + len(head) + len(body)
+        data = self._gathering.data
+        data += _pack_crc(extend(extend(segment.seed, head), body))  # in two pieces, so that the body is copied once
+        data += head
+        data += body
+        segment.appended(references, length)
+        self._gathered(length, is_awaited)
+        return new_location(segment.number, ordinal, offset, length)
+
     def _gather(self, record: bytes, is_awaited: bool) -> None:
+        self._gathering.data += record
+        self._gathered(len(record), is_awaited)
+
+    def _gathered(self, octets: int, is_awaited: bool) -> None:
+        """A record of so many octets has been added to what is gathering."""
         gathering = self._gathering
-        length = len(record)
-        gathering.records.append(record)
-        gathering.octets += length
+        gathering.count += 1
         gathering.references = self._active.references
-        self._active.end += length
-        self._unwritten_octets += length
+        self._active.end += octets
+        self._unwritten_octets += octets
         if is_awaited:
-            self._last_awaited = self._next_record
+            self._last_awaited = self.next_record
             if not gathering.is_awaited:
                 gathering.is_awaited = True
                 self.on_work()
         elif self._lazy_since is None:
             self._lazy_since = self._clock()
-        self._next_record += 1
+        self.next_record += 1
 
     def _note_removed(self, segment: Segment, ordinal: int) -> None:
-        ordinals = self._removed.get(segment.number)
-        if ordinals is None:
-            self._removed[segment.number] = [ordinal]
+        ranges = self._removed.get(segment.number)
+        if ranges is None:
+            self._removed[segment.number] = Ranges(ordinal)
             self._note_lazy()
         else:
-            ordinals.append(ordinal)
+            ranges.add(ordinal)
         if not segment.live and self._is_dead(segment):
             self._bury(segment)
 
@@ -297,14 +290,19 @@ class Journal:
     def _open_segment(self) -> tuple[Segment, Stretch]:
         number = self._next_segment
         self._next_segment += 1
-        segment = Segment(number, self._next_record, seed_of(self._identity, number))
+        segment = Segment(number, self.next_record, seed_of(self._identity, number))
         segment.previous_record, segment.previous_references = self._previous
         self.segments[number] = segment
-        return segment, Stretch(segment, self._next_record)
+        return segment, self._begin_stretch(segment)
+
+    def _begin_stretch(self, segment: Segment) -> Stretch:
+        stretch = Stretch(segment, self.next_record)
+        segment.unwritten.append(stretch)
+        return stretch
 
     def _roll(self) -> Segment:
         """Seal the active segment and begin the next."""
-        self._previous = (self._next_record - 1, self._active.references)
+        self._previous = (self.next_record - 1, self._active.references)
         self._gathering.seals = True
         self._waiting.append(self._gathering)
         self._active, self._gathering = self._open_segment()
@@ -374,11 +372,11 @@ class Journal:
                 return None
             self._gather_lazy()
             stretch = self._gathering
-            if not stretch.records and not (
+            if not stretch.count and not (
                 self._sync_is_due(now) or (self._is_finishing and self._written > self._synced)
             ):
                 return None
-            self._gathering = Stretch(self._active, self._next_record)
+            self._gathering = self._begin_stretch(self._active)
         segment = stretch.segment
         unsynced_octets = stretch.octets + (self._unsynced.octets if self._unsynced else 0)
         is_synced = (
@@ -410,7 +408,15 @@ class Journal:
                 segment.previous_references,
             ).encode()
             is_synced = True
-        return DataBatch(self._directory, stretch, segment.parts[-1], header, failed, is_synced=is_synced)
+        return DataBatch(
+            self._directory,
+            stretch,
+            segment.parts[-1],
+            header,
+            failed,
+            is_synced=is_synced,
+            room_octets=self.settings.room_octets,
+        )
 
     def _sync_is_due(self, now: float) -> bool:
         return (
@@ -426,13 +432,13 @@ class Journal:
         marked, self._marked = self._marked, {}
         seed = self._active.seed
         if marked := {key: mark for key, mark in marked.items() if self._is_live(*key)}:
-            self._gather(encode(seed, self._next_record, MARK, encode_marks(marked)), False)
+            self._gather(encode(seed, self.next_record, MARK, encode_marks(marked)), False)
         if removed:
-            self._gather(encode(seed, self._next_record, REMOVE, encode_ranges(removed)), False)
-        if self._synced > self._noted_synced and (self._gathering.records or self._must_note_synced):
+            self._gather(encode(seed, self.next_record, REMOVE, encode_ranges(removed)), False)
+        if self._synced > self._noted_synced and (self._gathering.count or self._must_note_synced):
             self._noted_synced = self._synced
             payload = encode_synced(self._synced, self._active.references)
-            self._gather(encode(seed, self._next_record, SYNCED, payload), False)
+            self._gather(encode(seed, self.next_record, SYNCED, payload), False)
         self._lazy_since = None
 
     @property
@@ -486,10 +492,7 @@ class Journal:
         segment = stretch.segment
         segment.safe_end = stretch.offset + stretch.octets
         segment.safe_references = stretch.references
-        offset = stretch.offset
-        for record in stretch.records:
-            segment.unwritten.pop(offset, None)
-            offset += len(record)
+        segment.unwritten.remove(stretch)
 
     def _release(self, record: int) -> None:
         self._released = max(self._released, record)
@@ -515,7 +518,7 @@ class Journal:
 
     def _checkpoint_is_due(self) -> bool:
         if self._is_finishing:
-            is_due = not (self._waiting or self._gathering.records or self._written > self._synced)
+            is_due = not (self._waiting or self._gathering.count or self._written > self._synced)
         else:
             is_due = bool(self._dead) or self._checkpoint_is_wanted
         now = self._clock()
@@ -526,7 +529,7 @@ class Journal:
         dead, self._dead = self._dead, {}
         checkpoint = Checkpoint(
             self._identity,
-            self._next_record - 1,
+            self.next_record - 1,
             self._synced,
             self._active.number,
             self._is_finishing,
@@ -594,7 +597,7 @@ class Journal:
                 self.mark(moved, *mark)
             self.on_moved(queue_id, position, moved)
         old = [(ordinal, len(record)) for ordinal, _ in references]
-        self._retiring.append((self._next_record - 1, segment, old))
+        self._retiring.append((self.next_record - 1, segment, old))
 
     def _retire(self) -> None:
         """What was moved is on disk at its new place: it is gone at the old one."""
@@ -604,81 +607,10 @@ class Journal:
                 if segment.remove(ordinal, octets):
                     self._note_removed(segment, ordinal)
 
-    # ---- reading; safe in a thread
 
-    def read(self, location: Location) -> StoredMessage:
-        """Read a message, from memory while it is not safely on disk.
-
-        Raises:
-            DamagedRecord: it can't be read as it was written.
-            OSError: the disk refuses.
-        """
-        segment = self.segments[location.segment]
-        record = segment.unwritten.get(location.offset)
-        if record is None:
-            record = self._read(segment, location.offset, location.length)
-            if not is_valid(segment.seed, record):
-                raise DamagedRecord(segment.part_at(location.offset).path, location.offset)
-        return decode_message(record)
-
-    def read_many(self, locations: Sequence[Location], max_octets: int = _MIB) -> list[StoredMessage]:
-        """Read ahead: the messages of as many locations, from the first on, as fit; at least one.
-
-        Locations that lie close together in a segment cost one read of the disk.
-
-        Raises:
-            DamagedRecord: the first can't be read; one further on just ends the list before it.
-            OSError: the disk refuses.
-        """
-        messages: list[StoredMessage] = []
-        octets = 0
-        window = b""
-        window_segment, window_offset = -1, 0
-        for index, location in enumerate(locations):
-            octets += location.length
-            if messages and octets > max_octets:
-                break
-            segment = self.segments[location.segment]
-            record = segment.unwritten.get(location.offset)
-            if record is None:
-                start = location.offset - window_offset
-                if location.segment != window_segment or start < 0 or start + location.length > len(window):
-                    window = self._read_window(segment, locations, index, max_octets)
-                    window_segment, window_offset, start = location.segment, location.offset, 0
-                record = window[start : start + location.length]
-                if not is_valid(segment.seed, record):
-                    if messages:
-                        break
-                    raise DamagedRecord(segment.part_at(location.offset).path, location.offset)
-            messages.append(decode_message(record))
-        return messages
-
-    def _read_window(self, segment: Segment, locations: Sequence[Location], index: int, max_octets: int) -> bytes:
-        """Read from one location on as far as those after it are near."""
-        start = locations[index].offset
-        end = start + locations[index].length
-        part = segment.part_at(start)
-        for following in locations[index + 1 :]:
-            if (
-                following.segment != segment.number
-                or not end - _GAP_OCTETS <= following.offset <= end + _GAP_OCTETS
-                or following.offset < start
-                or following.offset + following.length - start > max_octets
-                or segment.part_at(following.offset) is not part
-                or following.offset in segment.unwritten
-            ):
-                break
-            end = max(end, following.offset + following.length)
-        return self._read(segment, start, end - start)
-
-    def _read(self, segment: Segment, offset: int, octets: int) -> bytes:
-        part = segment.part_at(offset)
-        if part.file is None:
-            self._open_parts.append(part)
-            if len(self._open_parts) > _OPEN_FILES:
-                # Whoever is reading from it holds on to the file; it closes when they are through.
-                self._open_parts.popleft().file = None
-        return segment.read(self.disk, offset, octets)
+def _is_to_last(references: Sequence[Reference]) -> bool:
+    """Whether a message is to survive a restart in any of its queues."""
+    return any(not flags & TRANSIENT for _, _, _, flags in references)
 
 
 def _nothing() -> None:

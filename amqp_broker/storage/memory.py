@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 
-from amqp_broker.storage.journal import JournalSettings
+from amqp_broker.storage.settings import JournalSettings
 from amqp_broker.storage.streams import Streams
 
 
@@ -23,7 +23,7 @@ class MemoryFile:
     def prefetch(self, octets: int, offset: int) -> None:
         """It is in memory."""
 
-    def pwrite(self, data: bytes, offset: int) -> None:
+    def pwrite(self, data: bytes | bytearray, offset: int) -> None:
         self._octets.extend(bytes(max(0, offset - len(self._octets))))
         self._octets[offset : offset + len(data)] = data
 

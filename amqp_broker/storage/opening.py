@@ -12,9 +12,10 @@ import attrs
 from amqp_broker.storage.batch import CheckpointBatch
 from amqp_broker.storage.definitions import Definitions, queue_id_of
 from amqp_broker.storage.disk import Disk, OsDisk
-from amqp_broker.storage.journal import Journal, JournalSettings
+from amqp_broker.storage.journal import Journal
 from amqp_broker.storage.page import Page
 from amqp_broker.storage.recovery import recover
+from amqp_broker.storage.settings import JournalSettings
 from amqp_broker.storage.store import JournalStorage, read_queues, read_topology
 from amqp_broker.storage.stream_recovery import recover_streams
 from amqp_broker.storage.streams import Streams

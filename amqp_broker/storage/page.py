@@ -8,7 +8,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
-from amqp_broker.storage.records import Location
+from amqp_broker.storage.records import Location, new_location
 
 PAGE_ROWS: Final = 512
 """Messages in a page that `Pages` makes."""
@@ -90,7 +90,7 @@ class Page:
         ):
             yield Row(
                 self.first + delta,
-                Location(segment, ordinal, offset, length >> 1),
+                new_location(segment, ordinal, offset, length >> 1),
                 octets,
                 0.0 if expiries is None else expiries[index],
                 bool(length & 1),
@@ -124,7 +124,7 @@ class Page:
         if start < 0:
             return None
         segment, ordinal, offset, length = self._cells[start + _SEGMENT : start + _LENGTH + 1]
-        return Location(segment, ordinal, offset, length >> 1)
+        return new_location(segment, ordinal, offset, length >> 1)
 
     def delivery_count_of(self, position: int) -> int:
         """How often the message at a position, which is in this page, has failed."""
@@ -136,7 +136,7 @@ class Page:
         """The message at a position, which is in this page, has been moved."""
         start = self._find(position)
         assert start >= 0
-        segment, ordinal, offset, length = location
+        segment, ordinal, offset, length = location.cells
         flag = self._cells[start + _LENGTH] & 1
         self._cells[start + _SEGMENT : start + _LENGTH + 1] = array("I", (segment, ordinal, offset, length << 1 | flag))
 
@@ -149,7 +149,7 @@ class Page:
         del self._cells[start : start + _CELLS]
         return Row(
             self.first + delta,
-            Location(segment, ordinal, offset, length >> 1),
+            new_location(segment, ordinal, offset, length >> 1),
             octets,
             0.0 if self._expires_at is None else self._expires_at.pop(index),
             bool(length & 1),
@@ -236,5 +236,7 @@ def _merge(pages: list[Page]) -> Iterable[Page]:
         return pages
     merged = Pages()
     for row in heapq.merge(*pages):
-        merged.append(row.position, *row.location, row.octets, row.expires_at, row.redelivered, row.delivery_count)
+        merged.append(
+            row.position, *row.location.cells, row.octets, row.expires_at, row.redelivered, row.delivery_count
+        )
     return merged.finish()

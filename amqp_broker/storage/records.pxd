@@ -4,13 +4,43 @@ cimport cython
 
 
 @cython.final
+@cython.freelist(256)
+cdef class Location:
+    cdef readonly long long segment
+    cdef readonly long long ordinal
+    cdef readonly long long offset
+    cdef readonly long long length
+
+
+@cython.locals(location=Location)
+cpdef Location new_location(long long segment, long long ordinal, long long offset, long long length)
+
+
+@cython.final
 cdef class StoredMessage:
     cdef public bytes address
     cdef public bytes body
     cdef public bytes header
 
 
-@cython.locals(head=bytes)
-cpdef bytes encode_publish(
-    seed, number, first_ordinal, origin, references, bytes address, bytes header, bytes body
+@cython.final
+cdef class Ranges:
+    cdef public long long first
+    cdef public long long end
+    cdef public list others
+
+    cpdef add(self, long long ordinal)
+
+
+@cython.locals(address_octets=Py_ssize_t, header_octets=Py_ssize_t, length=Py_ssize_t)
+cpdef bytes publish_head_to_one(
+    long long number,
+    long long ordinal,
+    long long queue_id,
+    long long position,
+    long long expires_at_ms,
+    int flags,
+    bytes address,
+    bytes header,
+    Py_ssize_t body_octets,
 )

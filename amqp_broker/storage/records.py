@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from struct import Struct
-from typing import Final, NamedTuple
+from typing import Final
 
 from google_crc32c import extend
 
@@ -38,21 +38,18 @@ REFERENCE_OCTETS: Final = REFERENCE.size
 PUBLISH_TO_ONE: Final = Struct(">IIQBIIIIIQQQB")  # PUBLISH_HEAD and the first reference
 
 _UNSUMMED_PUBLISH = Struct(">IQBIIIII")
-_pack_unsummed_to_one = Struct(">IQBIIIIIQQQB").pack
-_pack_crc = CRC.pack
+_pack_to_one = Struct(">IQBIIIIIQQQB").pack
 _UNSUMMED_HEAD = Struct(">IQB")
 _RANGE = Struct(">III")  # segment, first ordinal, count
 _MARK = Struct(">IIIB")  # segment, ordinal, delivery count, flags
 _SYNCED = Struct(">QI")
 
-_PACKED_LOCATION = Struct(">IIII")
-
 Reference = tuple[int, int, int, int]
 """queue_id, position, expires_at_ms (0: never), flags."""
 
 
-class Location(NamedTuple):
-    """Where a reference and its message are: 16 octets packed.
+class Location:
+    """Where a reference and its message are; `new_location` makes one. It stays what it is.
 
     Attributes:
         segment: number of the segment.
@@ -66,19 +63,34 @@ class Location(NamedTuple):
     offset: int
     length: int
 
+    __slots__ = ("length", "offset", "ordinal", "segment")
+
+    @property
+    def cells(self) -> tuple[int, int, int, int]:
+        """Segment, ordinal, offset and length."""
+        return self.segment, self.ordinal, self.offset, self.length
+
+    def __eq__(self, other: object) -> bool:
+        return self.cells == other.cells if isinstance(other, Location) else NotImplemented
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"Location{self.cells}"
+
     def reference(self, index: int) -> Location:
         """From the location of a record's first reference to that of another one."""
-        return Location(self.segment, self.ordinal + index, self.offset, self.length)
-
-    def pack(self) -> bytes:
-        return _PACKED_LOCATION.pack(*self)
-
-    @classmethod
-    def unpack(cls, data: bytes, offset: int = 0) -> Location:
-        return cls(*_PACKED_LOCATION.unpack_from(data, offset))
+        return new_location(self.segment, self.ordinal + index, self.offset, self.length)
 
 
-LOCATION_OCTETS: Final = _PACKED_LOCATION.size
+def new_location(segment: int, ordinal: int, offset: int, length: int) -> Location:
+    """Make a location; compiled, this costs a third of calling a class with arguments."""
+    location = Location.__new__(Location)
+    location.segment = segment
+    location.ordinal = ordinal
+    location.offset = offset
+    location.length = length
+    return location
 
 
 class StoredMessage:
@@ -99,54 +111,47 @@ class StoredMessage:
     __hash__ = None  # type: ignore[assignment]
 
 
-def encode_publish(
-    seed: int,
+def publish_head(
     number: int,
     first_ordinal: int,
     origin: int,
     references: Sequence[Reference],
     address: bytes,
     header: bytes,
-    body: bytes,
+    body_octets: int,
 ) -> bytes:
-    """Encode one message and what refers to it.
-
-    Args:
-        seed: the segment's CRC seed.
-        number: the record's number.
-        first_ordinal: ordinal of the first reference within the segment.
-        origin: segment the message was moved from by rewriting, 0 for a new one.
-        references: in the order of their ordinals.
-        address: exchange and routing keys, the broker's business.
-        header: content header, the broker's business.
-        body: the message.
-    """
-    count = len(references)
+    """Encode all of a PUBLISH record that lies between its CRC and its body; MOVED if there is an origin."""
+    length = 20 + REFERENCE_OCTETS * len(references) + len(address) + len(header) + body_octets
     kind = MOVED if origin else PUBLISH
-    length = 20 + REFERENCE_OCTETS * count + len(address) + len(header) + len(body)
-    if count == 1:
-        queue_id, position, expires_at_ms, flags = references[0]
-        head = _pack_unsummed_to_one(
-            length,
-            number,
-            kind,
-            first_ordinal,
-            1,
-            origin,
-            len(address),
-            len(header),
-            queue_id,
-            position,
-            expires_at_ms,
-            flags,
+    head = _UNSUMMED_PUBLISH.pack(
+        length, number, kind, first_ordinal, len(references), origin, len(address), len(header)
+    )
+    return b"".join((head, *[REFERENCE.pack(*reference) for reference in references], address, header))
+
+
+def publish_head_to_one(
+    number: int,
+    ordinal: int,
+    queue_id: int,
+    position: int,
+    expires_at_ms: int,
+    flags: int,
+    address: bytes,
+    header: bytes,
+    body_octets: int,
+) -> bytes:
+    """As `publish_head`, for what most messages are in: one queue."""
+    address_octets = len(address)
+    header_octets = len(header)
+    length = 45 + address_octets + header_octets + body_octets
+    return (
+        _pack_to_one(
+            length, number, PUBLISH, ordinal, 1, 0, address_octets, header_octets,
+            queue_id, position, expires_at_ms, flags,
         )
-    else:
-        head = _UNSUMMED_PUBLISH.pack(
-            length, number, kind, first_ordinal, count, origin, len(address), len(header)
-        ) + b"".join([REFERENCE.pack(*reference) for reference in references])
-    head += address + header
-    # Summed in two pieces, so that the body is copied only once.
-    return b"".join((_pack_crc(extend(extend(seed, head), body)), head, body))
+        + address
+        + header
+    )  # fmt: skip
 
 
 def encode(seed: int, number: int, kind: int, payload: bytes) -> bytes:
@@ -179,17 +184,42 @@ def decode_references(data: bytes, offset: int = 0) -> Iterator[Reference]:
     return REFERENCE.iter_unpack(data[start : start + REFERENCE_OCTETS * count])
 
 
-def encode_ranges(removed: dict[int, list[int]]) -> bytes:
-    """Encode the payload of REMOVE: per segment, ordinals in any order, each once."""
+class Ranges:
+    """Ordinals, each once, that mostly come in order: then they cost no memory.
+
+    Attributes:
+        first: of the range that grows.
+        end: the ordinal behind it.
+        others: the ranges before it, as (first, end), in the order they came.
+    """
+
+    __slots__ = ("end", "first", "others")
+
+    def __init__(self, ordinal: int) -> None:
+        self.first = ordinal
+        self.end = ordinal + 1
+        self.others: list[tuple[int, int]] = []
+
+    def add(self, ordinal: int) -> None:
+        if ordinal == self.end:
+            self.end += 1
+            return
+        self.others.append((self.first, self.end))
+        self.first = ordinal
+        self.end = ordinal + 1
+
+
+def encode_ranges(removed: dict[int, Ranges]) -> bytes:
+    """Encode the payload of REMOVE: per segment, ordinals."""
     payload = bytearray()
-    for segment, ordinals in removed.items():
-        ordinals.sort()
-        first = following = ordinals[0]
-        for ordinal in ordinals:
-            if ordinal != following:
-                payload += _RANGE.pack(segment, first, following - first)
-                first = ordinal
-            following = ordinal + 1
+    for segment, ranges in removed.items():
+        first = following = -1
+        for begin, end in sorted([*ranges.others, (ranges.first, ranges.end)]):
+            if begin != following:
+                if first >= 0:
+                    payload += _RANGE.pack(segment, first, following - first)
+                first = begin
+            following = end
         payload += _RANGE.pack(segment, first, following - first)
     return bytes(payload)
 

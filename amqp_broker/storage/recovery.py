@@ -45,6 +45,7 @@ from amqp_broker.storage.records import (
     decode_ranges,
     decode_references,
     decode_synced,
+    new_location,
 )
 from amqp_broker.storage.scan import Hole, Scan, read_segment, scan
 from amqp_broker.storage.segment import (
@@ -181,7 +182,7 @@ class Recovery:
                     flags,
                     deliveries,
                     body_octets,
-                    Location(number, ordinal, offset, octets),
+                    new_location(number, ordinal, offset, octets),
                     decode_message(data, offset) if with_content else None,
                 )
 
@@ -413,8 +414,9 @@ class _Reader:
         for hole in list(found.holes):
             if is_last and hole.first_record > self.synced:
                 part = segment.part_at(hole.offset)
-                octets = len(found.data) - hole.offset
-                self.result.torn.append(TornTail(part.path, part.position(hole.offset), octets, hole.first_record))
+                octets = len(found.data[hole.offset :].rstrip(b"\0"))
+                if octets:  # else it is the room that was made for more
+                    self.result.torn.append(TornTail(part.path, part.position(hole.offset), octets, hole.first_record))
                 found.cut(hole)
                 break
             before = bisect_left(found.publishes, hole.offset)

@@ -10,6 +10,7 @@ cdef class Part:
     cdef public bint has_failed
     cdef public object index
     cdef public str path
+    cdef public long long room
     cdef public long long written
 
 
@@ -32,7 +33,7 @@ cdef class Segment:
     cdef public long long safe_end
     cdef public Py_ssize_t safe_references
     cdef public object seed
-    cdef public dict unwritten
+    cdef public list unwritten
 
     @cython.locals(missing=Py_ssize_t)
     cpdef appended(self, Py_ssize_t references, long long octets)

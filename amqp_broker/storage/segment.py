@@ -17,6 +17,10 @@ from amqp_broker.storage.disk import Disk, File
 from amqp_broker.storage.errors import UnknownFormat
 from amqp_broker.storage.records import CRC
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from amqp_broker.storage.batch import Stretch
+
 FORMAT_VERSION: Final = 1
 IDENTITY_OCTETS: Final = 16
 
@@ -104,10 +108,11 @@ class Part:
         base: offset in the segment at which it takes over.
         file: open for reading or, while it is the last of the active segment, for writing.
         has_failed: a write or fsync failed: it is never written to again.
+        room: octets of the file up to the end of the zeros that were written for later records; the writer's.
         written: octets of the file up to the end of the last write that went well.
     """
 
-    __slots__ = ("base", "file", "has_failed", "index", "path", "written")
+    __slots__ = ("base", "file", "has_failed", "index", "path", "room", "written")
 
     def __init__(self, index: int, path: str, base: int) -> None:
         self.index = index
@@ -115,6 +120,7 @@ class Part:
         self.base = base
         self.file: File | None = None
         self.has_failed = False
+        self.room = 0
         self.written = 0
 
     def position(self, offset: int) -> int:
@@ -137,7 +143,7 @@ class Segment:
             this is too much by the same factor as `all_octets`: good enough to find a sparse segment.
         gone: one bit a reference, set when it is gone.
         marks: ordinal → (delivery count, flags), where these differ from what was appended.
-        unwritten: offset → record, until it is safe.
+        unwritten: the stretches behind `safe_end`, by offset.
         previous_record: the last record before its first.
         previous_references: how many references the segment before has; 0 if that isn't known.
         is_sealed: its last stretch is on disk: nothing is written to it any more.
@@ -181,7 +187,7 @@ class Segment:
         self.all_octets = 0
         self.gone = bytearray()
         self.marks: dict[int, tuple[int, int]] = {}
-        self.unwritten: dict[int, bytes] = {}
+        self.unwritten: list[Stretch] = []
         self.is_sealed = False
         self.is_damaged = False
 
@@ -220,6 +226,15 @@ class Segment:
         if self.marks:
             self.marks.pop(ordinal, None)
         return True
+
+    def unwritten_record(self, offset: int, length: int) -> bytes | None:
+        """Give a record that is not safely on disk; None for one that is."""
+        if offset >= self.safe_end:
+            for stretch in self.unwritten:
+                start = offset - stretch.offset
+                if 0 <= start < len(stretch.data):
+                    return bytes(stretch.data[start : start + length])
+        return None
 
     def part_at(self, offset: int) -> Part:
         """Find the file that holds an offset."""

@@ -5,6 +5,7 @@ cimport cython
 from amqp_broker.message cimport Message
 from amqp_broker.queues.entry cimport QueueEntry
 from amqp_broker.storage.journal cimport Journal
+from amqp_broker.storage.records cimport Location
 
 
 @cython.final
@@ -32,6 +33,7 @@ cdef class JournalStorage:
     @cython.locals(message=Message)
     cpdef store(self, QueueEntry entry)
 
+    @cython.locals(location=Location)
     cpdef forget(self, QueueEntry entry, bint is_replaced=*)
 
     cpdef _remove(self, QueueEntry entry, bint is_replaced)

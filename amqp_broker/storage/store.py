@@ -217,7 +217,7 @@ class JournalStorage:
             if entry.redelivered:
                 self._mark_redelivered(location, entry.delivery_count)
             page.append(
-                entry.position, *location, entry.octets, entry.expires_at, entry.redelivered, entry.delivery_count
+                entry.position, *location.cells, entry.octets, entry.expires_at, entry.redelivered, entry.delivery_count
             )
             del shelf.entries[entry.position]
         shelf.pages[page] = None
@@ -246,7 +246,7 @@ class JournalStorage:
         locations = [entry.location for entry in entries if entry.location is not None]
         assert len(locations) == len(entries)
         try:
-            stored = self.journal.read_many(locations, READ_OCTETS)
+            stored = self.journal.reader.read_many(locations, READ_OCTETS)
         except (DamagedRecord, OSError) as error:
             log.error("a message of queue %r can't be read: %s", entries[0].queue.name, error)
             return 1
@@ -282,9 +282,14 @@ class JournalStorage:
     def _append_one(self, message: Message, entry: QueueEntry, flags: int) -> None:
         """As `_append`, for what most messages are in: one queue."""
         queue_id = entry.queue.id
-        reference: Reference = (queue_id, entry.position, int(entry.expires_at * 1000), flags)
-        entry.location = self.journal.append_publish(
-            _stored_address(message), message.header.raw, message.body, (reference,)
+        entry.location = self.journal.append_to_one(
+            _stored_address(message),
+            message.header.raw,
+            message.body,
+            queue_id,
+            entry.position,
+            int(entry.expires_at * 1000),
+            flags,
         )
         self._shelf(queue_id).entries[entry.position] = entry
 

@@ -37,7 +37,7 @@ from amqp_broker.storage.stream_format import (
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from amqp_broker.message import Message
-    from amqp_broker.storage.journal import JournalSettings
+    from amqp_broker.storage.settings import JournalSettings
     from amqp_broker.storage.stream_write import LogWrite
 
 log = logging.getLogger(__name__)

@@ -17,8 +17,8 @@ from typing import Final, NamedTuple
 from google_crc32c import extend
 
 from amqp_broker.storage.disk import Disk, File
-from amqp_broker.storage.journal import JournalSettings
 from amqp_broker.storage.records import HEAD_OCTETS, find_record
+from amqp_broker.storage.settings import JournalSettings
 from amqp_broker.storage.stream_format import (
     CHUNK_HEAD_OCTETS,
     CHUNK_TYPES,

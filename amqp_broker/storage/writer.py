@@ -20,14 +20,14 @@ LONGEST_WAIT_S: Final = 0.001
 WORTH_S: Final = 0.0005
 """Where waits take longer on average, the loop has better things to do."""
 
-IN_VAIN_S: Final = 0.004
-"""What a wait in vain counts for in the average, however long the disk took in the end."""
+IN_VAIN_S: Final = 0.0015
+"""What a wait in vain counts for: what it took, and what it takes to be told of the end after all."""
 
 SMALL_OCTETS: Final = 128 << 10
 """Larger batches are not waited for: who publishes so much at once is served better by a loop that goes on."""
 
-BACK_OFF: Final = 64
-"""While the average is too high, one small batch of so many is waited for, to see whether it still is."""
+LONGEST_PAUSE: Final = 64
+"""While the average is too high, one small batch of at most so many is waited for, to see whether it still is."""
 
 _WEIGHT: Final = 1 / 8
 
@@ -114,7 +114,8 @@ class Patience:
     """Decides which batches the loop waits for, from how long that took lately.
 
     Only waits are measured: while the loop runs, the thread competes with it for the interpreter, and what it takes
-    says little about the disk.
+    says little about the disk. After too many slow ones there is a pause, which grows with every further slow one and
+    shrinks with every fast one: a disk that was held up for a moment is waited for again soon.
 
     Attributes:
         usual_s: moving average of the waits.
@@ -122,6 +123,7 @@ class Patience:
 
     def __init__(self) -> None:
         self.usual_s = 0.0
+        self._pause = 1
         self._passed = 0
 
     def allows(self, octets: int) -> bool:
@@ -130,10 +132,17 @@ class Patience:
             return False
         if self.usual_s <= WORTH_S:
             return True
-        self._passed = (self._passed + 1) % BACK_OFF
-        return self._passed == 0
+        self._passed += 1
+        if self._passed < self._pause:
+            return False
+        self._passed = 0
+        return True
 
     def waited(self, seconds: float, *, in_time: bool) -> None:
         """Learn from a wait."""
         sample = seconds if in_time else IN_VAIN_S
         self.usual_s += (sample - self.usual_s) * _WEIGHT
+        if sample <= WORTH_S:
+            self._pause = max(1, self._pause // 4)
+        elif self.usual_s > WORTH_S:
+            self._pause = min(LONGEST_PAUSE, 2 * self._pause)

@@ -11,8 +11,9 @@ import trio
 
 from amqp_broker.storage.committer import run_committer
 from amqp_broker.storage.disk import OsDisk
-from amqp_broker.storage.journal import Journal, SyncMode
+from amqp_broker.storage.journal import Journal
 from amqp_broker.storage.recovery import recover
+from amqp_broker.storage.settings import SyncMode
 
 BODY = bytes(range(256)) * 4
 

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from random import Random
 
-from amqp_broker.storage.journal import SyncMode
+from amqp_broker.storage.settings import SyncMode
 from tests.storage.simulated_disk import Crashed, SimulatedDisk
 
 REFUSABLE = ("pwrite", "fsync", "create", "rename", "fsync_directory", "unlink")

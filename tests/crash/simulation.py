@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import attrs
 
-from amqp_broker.storage.journal import SyncMode
 from amqp_broker.storage.records import REDELIVERED
 from amqp_broker.storage.rewriting import Rewriter
+from amqp_broker.storage.settings import SyncMode
 from tests.crash import lives
 from tests.crash.lives import Promises
 from tests.storage.harness import SMALL, Harness
@@ -52,7 +52,7 @@ class Life(lives.Life):
         for item in self.harness.found:
             assert item.content is not None
             assert item.content.body == self.bodies[item.queue_id, item.position]
-            assert self.harness.journal.read(item.location) == item.content
+            assert self.harness.journal.reader.read(item.location) == item.content
         topology = b"".join(self.harness.topology)
         names = [topology[index : index + 4] for index in range(0, len(topology), 4)]
         assert not must_declare - set(names), "a declaration is lost"

@@ -10,7 +10,7 @@ from random import Random
 import attrs
 
 from amqp_broker.message import Message
-from amqp_broker.storage.journal import JournalSettings, SyncMode
+from amqp_broker.storage.settings import JournalSettings, SyncMode
 from amqp_broker.storage.stream_log import Cursor, StreamLimits, StreamLog
 from amqp_broker.storage.stream_recovery import inspect_streams, recover_streams
 from amqp_broker.storage.streams import Streams

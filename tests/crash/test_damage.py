@@ -99,7 +99,7 @@ def judge(original: Filled, disk: SimulatedDisk, path: str) -> None:
             named |= {(damage.segment, first + index) for index in range(count)}
     for key, location in original.live.items():
         if key in found:
-            assert found[key] == original.journal.read(location)
+            assert found[key] == original.journal.reader.read(location)
             continue
         is_torn = any(torn.path == path and location.offset >= torn.offset for torn in harness.recovery.torn)
         assert (location.segment, location.ordinal) in named or is_torn, (key, location, harness.recovery.damage)

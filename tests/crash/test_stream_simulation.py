@@ -6,7 +6,7 @@ from functools import partial
 
 import pytest
 
-from amqp_broker.storage.journal import SyncMode
+from amqp_broker.storage.settings import SyncMode
 from tests.crash.lives import run_seeds
 from tests.crash.stream_simulation import run
 

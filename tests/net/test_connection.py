@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import logging
+import select
+import socket
 
 import pytest
 import trio
 import trio.testing
 from trio.testing import MockClock
 
+from amqp_broker.auth.users import Peer
 from amqp_broker.config import Config
+from amqp_broker.net.connection import in_round, serve_client
 from amqp_broker.session.connection import Connection
 from amqp_codec import (
     HEARTBEAT_FRAME,
@@ -26,7 +30,7 @@ from amqp_codec import (
     encode_method_frame,
 )
 from tests.net.house import House
-from tests.support.wire import WireClient, publish_frames
+from tests.support.wire import WireClient, publish_frames, until
 
 KIB = 1024
 
@@ -37,6 +41,24 @@ def connection_of(house: House, number: int) -> Connection:
         client for client in house.broker.clients if isinstance(client, Connection) and client.peer.port == number
     ]
     return found
+
+
+# Output
+
+
+async def test_what_comes_of_a_batch_on_disk_is_sent_at_once(house: House) -> None:
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    stream = trio.SocketStream(trio.socket.from_stdlib_socket(theirs))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(serve_client, house.broker, stream, Peer("127.0.0.1", 1))
+        await trio.testing.wait_all_tasks_blocked()
+        ours.send(PROTOCOL_HEADER)
+        await until(lambda: bool(select.select([ours], [], [], 0)[0]), 0.001)
+        assert ours.recv(KIB)
+        in_round(connection_of(house, 1).send, 0, ConnectionBlocked(reason="the reason"))
+        assert b"the reason" in ours.recv(KIB)
+        ours.close()
 
 
 # The handshake

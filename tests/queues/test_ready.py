@@ -24,7 +24,7 @@ from amqp_broker.queues.ready import (
     ReturnsReadyList,
 )
 from amqp_broker.storage.page import Page
-from amqp_broker.storage.records import Location
+from amqp_broker.storage.records import new_location
 from amqp_broker.storage.spare import Spare
 from amqp_codec import Properties, encode_address, encode_content_header
 from amqp_codec.properties import parse_content_header
@@ -242,7 +242,7 @@ def test_what_is_stored_already_does_not_borrow() -> None:
     ready = FifoReadyList(pager)
     for position in range(100):
         entry = entry_at(position)
-        entry.location = Location(1, position, 0, 100)
+        entry.location = new_location(1, position, 0, 100)
         ready.append(entry)
     assert pager.spare.lent_octets == 0
 

@@ -13,9 +13,10 @@ from amqp_broker.broker import Broker
 from amqp_broker.config import Config
 from amqp_broker.storage.batch import Batch
 from amqp_broker.storage.interface import Storage
-from amqp_broker.storage.journal import Journal, JournalSettings
+from amqp_broker.storage.journal import Journal
 from amqp_broker.storage.opening import open_journal
 from amqp_broker.storage.rewriting import LoadedSegment, Rewriter
+from amqp_broker.storage.settings import JournalSettings
 from amqp_broker.storage.store import JournalStorage
 from amqp_broker.storage.stream_write import StreamBatch
 from amqp_broker.storage.streams import Streams
@@ -33,6 +34,7 @@ SMALL = JournalSettings(
     spread=1.2,
     reserve_octets=0,
     stream_cache_octets=4000,
+    room_octets=1500,
 )
 """Everything happens often."""
 

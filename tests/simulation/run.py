@@ -19,7 +19,7 @@ from amqp_broker.config import Config
 from amqp_broker.message import Message
 from amqp_broker.queues.entry import NEVER
 from amqp_broker.queues.target import Target
-from amqp_broker.storage.journal import SyncMode
+from amqp_broker.storage.settings import SyncMode
 from amqp_broker.storage.store import JournalStorage
 from tests.simulation.accounts import Accounts
 from tests.simulation.examination import Remains, check_after_crash, check_after_stop, drain

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from amqp_broker.storage.batch import Batch
 from amqp_broker.storage.disk import Disk
-from amqp_broker.storage.journal import Journal, JournalSettings
+from amqp_broker.storage.journal import Journal
 from amqp_broker.storage.records import Location, StoredMessage
 from amqp_broker.storage.recovery import RecoveredReference, Recovery, recover
+from amqp_broker.storage.settings import JournalSettings
 
 DIRECTORY = "data"
-SMALL = JournalSettings(segment_octets=2048, reserve_octets=0, lazy_delay_s=0.05, checkpoint_interval_s=0.1)
+SMALL = JournalSettings(
+    segment_octets=2048, reserve_octets=0, room_octets=700, lazy_delay_s=0.05, checkpoint_interval_s=0.1
+)
 
 
 class Clock:
@@ -67,7 +70,7 @@ class Harness:
         self.journal.remove(self.live.pop((queue, position)))
 
     def read(self, position: int, queue: int = 1) -> StoredMessage:
-        return self.journal.read(self.live[queue, position])
+        return self.journal.reader.read(self.live[queue, position])
 
     def run_one(self) -> OSError | None:
         """Run one batch, if there is one."""

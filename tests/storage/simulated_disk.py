@@ -26,7 +26,7 @@ class _Inode:
         self.dirty: set[int] = set()
         self.forgotten: set[int] = set()  # dirty no more, but never written either
 
-    def write(self, data: bytes, offset: int) -> None:
+    def write(self, data: bytes | bytearray, offset: int) -> None:
         if offset > len(self.current):
             self.current.extend(bytes(offset - len(self.current)))
         self.current[offset : offset + len(data)] = data
@@ -84,7 +84,7 @@ class SimulatedFile:
     def prefetch(self, octets: int, offset: int) -> None:
         """It helps or it doesn't."""
 
-    def pwrite(self, data: bytes, offset: int) -> None:
+    def pwrite(self, data: bytes | bytearray, offset: int) -> None:
         try:
             self._disk.step("pwrite", self._path)
             self._disk.make_room(max(0, offset + len(data) - len(self._inode.current)))

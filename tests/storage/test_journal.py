@@ -9,9 +9,10 @@ import pytest
 
 from amqp_broker.storage.batch import CheckpointBatch, DataBatch
 from amqp_broker.storage.disk import OsDisk
-from amqp_broker.storage.journal import SyncMode
-from amqp_broker.storage.records import REDELIVERED, TRANSIENT, Location
+from amqp_broker.storage.records import REDELIVERED, TRANSIENT
 from amqp_broker.storage.rewriting import Rewriter
+from amqp_broker.storage.segment import HEADER_OCTETS, segment_name
+from amqp_broker.storage.settings import SyncMode
 from tests.storage.harness import DIRECTORY, SMALL, Harness
 from tests.storage.simulated_disk import SimulatedDisk
 
@@ -53,7 +54,7 @@ def test_what_is_stored_is_read_before_and_after_it_is_written(harness: Harness)
     harness.publish(1, b"one", queues=(1, 2))
     assert harness.read(1, queue=2).body == b"one"
     harness.drain()
-    assert not harness.journal._active.unwritten
+    assert harness.journal._active.safe_end == harness.journal._active.end
     stored = harness.read(1)
     assert (stored.address, stored.header, stored.body) == (b"address", b"header", b"one")
 
@@ -215,17 +216,11 @@ def test_read_many_reads_in_order_and_stops_at_the_limit(harness: Harness) -> No
         if position == 30:
             harness.drain()
     locations = [harness.live[1, position] for position in range(40)]
-    assert [message.body[0] for message in harness.journal.read_many(locations)] == list(range(40))
-    few = harness.journal.read_many(locations[5:], max_octets=1000)
+    assert [message.body[0] for message in harness.journal.reader.read_many(locations)] == list(range(40))
+    few = harness.journal.reader.read_many(locations[5:], max_octets=1000)
     assert 1 < len(few) < 10
     assert few[0].body[0] == 5
-    assert len(harness.journal.read_many(locations[:1], max_octets=1)) == 1
-
-
-def test_location_packs_into_sixteen_octets() -> None:
-    location = Location(1, 2, 3, 4)
-    assert len(location.pack()) == 16
-    assert Location.unpack(location.pack()) == location
+    assert len(harness.journal.reader.read_many(locations[:1], max_octets=1)) == 1
 
 
 @pytest.mark.rule("7.4")
@@ -372,3 +367,58 @@ def test_on_a_real_disk(tmp_path: Path) -> None:
     again = Harness(OsDisk(), directory=str(tmp_path))
     assert again.recovery.was_clean
     assert [item.position for item in again.found] == list(range(60, 100))
+
+
+# Room ahead
+
+
+def path_of(number: int) -> str:
+    return f"{DIRECTORY}/segments/{segment_name(number, 0)}"
+
+
+def test_small_batches_overwrite_zeros(harness: Harness, disk: SimulatedDisk) -> None:
+    for position in (1, 2):
+        harness.publish(position)
+        harness.run_one()
+    end = harness.journal._active.end
+    octets = disk.get(path_of(1))
+    assert octets[end:] == bytes(SMALL.room_octets)
+    harness.publish(3)
+    harness.run_one()
+    assert len(disk.get(path_of(1))) == len(octets)
+    again = Harness(disk.crash())
+    assert not again.recovery.torn
+    assert [item.position for item in again.found] == [1, 2, 3]
+
+
+def test_a_sealed_segment_has_no_room(harness: Harness, disk: SimulatedDisk) -> None:
+    for position in range(60):
+        harness.publish(position)
+        harness.run_one()
+    sealed = [segment for segment in harness.journal.segments.values() if segment.is_sealed]
+    assert sealed
+    for segment in sealed:
+        assert len(disk.get(path_of(segment.number))) == segment.end
+
+
+def test_a_disk_without_room_for_zeros_takes_messages(harness: Harness, disk: SimulatedDisk) -> None:
+    harness.publish(1)
+    harness.run_one()
+    disk.capacity = SMALL.room_octets + 100
+    harness.publish(2)
+    assert harness.run_one() is None
+    assert error_of(harness) is None
+    assert [item.position for item in Harness(disk.crash()).found] == [1, 2]
+
+
+def test_room_does_not_hide_what_was_on_disk(harness: Harness, disk: SimulatedDisk) -> None:
+    for position in range(40):
+        harness.publish(position)
+        harness.run_one()
+    for position in range(20):
+        harness.remove(position)
+    harness.drain()  # with a checkpoint, which says how much is on disk
+    path = path_of(harness.journal._active.number)
+    octets = disk.get(path)
+    disk.put(path, octets[:HEADER_OCTETS].ljust(len(octets), b"\0"))
+    assert [damage.path for damage in Harness(disk).recovery.damage] == [path]

@@ -6,19 +6,19 @@ from random import Random
 import pytest
 
 from amqp_broker.storage.page import PAGE_ROWS, Page, Pages, Row
-from amqp_broker.storage.records import Location
+from amqp_broker.storage.records import new_location
 
 
 def row(position: int, *, expires_at: float = 0.0, redelivered: bool = False, count: int = 0) -> Row:
     return Row(
-        position, Location(1, position % 10_000, 1000 + position % 10_000, 900), 5, expires_at, redelivered, count
+        position, new_location(1, position % 10_000, 1000 + position % 10_000, 900), 5, expires_at, redelivered, count
     )
 
 
 def pages_of(rows: list[Row]) -> list[Page]:
     pages = Pages()
     for position, location, octets, expires_at, redelivered, delivery_count in rows:
-        pages.append(position, *location, octets, expires_at, redelivered, delivery_count)
+        pages.append(position, *location.cells, octets, expires_at, redelivered, delivery_count)
     return pages.finish()
 
 
@@ -35,8 +35,8 @@ def test_a_message_is_found_and_moved_by_its_position() -> None:
     (page,) = pages_of([row(3), row(5, redelivered=True), row(9)])
     assert page.location_of(5) == row(5).location
     assert [page.location_of(position) for position in (2, 4, 8, 10)] == [None] * 4
-    page.relocate(5, Location(8, 1, 2, 3))
-    assert page.location_of(5) == Location(8, 1, 2, 3)
+    page.relocate(5, new_location(8, 1, 2, 3))
+    assert page.location_of(5) == new_location(8, 1, 2, 3)
     assert [found.redelivered for found in page] == [False, True, False]
     assert page.location_of(9) == row(9).location
 

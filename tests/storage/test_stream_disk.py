@@ -10,7 +10,7 @@ import pytest
 import trio
 
 from amqp_broker.storage.disk import OsDisk
-from amqp_broker.storage.journal import JournalSettings
+from amqp_broker.storage.settings import JournalSettings
 from amqp_broker.storage.stream_committer import StreamCommitter
 from amqp_broker.storage.stream_log import Cursor, StreamLimits, StreamLog
 from amqp_broker.storage.streams import Streams

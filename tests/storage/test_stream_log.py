@@ -6,8 +6,8 @@ from random import Random
 
 import pytest
 
-from amqp_broker.storage.journal import JournalSettings
 from amqp_broker.storage.memory import MemoryStreams
+from amqp_broker.storage.settings import JournalSettings
 from amqp_broker.storage.stream_log import Cursor, StreamLimits, StreamLog
 from amqp_broker.storage.stream_recovery import inspect_streams, recover_streams
 from amqp_broker.storage.streams import Streams

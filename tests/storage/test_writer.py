@@ -10,7 +10,7 @@ import trio
 
 from amqp_broker.storage.committer import Committer
 from amqp_broker.storage.disk import Disk
-from amqp_broker.storage.writer import BACK_OFF, LONGEST_WAIT_S, SMALL_OCTETS, WORTH_S, Patience, Writer
+from amqp_broker.storage.writer import LONGEST_PAUSE, LONGEST_WAIT_S, SMALL_OCTETS, WORTH_S, Patience, Writer
 from tests.storage.simulated_disk import SimulatedDisk
 from tests.storage.test_committer import append, open_journal
 
@@ -26,6 +26,13 @@ class Held:
     def execute(self, disk: Disk) -> None:
         self.begun.set()
         assert self.released.wait(FOREVER_S)
+
+
+class InOrder(Random):
+    """In each turn of the loop tasks run in the order in which they were made."""
+
+    def shuffle(self, x: object) -> None:
+        """Leave it as it is."""
 
 
 class Refused:
@@ -84,9 +91,9 @@ def test_large_batches_are_not_waited_for() -> None:
 
 @pytest.mark.parametrize("disk_s", [0.0006, 0.005, 5.0])
 def test_a_slow_disk_holds_up_the_loop_once_in_a_while_only(disk_s: float) -> None:
-    count = 64 * BACK_OFF
+    count = 64 * LONGEST_PAUSE
     total, waits = lost_s([disk_s] * count)
-    assert waits <= count / BACK_OFF + 20
+    assert waits <= count / LONGEST_PAUSE + 20
     assert total < count * WORTH_S / 10
 
 
@@ -101,6 +108,38 @@ def test_a_disk_that_is_fast_again_is_waited_for_again() -> None:
     slow, fast = [0.02] * 1000, [0.0001] * 3000
     before, after = lost_s(slow)[1], lost_s(slow + fast)[1]
     assert after - before > 1500
+
+
+def test_a_moment_of_slowness_is_soon_forgotten() -> None:
+    fast, slow = [0.0001] * 100, [0.02] * 20
+    before, after = lost_s(fast + slow)[1], lost_s(fast + slow + fast)[1]
+    assert after - before > 60
+
+
+async def test_while_the_disk_works_others_have_their_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("amqp_broker.storage.committer.LONGEST_WAIT_S", FOREVER_S)
+    monkeypatch.setattr("trio._core._run._ALLOW_DETERMINISTIC_SCHEDULING", True)
+    monkeypatch.setattr("trio._core._run._r", InOrder())
+    disk = SimulatedDisk(Random(1))
+    journal = open_journal(disk)
+    committer = Committer(journal)
+    is_slow, released = threading.Event(), threading.Event()
+
+    def work(call: str, _path: str) -> None:
+        if call == "fsync" and is_slow.is_set():
+            assert released.wait(FOREVER_S / 2)
+
+    disk.fault = work
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(committer.run)
+        await append(journal, 1)
+        is_slow.set()
+        for position in range(2, 12):  # the loop would stand still in a turn in which nothing is stored
+            journal.append_publish(b"", b"", bytes(30), [(1, position, 0, 0)])
+            await trio.lowlevel.checkpoint()
+        released.set()
+        await append(journal, 12)
+        committer.stop()
 
 
 async def test_the_loop_goes_on_while_the_disk_hangs() -> None:
