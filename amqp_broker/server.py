@@ -130,13 +130,14 @@ class Server:
         async with trio.open_nursery() as background:
             for timers in dict.fromkeys((self.broker.timers, self.broker.connection_timers)):
                 background.start_soon(run_timers, timers)
-            if self._data is not None:
-                background.start_soon(self._data.committer.run)
-                background.start_soon(self._data.stream_committer.run)
-            background.start_soon(_watch_resources, self.resources)
             hub = new_hub()
             if hub is not None:
                 background.start_soon(hub.run)
+            if self._data is not None:
+                self._data.committer.turns = hub
+                background.start_soon(self._data.committer.run)
+                background.start_soon(self._data.stream_committer.run)
+            background.start_soon(_watch_resources, self.resources)
             self.node.listeners = [_listening_on(port) for port in node.listeners()]
             for http_port in http_ports:
                 background.start_soon(http_port.serve)

@@ -23,9 +23,16 @@ request, mostly sends again at once. The shortest that epoll knows."""
 
 
 class Hub:
-    """Watches sockets for input."""
+    """Watches sockets for input.
+
+    Attributes:
+        is_serving: whoever had input is being served.
+        at_end: called when all who had input at one time have been served.
+    """
 
     def __init__(self) -> None:
+        self.is_serving = False
+        self.at_end: Callable[[], None] = _nothing
         self._epoll = select.epoll()
         self._readers: dict[int, Callable[[], None]] = {}
 
@@ -60,14 +67,22 @@ class Hub:
         turn_ends_at = perf_counter() + TURN_S
         events = poll(0)
         while events:
+            self.is_serving = True
             for file, _ in events:
                 readable = readers.get(file)
                 if readable is not None:
                     readable()
                 if perf_counter() >= turn_ends_at:
+                    self._end_serving()
                     await trio.lowlevel.checkpoint()
+                    self.is_serving = True
                     turn_ends_at = perf_counter() + TURN_S
+            self._end_serving()
             events = poll(0) or (poll(LINGER_S) if _may_linger() else [])
+
+    def _end_serving(self) -> None:
+        self.is_serving = False
+        self.at_end()
 
 
 def _may_linger() -> bool:
@@ -83,3 +98,7 @@ def _may_linger() -> bool:
 def new_hub() -> Hub | None:
     """A hub, where the system has what it takes."""
     return Hub() if hasattr(select, "epoll") else None
+
+
+def _nothing() -> None:
+    """Nobody wants to know."""

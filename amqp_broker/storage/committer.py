@@ -1,23 +1,24 @@
-"""The committer: the one task that has groups of records written and fsynced, one at a time. The room's only trio.
+"""The committer: has groups of records written and fsynced, one at a time. The room's only trio.
 
-It wakes in the turn of the loop after the one in which something was appended, so all that was read in that turn
-is one group. The writer's thread does the work; small groups are waited for (see `writer`), so that confirms leave
-in the same turn.
+The writer's thread does the work. A group is what was appended while the one before was written, or in one turn of
+serving clients. Such turns are where it begins and where its end is seen (`Turns`), so confirms need no task that
+has to be woken first; a task is left for what is due at some instant, and for systems without such turns.
 """
 
 from __future__ import annotations
 
 import math
+import os
+import sys
 from collections.abc import Callable
 from functools import partial
-from time import perf_counter
+from typing import Protocol
 
 import trio
 
-from amqp_broker.storage.batch import Batch, DataBatch
 from amqp_broker.storage.journal import Journal
 from amqp_broker.storage.rewriting import LoadedSegment, Rewriter
-from amqp_broker.storage.writer import LONGEST_WAIT_S, Job, Patience, Writer
+from amqp_broker.storage.writer import Job, Writer
 
 FIRST_RETRY_S = 0.5
 LAST_RETRY_S = 5.0
@@ -25,6 +26,23 @@ REWRITE_STEP_OCTETS = 256 << 10
 REWRITE_OCTETS_PER_S = 8 << 20
 REWRITE_LOOK_S = 1.0
 """How often to look for a sparse segment."""
+
+
+class Turns(Protocol):
+    """Whoever serves clients in turns, and waits for files between them.
+
+    Attributes:
+        is_serving: a turn has begun.
+        at_end: called at the end of each.
+    """
+
+    is_serving: bool
+    at_end: Callable[[], None]
+
+    def watch(self, file: int, readable: Callable[[], None]) -> None:
+        """Call `readable`, which must not raise, whenever there is something to read, until `forget`."""
+
+    def forget(self, file: int) -> None: ...
 
 
 def _call(work: Callable[..., None], *arguments: object) -> None:
@@ -36,6 +54,7 @@ class Committer:
 
     Attributes:
         finished: set when `run` has written the clean checkpoint.
+        turns: in which batches begin and end; to be set before `run`.
 
     Args:
         journal: whose `on_work` this takes.
@@ -51,21 +70,24 @@ class Committer:
         in_round: Callable[..., None] = _call,
     ) -> None:
         self._journal = journal
-        self._writer = Writer(journal.disk)
-        self._patience = Patience()
+        self._writer = Writer(journal.disk, _nothing)
         self._rewriter = Rewriter(journal)
         self._rewrite_octets_per_s = rewrite_octets_per_s
         self._rewrite_at = -math.inf
         self._retry_s = FIRST_RETRY_S
         self._retry_at = math.inf
         self._in_round = in_round
+        self._job: Job | None = None
+        """The batch under way."""
+        self._loading: Job | None = None
+        """The sparse segment that is being read."""
+        self._is_wanted = False
+        self._failure: BaseException | None = None
         self._alarm = trio.CancelScope()
-        self.finished = trio.Event()
         self._work = trio.Event()
+        self.finished = trio.Event()
+        self.turns: Turns | None = None
         journal.on_work = self._wake
-
-    def _wake(self) -> None:
-        self._work.set()
 
     def stop(self) -> None:
         """Nothing more will be appended: `run` writes what there is and a clean checkpoint, then returns.
@@ -76,6 +98,15 @@ class Committer:
 
     async def run(self) -> None:
         """Write until stopped."""
+        turns, file = self.turns, -1
+        if turns is not None and sys.platform == "linux":
+            file = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+            self._writer.on_end = partial(os.eventfd_write, file, 1)
+            turns.watch(file, partial(self._look_after, file))
+            turns.at_end = self._at_end
+        else:
+            soon = trio.lowlevel.current_trio_token().run_sync_soon
+            self._writer.on_end = partial(soon, self._look, idempotent=True)
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._ring)
@@ -83,102 +114,126 @@ class Committer:
                 nursery.cancel_scope.cancel()
         finally:
             self._writer.close()
+            if turns is not None and file >= 0:
+                turns.at_end = _nothing
+                turns.forget(file)
+                os.close(file)
 
     async def _run(self) -> None:
-        journal = self._journal
-        while not journal.is_finished:
+        while not self._journal.is_finished:
+            if self._failure is not None:
+                raise self._failure
             self._work = trio.Event()
-            batch = journal.take_batch()
-            if batch is not None:
-                await self._execute(batch)
-            elif not await self._rewrite():
-                await self._wait()
             if trio.current_time() >= self._retry_at:
                 self._retry_at = math.inf
-                journal.retry()
+                self._journal.retry()
+            self._rewrite()
+            if self._job is None:
+                self._begin()
+            else:
+                self._plan()
+            await self._work.wait()
         self.finished.set()
 
-    async def _execute(self, batch: Batch | LoadedSegment) -> OSError | None:
-        job = self._writer.start(batch)
-        if not await self._see_end(job, batch):
-            await _end_of(job)
+    def _wake(self) -> None:
+        self._is_wanted = True
+        if self.turns is None or not self.turns.is_serving:
+            self._work.set()
+
+    def _at_end(self) -> None:
+        if self._is_wanted and self._job is None:
+            self._guarded(self._begin)
+
+    def _begin(self) -> None:
+        """Hand over what is to be written now."""
+        self._is_wanted = False
+        batch = self._journal.take_batch()
+        if batch is not None:
+            self._job = self._writer.start(batch)
+        else:
+            self._plan()
+
+    def _look_after(self, file: int) -> None:
+        os.eventfd_read(file)
+        self._look()
+
+    def _look(self) -> None:
+        """Something that the writer had may be done."""
+        self._guarded(self._take_note)
+
+    def _take_note(self) -> None:
+        if self._job is not None and self._job.is_done:
+            self._ended(self._job)
+        if self._loading is not None and self._loading.is_done:
+            self._loaded(self._loading)
+
+    def _guarded(self, step: Callable[[], None]) -> None:
+        """Do something outside of the task, which is to raise what this raises."""
+        try:
+            step()
+        except Exception as error:
+            self._failure = error
+            self._work.set()
+
+    def _ended(self, job: Job) -> None:
+        self._job = None
         error = job.error
         if error is not None and not isinstance(error, OSError):
             raise error
-        if isinstance(batch, LoadedSegment):
-            return error
-        self._in_round(self._journal.batch_done, batch, error)
+        self._in_round(self._journal.batch_done, job.work, error)
         if self._journal.stalled is None:
             self._retry_s = FIRST_RETRY_S
         elif error is not None and self._retry_at == math.inf:
             self._retry_at = trio.current_time() + self._retry_s
             self._retry_s = min(2 * self._retry_s, LAST_RETRY_S)
-        return error
+        self._begin()
+        if self._journal.is_finished:
+            self._work.set()
 
-    async def _see_end(self, job: Job, batch: Batch | LoadedSegment) -> bool:
-        """Stay with a batch for a moment; tells whether it is done.
-
-        While others have something to store, they have their turns; when nobody has, the loop stands still.
-        """
-        if not isinstance(batch, DataBatch) or not batch.is_appending:
-            return False
-        give_up_at = perf_counter() + LONGEST_WAIT_S
-        while True:
-            before = self._journal.next_record
-            await trio.lowlevel.cancel_shielded_checkpoint()
-            if job.wait(0):
-                return True
-            since = perf_counter()
-            if since >= give_up_at:
-                return False
-            if self._journal.next_record == before:
-                break
-        if not self._patience.allows(batch.stretch.octets):
-            return False
-        in_time = job.wait(give_up_at - since)
-        self._patience.waited(perf_counter() - since, in_time=in_time)
-        return in_time
-
-    async def _rewrite(self) -> bool:
-        """Do a step of rewriting if it is time; tell whether there was one."""
+    def _rewrite(self) -> None:
+        """Do a step of rewriting if it is time."""
         now = trio.current_time()
-        if now < self._rewrite_at or self._journal.stalled:
-            return False
-        if not self._rewriter.is_loaded:
-            self._rewrite_at = now + REWRITE_LOOK_S
-            loaded = self._rewriter.choose()
-            if loaded is None or await self._execute(loaded) is not None:
-                return False
-            self._rewriter.begin(loaded)
-        moved = self._rewriter.step(REWRITE_STEP_OCTETS)
-        self._rewrite_at = trio.current_time() + moved / self._rewrite_octets_per_s
-        return True
+        if now < self._rewrite_at or self._loading is not None or self._journal.stalled:
+            return
+        if self._rewriter.is_loaded:
+            moved = self._rewriter.step(REWRITE_STEP_OCTETS)
+            self._rewrite_at = now + moved / self._rewrite_octets_per_s
+            return
+        self._rewrite_at = now + REWRITE_LOOK_S
+        sparse = self._rewriter.choose()
+        if sparse is not None:
+            self._loading = self._writer.start(sparse)
 
-    async def _wait(self) -> None:
-        """Sleep until there is work or something is due."""
+    def _loaded(self, job: Job) -> None:
+        self._loading = None
+        if job.error is None:
+            assert isinstance(job.work, LoadedSegment)
+            self._rewriter.begin(job.work)
+            self._rewrite_at = -math.inf
+            self._work.set()
+        elif not isinstance(job.error, OSError):
+            raise job.error
+
+    def _plan(self) -> None:
+        """Have the task woken when something is due."""
         due = min(self._retry_at, self._rewrite_at)
-        idle_s = self._journal.idle_s()
+        idle_s = None if self._job is not None else self._journal.idle_s()  # its end is looked at in any case
         if idle_s is not None:
             due = min(due, trio.current_time() + idle_s)
         if due < self._alarm.deadline:
             self._alarm.deadline = due
-        await self._work.wait()
 
     async def _ring(self) -> None:
-        """Call whatever is due work as well: moving a deadline now and then is cheaper than one for each wait."""
+        """Wake the task at such instants; to move a deadline now and then is cheaper than one for each wait."""
         while True:
             with self._alarm:
                 await trio.sleep_forever()
             self._alarm = trio.CancelScope()
-            self._wake()
+            self._work.set()
 
 
-async def _end_of(job: Job) -> None:
-    """Let the loop go on until a job is done; not to be cancelled, for the journal must learn of its end."""
-    done = trio.Event()
-    if not job.notify(partial(trio.lowlevel.current_trio_token().run_sync_soon, done.set)):
-        with trio.CancelScope(shield=True):
-            await done.wait()
+def _nothing() -> None:
+    """Nobody wants to know."""
 
 
 async def run_committer(journal: Journal) -> None:

@@ -17,7 +17,6 @@ cdef class Journal:
     cdef public object on_moved
     cdef public object on_stalled
     cdef public object on_work
-    cdef readonly long long next_record
     cdef public object reader
     cdef public dict segments
     cdef public object settings
@@ -39,6 +38,7 @@ cdef class Journal:
     cdef list _leftover
     cdef dict _marked
     cdef bint _may_write
+    cdef long long _next_record
     cdef object _next_segment
     cdef long long _noted_synced
     cdef tuple _previous

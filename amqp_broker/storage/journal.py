@@ -77,7 +77,6 @@ class Journal:
         settings: as given.
         segments: all that hold something live, or did till the last checkpoint, by number.
         reader: reads what was appended; safe in another thread.
-        next_record: number of the next record.
         stalled: the error that stopped writing; None while all is well.
         is_finished: a clean checkpoint is on disk; nothing may be appended any more.
         on_work: called when there is something to write at once.
@@ -111,7 +110,7 @@ class Journal:
         self._clock = clock
         self._segment_octets = self.settings.segment_octets
         self._next_segment = state.next_segment
-        self.next_record = state.next_record
+        self._next_record = state.next_record
         self._previous = (state.last_record, 0)
         self._last_awaited = self._released = self._written = self._synced = state.last_record
         self._noted_synced = self._synced
@@ -159,7 +158,7 @@ class Journal:
         segment = self._active
         if segment.end >= self._segment_octets:
             segment = self._roll()
-        head = publish_head(self.next_record, segment.references, origin, references, address, header, len(body))
+        head = publish_head(self._next_record, segment.references, origin, references, address, header, len(body))
         return self._append_message(segment, head, body, len(references), _is_to_last(references))
 
     def append_to_one(
@@ -170,7 +169,7 @@ class Journal:
         if segment.end >= self._segment_octets:
             segment = self._roll()
         head = publish_head_to_one(
-            self.next_record,
+            self._next_record,
             segment.references,
             queue_id,
             position,
@@ -187,7 +186,7 @@ class Journal:
         if self._active.end >= self._segment_octets:
             self._roll()
         payload = bytes((kind,)) + payload
-        self._gather(encode(self._active.seed, self.next_record, TOPOLOGY, payload), True)
+        self._gather(encode(self._active.seed, self._next_record, TOPOLOGY, payload), True)
 
     def remove(self, location: Location, is_replaced: bool = False) -> None:
         """A reference is gone: acked, expired, dropped. Removing it twice does nothing.
@@ -262,13 +261,13 @@ class Journal:
         self._active.end += octets
         self._unwritten_octets += octets
         if is_awaited:
-            self._last_awaited = self.next_record
+            self._last_awaited = self._next_record
             if not gathering.is_awaited:
                 gathering.is_awaited = True
                 self.on_work()
         elif self._lazy_since is None:
             self._lazy_since = self._clock()
-        self.next_record += 1
+        self._next_record += 1
 
     def _note_removed(self, segment: Segment, ordinal: int) -> None:
         ranges = self._removed.get(segment.number)
@@ -290,19 +289,19 @@ class Journal:
     def _open_segment(self) -> tuple[Segment, Stretch]:
         number = self._next_segment
         self._next_segment += 1
-        segment = Segment(number, self.next_record, seed_of(self._identity, number))
+        segment = Segment(number, self._next_record, seed_of(self._identity, number))
         segment.previous_record, segment.previous_references = self._previous
         self.segments[number] = segment
         return segment, self._begin_stretch(segment)
 
     def _begin_stretch(self, segment: Segment) -> Stretch:
-        stretch = Stretch(segment, self.next_record)
+        stretch = Stretch(segment, self._next_record)
         segment.unwritten.append(stretch)
         return stretch
 
     def _roll(self) -> Segment:
         """Seal the active segment and begin the next."""
-        self._previous = (self.next_record - 1, self._active.references)
+        self._previous = (self._next_record - 1, self._active.references)
         self._gathering.seals = True
         self._waiting.append(self._gathering)
         self._active, self._gathering = self._open_segment()
@@ -432,13 +431,13 @@ class Journal:
         marked, self._marked = self._marked, {}
         seed = self._active.seed
         if marked := {key: mark for key, mark in marked.items() if self._is_live(*key)}:
-            self._gather(encode(seed, self.next_record, MARK, encode_marks(marked)), False)
+            self._gather(encode(seed, self._next_record, MARK, encode_marks(marked)), False)
         if removed:
-            self._gather(encode(seed, self.next_record, REMOVE, encode_ranges(removed)), False)
+            self._gather(encode(seed, self._next_record, REMOVE, encode_ranges(removed)), False)
         if self._synced > self._noted_synced and (self._gathering.count or self._must_note_synced):
             self._noted_synced = self._synced
             payload = encode_synced(self._synced, self._active.references)
-            self._gather(encode(seed, self.next_record, SYNCED, payload), False)
+            self._gather(encode(seed, self._next_record, SYNCED, payload), False)
         self._lazy_since = None
 
     @property
@@ -529,7 +528,7 @@ class Journal:
         dead, self._dead = self._dead, {}
         checkpoint = Checkpoint(
             self._identity,
-            self.next_record - 1,
+            self._next_record - 1,
             self._synced,
             self._active.number,
             self._is_finishing,
@@ -597,7 +596,7 @@ class Journal:
                 self.mark(moved, *mark)
             self.on_moved(queue_id, position, moved)
         old = [(ordinal, len(record)) for ordinal, _ in references]
-        self._retiring.append((self.next_record - 1, segment, old))
+        self._retiring.append((self._next_record - 1, segment, old))
 
     def _retire(self) -> None:
         """What was moved is on disk at its new place: it is gone at the old one."""

@@ -1,38 +1,22 @@
-"""The loop waits for a fast disk and not for a slow one; durations are made up, no test measures time."""
+"""The loop goes on while the disk works, and learns of its end in either way."""
 
 from __future__ import annotations
 
+import sys
 import threading
 from random import Random
 
 import pytest
 import trio
 
+from amqp_broker.net.hub import Hub
 from amqp_broker.storage.committer import Committer
 from amqp_broker.storage.disk import Disk
-from amqp_broker.storage.writer import LONGEST_PAUSE, LONGEST_WAIT_S, SMALL_OCTETS, WORTH_S, Patience, Writer
+from amqp_broker.storage.writer import Writer
 from tests.storage.simulated_disk import SimulatedDisk
 from tests.storage.test_committer import append, open_journal
 
 FOREVER_S = 60.0
-
-
-class Held:
-    """Work that takes until it is released."""
-
-    def __init__(self) -> None:
-        self.begun, self.released = threading.Event(), threading.Event()
-
-    def execute(self, disk: Disk) -> None:
-        self.begun.set()
-        assert self.released.wait(FOREVER_S)
-
-
-class InOrder(Random):
-    """In each turn of the loop tasks run in the order in which they were made."""
-
-    def shuffle(self, x: object) -> None:
-        """Leave it as it is."""
 
 
 class Refused:
@@ -40,109 +24,36 @@ class Refused:
         raise OSError("no")
 
 
-@pytest.fixture
-def writer() -> Writer:
-    return Writer(SimulatedDisk(Random(1)))
+class Broken:
+    def execute(self, disk: Disk) -> None:
+        raise LookupError("a bug")
 
 
-def test_a_job_can_be_waited_for_and_keeps_its_error(writer: Writer) -> None:
+def test_a_job_tells_of_its_end_and_keeps_its_error() -> None:
+    ended = threading.Event()
+    writer = Writer(SimulatedDisk(Random(1)), ended.set)
     job = writer.start(Refused())
-    assert job.wait(FOREVER_S)
+    assert ended.wait(FOREVER_S)
+    assert job.is_done
     assert str(job.error) == "no"
     writer.close()
 
 
-def test_who_gave_up_waiting_is_called_back(writer: Writer) -> None:
-    work, called = Held(), threading.Event()
-    job = writer.start(work)
-    assert not job.wait(0.0)
-    assert not job.notify(called.set)
-    work.released.set()
-    assert called.wait(FOREVER_S)
+def test_close_waits_for_what_was_started() -> None:
+    writer = Writer(SimulatedDisk(Random(1)), lambda: None)
+    jobs = [writer.start(Refused()) for _ in range(10)]
     writer.close()
+    assert all(job.is_done for job in jobs)
 
 
-def test_a_job_that_ends_between_wait_and_notify_is_not_missed(writer: Writer) -> None:
-    job = writer.start(Refused())
-    writer.close()  # after which it is done
-    assert job.notify(lambda: None)
+@pytest.fixture(
+    params=["task", pytest.param("turns", marks=pytest.mark.skipif(sys.platform != "linux", reason="epoll"))]
+)
+def has_turns(request: pytest.FixtureRequest) -> bool:
+    return bool(request.param == "turns")
 
 
-def lost_s(disk_s: list[float]) -> tuple[float, int]:
-    """How long the loop stands still for small batches that take so long, and for how many of them it waits."""
-    patience = Patience()
-    total, waits = 0.0, 0
-    for seconds in disk_s:
-        if patience.allows(1000):
-            waits += 1
-            in_time = seconds <= LONGEST_WAIT_S
-            total += min(seconds, LONGEST_WAIT_S)
-            patience.waited(min(seconds, LONGEST_WAIT_S), in_time=in_time)
-    return total, waits
-
-
-def test_a_fast_disk_is_always_waited_for() -> None:
-    assert lost_s([0.0001] * 1000)[1] == 1000
-
-
-def test_large_batches_are_not_waited_for() -> None:
-    assert not Patience().allows(SMALL_OCTETS + 1)
-
-
-@pytest.mark.parametrize("disk_s", [0.0006, 0.005, 5.0])
-def test_a_slow_disk_holds_up_the_loop_once_in_a_while_only(disk_s: float) -> None:
-    count = 64 * LONGEST_PAUSE
-    total, waits = lost_s([disk_s] * count)
-    assert waits <= count / LONGEST_PAUSE + 20
-    assert total < count * WORTH_S / 10
-
-
-@pytest.mark.parametrize("slow_share", [0.01, 0.1, 0.3, 0.7])
-def test_a_moody_disk_costs_the_loop_no_more_than_it_is_worth(slow_share: float) -> None:
-    random = Random(1)
-    disk_s = [0.02 if random.random() < slow_share else 0.0002 for _ in range(100_000)]
-    assert lost_s(disk_s)[0] / len(disk_s) < WORTH_S
-
-
-def test_a_disk_that_is_fast_again_is_waited_for_again() -> None:
-    slow, fast = [0.02] * 1000, [0.0001] * 3000
-    before, after = lost_s(slow)[1], lost_s(slow + fast)[1]
-    assert after - before > 1500
-
-
-def test_a_moment_of_slowness_is_soon_forgotten() -> None:
-    fast, slow = [0.0001] * 100, [0.02] * 20
-    before, after = lost_s(fast + slow)[1], lost_s(fast + slow + fast)[1]
-    assert after - before > 60
-
-
-async def test_while_the_disk_works_others_have_their_turns(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("amqp_broker.storage.committer.LONGEST_WAIT_S", FOREVER_S)
-    monkeypatch.setattr("trio._core._run._ALLOW_DETERMINISTIC_SCHEDULING", True)
-    monkeypatch.setattr("trio._core._run._r", InOrder())
-    disk = SimulatedDisk(Random(1))
-    journal = open_journal(disk)
-    committer = Committer(journal)
-    is_slow, released = threading.Event(), threading.Event()
-
-    def work(call: str, _path: str) -> None:
-        if call == "fsync" and is_slow.is_set():
-            assert released.wait(FOREVER_S / 2)
-
-    disk.fault = work
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(committer.run)
-        await append(journal, 1)
-        is_slow.set()
-        for position in range(2, 12):  # the loop would stand still in a turn in which nothing is stored
-            journal.append_publish(b"", b"", bytes(30), [(1, position, 0, 0)])
-            await trio.lowlevel.checkpoint()
-        released.set()
-        await append(journal, 12)
-        committer.stop()
-
-
-async def test_the_loop_goes_on_while_the_disk_hangs() -> None:
+async def test_the_loop_goes_on_while_the_disk_hangs(has_turns: bool) -> None:
     disk = SimulatedDisk(Random(1))
     journal = open_journal(disk)
     committer = Committer(journal)
@@ -154,6 +65,9 @@ async def test_the_loop_goes_on_while_the_disk_hangs() -> None:
 
     disk.fault = hang
     async with trio.open_nursery() as nursery:
+        if has_turns:
+            committer.turns = hub = Hub()
+            nursery.start_soon(hub.run)
         nursery.start_soon(committer.run)
         with trio.fail_after(FOREVER_S):
             await append(journal, 1)
@@ -168,3 +82,39 @@ async def test_the_loop_goes_on_while_the_disk_hangs() -> None:
             await append(journal, 3)
             assert is_confirmed
             committer.stop()
+            await committer.finished.wait()
+        nursery.cancel_scope.cancel()
+
+
+@on_linux
+async def test_what_is_stored_in_a_turn_is_written_at_its_end() -> None:
+    journal = open_journal(SimulatedDisk(Random(1)))
+    committer = Committer(journal)
+    committer.turns = hub = Hub()
+    begun: list[int] = []
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(committer.run)
+        nursery.start_soon(hub.run)
+        await append(journal, 1)
+        start = committer._writer.start
+        committer._writer.start = lambda work: (begun.append(1), start(work))[1]  # type: ignore[method-assign]
+        hub.is_serving = True
+        for position in (2, 3):
+            journal.append_publish(b"", b"", b"", [(1, position, 0, 0)])
+            await trio.lowlevel.checkpoint()
+            await trio.lowlevel.checkpoint()
+        assert not begun
+        hub.is_serving = False
+        hub.at_end()
+        assert begun == [1]
+        committer.stop()
+        await committer.finished.wait()
+        nursery.cancel_scope.cancel()
+
+
+async def test_what_is_no_refusal_of_the_disk_ends_the_committer() -> None:
+    journal = open_journal(SimulatedDisk(Random(1)))
+    journal.append_publish(b"", b"", b"", [(1, 1, 0, 0)])
+    journal.take_batch = Broken  # type: ignore[method-assign,assignment]
+    with pytest.RaisesGroup(pytest.RaisesExc(LookupError, match="a bug")):
+        await Committer(journal).run()
