@@ -46,9 +46,10 @@ def test_close_waits_for_what_was_started() -> None:
     assert all(job.is_done for job in jobs)
 
 
-@pytest.fixture(
-    params=["task", pytest.param("turns", marks=pytest.mark.skipif(sys.platform != "linux", reason="epoll"))]
-)
+on_linux = pytest.mark.skipif(sys.platform != "linux", reason="needs epoll")
+
+
+@pytest.fixture(params=["task", pytest.param("turns", marks=on_linux)])
 def has_turns(request: pytest.FixtureRequest) -> bool:
     return bool(request.param == "turns")
 
