@@ -12,7 +12,7 @@ import trio
 from amqp_broker.net.hub import Hub
 from amqp_broker.storage.committer import Committer
 from amqp_broker.storage.disk import Disk
-from amqp_broker.storage.writer import Writer
+from amqp_broker.storage.writer import Job, Work, Writer
 from tests.storage.simulated_disk import SimulatedDisk
 from tests.storage.test_committer import append, open_journal
 
@@ -87,18 +87,29 @@ async def test_the_loop_goes_on_while_the_disk_hangs(has_turns: bool) -> None:
         nursery.cancel_scope.cancel()
 
 
+def count_starts(committer: Committer) -> list[Work]:
+    """All that is handed to the writer from now on."""
+    begun: list[Work] = []
+    start = committer._writer.start
+
+    def counted(work: Work) -> Job:
+        begun.append(work)
+        return start(work)
+
+    committer._writer.start = counted  # type: ignore[method-assign]
+    return begun
+
+
 @on_linux
 async def test_what_is_stored_in_a_turn_is_written_at_its_end() -> None:
     journal = open_journal(SimulatedDisk(Random(1)))
     committer = Committer(journal)
     committer.turns = hub = Hub()
-    begun: list[int] = []
     async with trio.open_nursery() as nursery:
         nursery.start_soon(committer.run)
         nursery.start_soon(hub.run)
         await append(journal, 1)
-        start = committer._writer.start
-        committer._writer.start = lambda work: (begun.append(1), start(work))[1]  # type: ignore[method-assign]
+        begun = count_starts(committer)
         hub.is_serving = True
         for position in (2, 3):
             journal.append_publish(b"", b"", b"", [(1, position, 0, 0)])
@@ -107,7 +118,7 @@ async def test_what_is_stored_in_a_turn_is_written_at_its_end() -> None:
         assert not begun
         hub.is_serving = False
         hub.at_end()
-        assert begun == [1]
+        assert len(begun) == 1
         committer.stop()
         await committer.finished.wait()
         nursery.cancel_scope.cancel()
