@@ -3,11 +3,9 @@
 cimport cython
 
 from amqp_broker.storage.batch cimport Stretch
-from amqp_broker.storage.records cimport Location, Ranges, new_location, publish_head_to_one
+from amqp_broker.storage._speedups cimport append_to_one
+from amqp_broker.storage.records cimport Location, Ranges, new_location
 from amqp_broker.storage.segment cimport Segment
-
-
-cdef Py_ssize_t _CRC_OCTETS
 
 
 @cython.final
@@ -55,10 +53,7 @@ cdef class Journal:
     cdef object _waiting
     cdef long long _written
 
-    @cython.locals(segment=Segment, head=bytes)
-    cpdef Location append_publish(self, bytes address, bytes header, bytes body, references, origin=*)
-
-    @cython.locals(segment=Segment, head=bytes)
+    @cython.locals(segment=Segment, ordinal=cython.longlong, offset=cython.longlong, length=cython.longlong)
     cpdef Location append_to_one(
         self,
         bytes address,
@@ -72,11 +67,6 @@ cdef class Journal:
 
     @cython.locals(segment=Segment)
     cpdef remove(self, Location location, bint is_replaced=*)
-
-    @cython.locals(ordinal=cython.longlong, offset=cython.longlong, length=cython.longlong, data=bytearray)
-    cdef Location _append_message(
-        self, Segment segment, bytes head, bytes body, Py_ssize_t references, bint is_awaited
-    )
 
     cdef _gather(self, bytes record, bint is_awaited)
 

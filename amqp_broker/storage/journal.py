@@ -16,7 +16,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from google_crc32c import extend
 
@@ -35,6 +35,7 @@ from amqp_broker.storage.records import (
     Location,
     Ranges,
     Reference,
+    append_to_one,
     decode_message,
     encode,
     encode_marks,
@@ -42,13 +43,9 @@ from amqp_broker.storage.records import (
     encode_synced,
     new_location,
     publish_head,
-    publish_head_to_one,
 )
 from amqp_broker.storage.segment import Part, Segment, SegmentHeader, seed_of, segment_name
 from amqp_broker.storage.settings import JournalSettings
-
-_pack_crc = CRC.pack
-_CRC_OCTETS: Final = CRC.size
 
 
 class JournalState(NamedTuple):
@@ -159,7 +156,16 @@ class Journal:
         if segment.end >= self._segment_octets:
             segment = self._roll()
         head = publish_head(self._next_record, segment.references, origin, references, address, header, len(body))
-        return self._append_message(segment, head, body, len(references), _is_to_last(references))
+        ordinal = segment.references
+        offset = segment.end
+        length = CRC.size + len(head) + len(body)
+        data = self._gathering.data
+        data += CRC.pack(extend(extend(segment.seed, head), body))
+        data += head
+        data += body
+        segment.appended(len(references), length)
+        self._gathered(length, any(not flags & TRANSIENT for _, _, _, flags in references))
+        return new_location(segment.number, ordinal, offset, length)
 
     def append_to_one(
         self, address: bytes, header: bytes, body: bytes, queue_id: int, position: int, expires_at_ms: int, flags: int
@@ -168,18 +174,24 @@ class Journal:
         segment = self._active
         if segment.end >= self._segment_octets:
             segment = self._roll()
-        head = publish_head_to_one(
+        ordinal = segment.references
+        offset = segment.end
+        length = append_to_one(
+            self._gathering.data,
+            segment.seed,
             self._next_record,
-            segment.references,
+            ordinal,
             queue_id,
             position,
             expires_at_ms,
             flags,
             address,
             header,
-            len(body),
+            body,
         )
-        return self._append_message(segment, head, body, 1, not flags & TRANSIENT)
+        segment.appended(1, length)
+        self._gathered(length, not flags & TRANSIENT)
+        return new_location(segment.number, ordinal, offset, length)
 
     def append_topology(self, kind: int, payload: bytes) -> None:
         """Store a change of the topology; both arguments are the broker's own."""
@@ -234,20 +246,6 @@ class Journal:
     def live_octets(self) -> int:
         """Octets of what is live; see `Segment.live_octets`."""
         return sum(segment.live_octets for segment in self.segments.values())
-
-    def _append_message(
-        self, segment: Segment, head: bytes, body: bytes, references: int, is_awaited: bool
-    ) -> Location:
-        ordinal = segment.references
-        offset = segment.end
-        length = _CRC_OCTETS + len(head) + len(body)
-        data = self._gathering.data
-        data += _pack_crc(extend(extend(segment.seed, head), body))  # in two pieces, so that the body is copied once
-        data += head
-        data += body
-        segment.appended(references, length)
-        self._gathered(length, is_awaited)
-        return new_location(segment.number, ordinal, offset, length)
 
     def _gather(self, record: bytes, is_awaited: bool) -> None:
         self._gathering.data += record
@@ -605,11 +603,6 @@ class Journal:
             for ordinal, octets in references:
                 if segment.remove(ordinal, octets):
                     self._note_removed(segment, ordinal)
-
-
-def _is_to_last(references: Sequence[Reference]) -> bool:
-    """Whether a message is to survive a restart in any of its queues."""
-    return any(not flags & TRANSIENT for _, _, _, flags in references)
 
 
 def _nothing() -> None:

@@ -30,17 +30,3 @@ cdef class Ranges:
     cdef public list others
 
     cpdef add(self, long long ordinal)
-
-
-@cython.locals(address_octets=Py_ssize_t, header_octets=Py_ssize_t, length=Py_ssize_t)
-cpdef bytes publish_head_to_one(
-    long long number,
-    long long ordinal,
-    long long queue_id,
-    long long position,
-    long long expires_at_ms,
-    int flags,
-    bytes address,
-    bytes header,
-    Py_ssize_t body_octets,
-)

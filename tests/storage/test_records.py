@@ -2,9 +2,12 @@ from __future__ import annotations
 
 from itertools import pairwise
 from random import Random
+from typing import Any
 
 import pytest
 
+import amqp_broker
+from amqp_broker.storage import records
 from amqp_broker.storage.records import Ranges, decode_ranges, encode_ranges, new_location
 
 
@@ -37,3 +40,17 @@ def test_a_location_is_what_it_says() -> None:
     assert location.cells == (1, 2, 3, 4)
     assert location == new_location(1, 2, 3, 4) != location.reference(1)
     assert location.reference(1).cells == (1, 3, 3, 4)
+
+
+@pytest.mark.skipif(not amqp_broker.COMPILED, reason="there is only the plain function")
+@pytest.mark.parametrize("seed", range(50))
+def test_both_forms_append_the_same(seed: int) -> None:
+    from amqp_broker.storage import _speedups
+
+    random = Random(seed)
+    numbers: list[Any] = [random.getrandbits(bits) for bits in (32, 62, 32, 62, 62, 62, 8)]
+    octets = [random.randbytes(random.choice((0, 1, 17, 255, 5000))) for _ in range(3)]
+    plain, compiled = bytearray(b"before"), bytearray(b"before")
+    assert records.append_to_one(plain, *numbers, *octets) == _speedups.append_to_one(compiled, *numbers, *octets)
+    assert plain == compiled
+    assert records.is_valid(numbers[0], bytes(plain[6:]))
