@@ -17,7 +17,7 @@ SEGMENTS: Final = "segments"
 DAMAGED: Final = "damaged"
 RESERVE: Final = "reserve"
 
-SMALL_OCTETS: Final = 64 << 10
+SMALL_OCTETS: Final = 256 << 10
 """Larger batches get no room ahead: writing twice would be dearer than what it saves."""
 
 
