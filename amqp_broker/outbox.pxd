@@ -6,6 +6,9 @@ from amqp_broker.message cimport Message
 from amqp_codec._speedups cimport append_content, append_delivery
 
 
+cdef Py_ssize_t LARGE_BODY_OCTETS
+
+
 @cython.final
 cdef class Outbox:
     cdef list _chunks

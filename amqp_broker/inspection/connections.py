@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from amqp_broker.inspection.values import Json, Record, json_of_table
 from amqp_broker.session.channel import Channel
-from amqp_broker.session.connection import Connection, State
+from amqp_broker.session.connection import Connection
+from amqp_broker.session.state import State
 
 PROTOCOL = "AMQP 0-9-1"
 

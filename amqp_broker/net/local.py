@@ -54,7 +54,7 @@ class LocalStream(trio.abc.Stream):
         self._chunks: list[Buffer] = []
         self._is_finished = self._is_closed = False
         self._connection = Connection(broker, self, Peer())
-        self._connection.log_in(_IDENTITY, name)
+        self._connection.handshake.skip_login(_IDENTITY, name)
 
     # The edge that the session sees
 

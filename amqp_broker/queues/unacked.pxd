@@ -36,7 +36,7 @@ cdef class Unacked:
     @cython.locals(entries=dict, entry=QueueEntry, taken=list, each=cython.ulonglong)
     cpdef list take(self, unsigned long long tag, bint multiple)
 
-    @cython.locals(entry=QueueEntry)
+    @cython.locals(entry=QueueEntry, consumer=Consumer)
     cpdef QueueEntry take_one(self, unsigned long long tag)
 
     @cython.locals(consumers=dict, entry=QueueEntry, consumer=Consumer)

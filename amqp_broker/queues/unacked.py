@@ -126,8 +126,11 @@ class Unacked:
     def take_one(self, tag: int) -> QueueEntry | None:
         """Take a single delivery out and give its consumer's credit back; None when the tag is not out."""
         entry = self._entries.pop(tag, None)
-        if entry is not None and entry.consumer is not None:
-            entry.consumer.unacked_count -= 1
+        if entry is None:
+            return None
+        consumer = entry.consumer
+        if consumer is not None:
+            consumer.unacked_count -= 1
             self.delivered_count -= 1
         return entry
 

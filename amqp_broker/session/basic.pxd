@@ -17,6 +17,7 @@ from amqp_codec.properties cimport ContentHeader as _ContentHeader
 cdef int MANDATORY
 cdef int IMMEDIATE
 cdef unsigned int INSPECTED
+cdef unsigned int FLAG_USER_ID
 
 
 @cython.locals(

@@ -5,7 +5,8 @@ cimport cython
 from amqp_broker.outbox cimport Outbox
 from amqp_broker.session.basic cimport acked, on_basic_publish
 from amqp_broker.session.channel cimport Channel
-from amqp_codec.commands cimport AckCommand as _AckCommand, Command as _Command, PublishCommand as _PublishCommand
+from amqp_codec.commands cimport AckCommand, Command as _Command, PublishCommand
+from amqp_codec.reader cimport CommandReader
 
 
 @cython.final
@@ -22,20 +23,24 @@ cdef class Connection:
     cdef list _with_room
     cdef dict _alarms
     cdef Channel _current
+    cdef CommandReader _reader
 
     cpdef owe_confirms(self, Channel channel)
     cpdef owe_turns(self, unacked)
+    @cython.locals(reader=CommandReader, commands=list)
+    cpdef receive(self, data)
     cdef _handle(self, command)
     @cython.locals(channel=Channel)
-    cdef _on_publish(self, _PublishCommand command)
+    cdef _on_publish(self, PublishCommand command)
     @cython.locals(channel=Channel)
-    cdef _on_ack(self, _AckCommand command)
+    cdef _on_ack(self, AckCommand command)
     @cython.locals(channel=Channel)
     cdef _on_channel_command(self, _Command command)
     @cython.locals(channel=Channel)
     cdef Channel _open_channel(self, int channel_id)
 
 
+cdef object _HEADER
 cdef object _RUNNING
 cdef object _CLOSING
 cdef object _ENDED

@@ -8,67 +8,60 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable
-from enum import Enum, auto
-from functools import partial
-from typing import Final, Protocol, TypeVar
+from collections.abc import Iterable
+from typing import Final, Protocol
 from weakref import WeakSet
 
 from amqp_broker.auth.backend import Identity, Undecided
 from amqp_broker.auth.users import Peer
 from amqp_broker.broker import Broker
-from amqp_broker.errors import AMQPError, channel_error, command_invalid, cut_reply_text, not_allowed
-from amqp_broker.events import EventKind
+from amqp_broker.errors import AMQPError, channel_error, command_invalid, not_allowed
 from amqp_broker.message import Message
 from amqp_broker.outbox import Outbox
 from amqp_broker.queues.queue import Queue
 from amqp_broker.queues.unacked import Unacked
-from amqp_broker.session import login, news
+from amqp_broker.session import news
 from amqp_broker.session.basic import acked, on_basic_publish
 from amqp_broker.session.channel import Channel, ChannelState, release
 from amqp_broker.session.dispatch import HANDLERS
+from amqp_broker.session.ending import Ending
+from amqp_broker.session.handshake import Handshake
 from amqp_broker.session.heartbeat import Heartbeat
-from amqp_broker.timers import Timer
+from amqp_broker.session.login import Tuning
+from amqp_broker.session.state import ERLANG_STATES, State
 from amqp_broker.vhost import Vhost
 from amqp_codec import (
     HEARTBEAT_FRAME,
-    PROTOCOL_HEADER,
-    PROTOCOL_HEADER_0_9,
-    AckCommand,
     ChannelClose,
     ChannelCloseOk,
     ChannelOpen,
     ChannelOpenOk,
     CodecError,
     Command,
-    CommandReader,
     ConnectionBlocked,
     ConnectionClose,
     ConnectionCloseOk,
     ConnectionOpen,
-    ConnectionOpenOk,
     ConnectionStartOk,
-    ConnectionTune,
     ConnectionTuneOk,
     ConnectionUnblocked,
     ConnectionUpdateSecret,
-    ConnectionUpdateSecretOk,
     Method,
-    PublishCommand,
     Received,
     ReplyCode,
     Table,
     encode_method_frame,
 )
+from amqp_codec.commands import AckCommand, PublishCommand
+from amqp_codec.reader import CommandReader
 
 log = logging.getLogger(__name__)
 
-T = TypeVar("T")
-
-LOST_SYNC_LINGER_S = 3.0
-"""How long a client has to read the close after a frame error, before TCP is dropped (rule 1.44)."""
-
 PUBLISH_IDS = (60, 40)
+
+COMMANDS_AT_ONCE: Final = 256
+"""So many commands of a read are made before they are worked off: what is made for them stays in the cache, and their
+memory serves the next ones."""
 
 HELD_COMMAND_OCTETS = 512
 """What a command takes in memory beside its body, about."""
@@ -90,32 +83,12 @@ class Edge(Protocol):
         """Close the socket now."""
 
 
-class State(Enum):
-    """Where a connection stands."""
-
-    HEADER = auto()
-    START = auto()
-    TUNE = auto()
-    OPEN = auto()
-    RUNNING = auto()
-    CLOSING = auto()
-    """The broker sent `connection.close` and waits for `close-ok` (rule 1.40)."""
-    ENDED = auto()
-    """Nothing that comes is looked at any more."""
-
-
+_HEADER: Final = State.HEADER
 _RUNNING: Final = State.RUNNING
 _CLOSING: Final = State.CLOSING
 _ENDED: Final = State.ENDED
 _CHANNEL_OPEN: Final = ChannelState.OPEN
 """What every command is compared with. To read a member off its enum takes Python 3.11 0.1 µs."""
-
-_ERLANG_STATE = {
-    State.START: "starting",
-    State.TUNE: "tuning",
-    State.OPEN: "opening",
-    State.RUNNING: "running",
-}
 
 
 class Connection:
@@ -133,6 +106,11 @@ class Connection:
         is_blocked: an alarm is on and the client has tried to publish (rule 1.34).
         held_octets: bodies of commands that wait for an answer from storage, over all channels.
         auth_mechanism: how the user logged in; empty before that.
+        vhost: where it is; None before that.
+        channel_max: the agreed limit, 0 for none.
+        heartbeat: counts received octets as well.
+        handshake: how it begins.
+        ending: how it ends.
         connected_at: when, in seconds since 1970.
         received_count: reads that brought something.
     """
@@ -157,14 +135,9 @@ class Connection:
         self.connected_at = broker.timers.now()
         self.received_count = 0
         self._waits_for_storage = False
-        self._waits_for_answer = False
-        """A backend is finding out who the client is, or whether it may open the vhost."""
-        self._is_leaving = False
-        """The client has closed, and what it sent before that is still held."""
         self._has_published = False
-        self._vhost: Vhost | None = None
-        self._channel_max = 0
-        self._header = b""
+        self.vhost: Vhost | None = None
+        self.channel_max = 0
         self._owing: list[Channel] = []
         self._with_room: list[Unacked] = []
         self._current: Channel | None = None
@@ -174,12 +147,12 @@ class Connection:
             self.config.max_message_octets,
             self.config.max_partial_octets,
         )
-        self._reader.one_at_a_time = True
-        self._heartbeat = Heartbeat(0, broker.connection_timers, self.outbox, self._send_heartbeat, self._peer_is_dead)
-        self._expiry: Timer | None = None
+        self._reader.most = 1
+        self.heartbeat = self._new_heartbeat(0)
+        self.ending = Ending(self)
         if handshake_timeout_s is None:
             handshake_timeout_s = self.config.handshake_timeout_s
-        self._deadline = broker.connection_timers.after(handshake_timeout_s, self._handshake_too_slow)
+        self.handshake = Handshake(self, handshake_timeout_s)
         broker.clients[self] = None
         broker.newcomers[self] = None
 
@@ -194,18 +167,13 @@ class Connection:
         return self.peer.both_ends
 
     @property
-    def channel_max(self) -> int:
-        """The agreed limit, 0 for none."""
-        return self._channel_max
-
-    @property
     def heartbeat_s(self) -> int:
         """The agreed interval, 0 for none."""
-        return self._heartbeat.interval_s
+        return self.heartbeat.interval_s
 
     @property
     def received_octets(self) -> int:
-        return self._heartbeat.received_octets
+        return self.heartbeat.received_octets
 
     @property
     def is_open(self) -> bool:
@@ -214,7 +182,7 @@ class Connection:
 
     @property
     def vhost_name(self) -> str:
-        return "" if self._vhost is None else self._vhost.name
+        return "" if self.vhost is None else self.vhost.name
 
     @property
     def channel_count(self) -> int:
@@ -228,32 +196,31 @@ class Connection:
         return (
             not self.is_blocked
             and not self._waits_for_storage
-            and not self._waits_for_answer
+            and not self.handshake.is_waiting
             and self.outbox.size < self.config.outbox_limit_octets
             and self.held_octets < self.config.max_partial_octets
         )
 
     def receive(self, data: bytes | bytearray) -> None:
         """Take octets as they came, and do all they ask for."""
-        self._heartbeat.received_octets += len(data)
+        self.heartbeat.received_octets += len(data)
         self.received_count += 1
-        if self.state is State.HEADER:
-            data = self._take_protocol_header(data)
-        if self.state in (State.HEADER, State.ENDED):
+        if self.state is _HEADER:
+            data = self.handshake.take_header(data)
+        if self.state is _HEADER or self.state is _ENDED:
             return
         reader = self._reader
+        commands = reader.receive(data)
         while True:
-            one_at_a_time = reader.one_at_a_time
-            commands = reader.receive(data)
             for command in commands:
                 self._handle(command)
-            if not one_at_a_time or not commands or self._waits_for_answer:
+            if not reader.has_more or self.handshake.is_waiting:
                 break
-            data = b""
+            commands = reader.receive(b"")
         if self.broker.alarms and self.is_open and reader.is_inside_content:
             self._block()
         self._give_turns()
-        self._settle_confirms()
+        self.settle_confirms()
         if self._has_published:
             self._has_published = False
             if self.broker.storage.is_behind:
@@ -263,22 +230,14 @@ class Connection:
     def lost(self) -> None:
         """The socket is gone: give back everything (rule 1.41)."""
         self.outbox.close()
-        self._release()
-        self._deadline.cancel()
-        if self._vhost is not None:
+        self.release()
+        self.ending.call_off()
+        self.handshake.stop()
+        if self.vhost is not None:
             news.connection_closed(self)
         self.state = State.ENDED
-        if self._expiry is not None:
-            self._expiry.cancel()
         self.broker.clients.pop(self, None)
         self.broker.newcomers.pop(self, None)
-
-    def log_in(self, identity: Identity, name: str) -> None:
-        """Begin with tuning: the other end is in this process, and known. To be called before anything is received."""
-        self.client_properties = {"connection_name": name.encode()}
-        self._become(identity)
-        self.state = State.TUNE
-        self.send(0, login.proposal(self.config))
 
     # What the broker calls
 
@@ -302,7 +261,7 @@ class Connection:
     def force_close(self, reason: str) -> None:
         """Close with 320, or drop a connection that has not come far enough for that (rule 1.42)."""
         if self.state in (State.RUNNING, State.OPEN):
-            self._close(AMQPError(ReplyCode.CONNECTION_FORCED, reason), 0, 0)
+            self.ending.close(AMQPError(ReplyCode.CONNECTION_FORCED, reason), 0, 0)
         elif self.state is not State.CLOSING:
             self.edge.abort()
 
@@ -317,16 +276,48 @@ class Connection:
             self.held_octets -= _octets_of(command)
             self._handle(command)
         self._give_turns()
-        self._settle_confirms()
-        if self._is_leaving and self.state is not _ENDED:
-            self._on_close()
+        self.settle_confirms()
+        if self.ending.is_leaving and self.state is not _ENDED:
+            self.ending.on_close()
         self.edge.reading_changed()
 
     def fail_channel(self, channel: Channel, error: AMQPError, class_id: int = 0, method_id: int = 0) -> None:
         """Close a channel because of an error, of the client or of nobody's method."""
-        self._warn(error.reply_text, channel.id)
-        self._settle_confirms()
+        self.warn(error.reply_text, channel.id)
+        self.settle_confirms()
         channel.fail(error, class_id, method_id)
+
+    def tune(self, tuning: Tuning) -> None:
+        """Go by what has been agreed on (rule 1.19)."""
+        self.channel_max = tuning.channel_max
+        self._reader.frame_max = tuning.frame_max_octets
+        self.outbox.frame_max = tuning.frame_max_octets
+        received_octets = self.heartbeat.received_octets
+        self.heartbeat = self._new_heartbeat(tuning.heartbeat_s)
+        self.heartbeat.received_octets = received_octets
+
+    def enter(self, vhost: Vhost) -> None:
+        """Be open, in that vhost."""
+        self.vhost = vhost
+        self.state = State.RUNNING
+        self._reader.most = COMMANDS_AT_ONCE
+
+    def _new_heartbeat(self, interval_s: int) -> Heartbeat:
+        return Heartbeat(
+            interval_s, self.broker.connection_timers, self.outbox, self._send_heartbeat, self._peer_is_dead
+        )
+
+    def release(self) -> None:
+        """Give back all that the connection holds; a second time there is nothing left."""
+        self.heartbeat.stop()
+        self._unblock()
+        channels, self.channels = self.channels, {}
+        release(channels.values())
+        for channel in channels.values():
+            channel.end()
+        for queue in list(self.exclusive_queues):
+            if not queue.is_deleted and self.vhost is not None:
+                self.vhost.delete_queue(queue, user=self.user)
 
     def client_can(self, capability: str) -> bool:
         """Whether the client announced a capability (rule 1.18)."""
@@ -366,7 +357,7 @@ class Connection:
             elif isinstance(command, AckCommand):
                 self._on_ack(command)
             elif isinstance(command, CodecError):
-                self._on_malformed(command)
+                self.ending.malformed(command)
             elif command.channel_id == 0:
                 self._on_control(command.method)
             else:
@@ -440,14 +431,14 @@ class Connection:
 
     def _on_channel_open(self, channel_id: int) -> None:
         if self.state is State.RUNNING and channel_id not in self.channels:
-            if self._channel_max and len(self.channels) >= self._channel_max:
+            if self.channel_max and len(self.channels) >= self.channel_max:
                 raise not_allowed(
                     f"number of channels opened ({len(self.channels)}) has reached "
-                    f"the negotiated channel_max ({self._channel_max})"
+                    f"the negotiated channel_max ({self.channel_max})"
                 )
-            assert self._vhost is not None
+            assert self.vhost is not None
             self._check_users_channels()
-            channel = self.channels[channel_id] = Channel(channel_id, self, self._vhost)
+            channel = self.channels[channel_id] = Channel(channel_id, self, self.vhost)
             news.channel_created(channel)
             self.send(channel_id, ChannelOpenOk())
         elif self._open_channel(channel_id) is not None:
@@ -483,7 +474,7 @@ class Connection:
             return
         if isinstance(method, ChannelCloseOk):
             raise command_invalid("unimplemented method")
-        self._settle_confirms()
+        self.settle_confirms()
         channel.end()
         del self.channels[channel_id]
         self.send(channel_id, ChannelCloseOk())
@@ -492,285 +483,32 @@ class Connection:
         """Handle a method on channel 0."""
         state = self.state
         if isinstance(method, ConnectionClose):
-            self._on_close()
+            self.ending.on_close()
         elif isinstance(method, ConnectionCloseOk) and state is State.CLOSING:
-            self._end()
+            self.ending.end()
         elif state is State.CLOSING:
             return
         elif isinstance(method, ConnectionStartOk) and state is State.START:
-            self._on_start_ok(method)
+            self.handshake.on_start_ok(method)
         elif isinstance(method, ConnectionTuneOk) and state is State.TUNE:
-            self._on_tune_ok(method)
+            self.handshake.on_tune_ok(method)
         elif isinstance(method, ConnectionOpen) and state is State.OPEN:
-            self._on_open(method)
+            self.handshake.on_open(method)
         elif isinstance(method, ConnectionUpdateSecret) and state is State.RUNNING:
-            self._on_update_secret(method)
+            self.handshake.on_update_secret(method)
         else:
-            raise channel_error(f"unexpected method in connection state {_ERLANG_STATE[state]}")
+            raise channel_error(f"unexpected method in connection state {ERLANG_STATES[state]}")
 
-    # The handshake
-
-    def _take_protocol_header(self, data: bytes | bytearray) -> bytes | bytearray:
-        """Take the first eight octets; gives what came after them (rules 1.1 and 1.2)."""
-        missing = len(PROTOCOL_HEADER) - len(self._header)
-        self._header += data[:missing]
-        if len(self._header) < len(PROTOCOL_HEADER):
-            return b""
-        if self._header not in (PROTOCOL_HEADER, PROTOCOL_HEADER_0_9):
-            log.warning("connection %s: refused, it speaks no AMQP 0-9-1: began with %r", self, self._header)
-            self.outbox.push(PROTOCOL_HEADER)
-            self._end()
-            return b""
-        self.state = State.START
-        self.send(0, login.start(self.config, self.broker.cluster_name, self.peer))
-        return data[missing:]
-
-    def _on_start_ok(self, method: ConnectionStartOk) -> None:
-        self.client_properties = method.client_properties
-        try:
-            credentials = login.credentials(self.config, method.mechanism, method.response, self.peer)
-        except login.LoginRefusedError as refusal:
-            self._refuse_login(refusal)
-            return
-        self._await_answer(partial(self.broker.auth.authenticate, credentials), partial(self._identified, method))
-
-    def _identified(self, method: ConnectionStartOk, identity: Identity | None) -> None:
-        if identity is None or not self.broker.users.may_come_from(identity.name, self.peer):
-            self._refuse_login(login.refused(method.mechanism))
-            return
-        self._become(identity)
-        self.auth_mechanism = method.mechanism
-        self.broker.events.emit(
-            EventKind.USER_AUTHENTICATION_SUCCESS,
-            name=self.user,
-            connection_name=self.name,
-            auth_mechanism=method.mechanism,
-        )
-        self.state = State.TUNE
-        self.send(0, login.proposal(self.config))
-
-    def _refuse_login(self, refusal: login.LoginRefusedError) -> None:
-        self._warn(str(refusal))
-        self.broker.events.emit(EventKind.USER_AUTHENTICATION_FAILURE, connection_name=self.name)
-        if refusal.answer is None or not self.client_can("authentication_failure_close"):
-            self._end_later()
-            return
-        delay_s = self.broker.failed_logins.delay_s(self.peer.address)
-        if delay_s:
-            self._waits_for_answer = True
-            self.broker.connection_timers.after(delay_s, partial(self._refuse_late, refusal.answer))
-        else:
-            self._close(refusal.answer, 0, 0)
-
-    def _refuse_late(self, answer: AMQPError) -> None:
-        """Refuse somebody who comes from where much was refused."""
-        self._waits_for_answer = False
-        if self.state is not _ENDED:
-            self._close(answer, 0, 0)
-            self.edge.reading_changed()
-
-    def _become(self, identity: Identity) -> None:
-        """Be that user from now on, until the login expires."""
-        self.identity = identity
-        self.user = identity.name
-        self.broker.newcomers.pop(self, None)
-        if self._expiry is not None:
-            self._expiry.cancel()
-            self._expiry = None
-        if identity.expires_at is not None:
-            self._expiry = self.broker.timers.at(identity.expires_at, self._login_expired)
-
-    def _login_expired(self) -> None:
-        self._warn(f"the credentials of user '{self.user}' have expired")
-        self.force_close("credential expired")
-
-    def _await_answer(self, ask: Callable[[Callable[[T], None]], None], then: Callable[[T], None]) -> None:
-        """Ask a backend during the handshake, and go on with the answer; until it comes nothing is read.
-
-        Args:
-            ask: starts asking; its argument takes the answer, at once or later.
-            then: what is done with the answer, unless the client is gone by then.
-        """
-        is_late = False
-
-        def answered(answer: T) -> None:
-            self._waits_for_answer = False
-            if self.state is not _ENDED:
-                then(answer)
-                if is_late and not self._waits_for_answer:
-                    self.receive(b"")
-            self.edge.reading_changed()
-
-        self._waits_for_answer = True
-        ask(answered)
-        is_late = True
-
-    def _on_tune_ok(self, method: ConnectionTuneOk) -> None:
-        try:
-            tuning = login.tuned(self.config, method)
-        except AMQPError as error:
-            self._warn(error.reply_text)
-            self._close(error, ConnectionTune.class_id, ConnectionTune.method_id)
-            return
-        self._channel_max = tuning.channel_max
-        self._reader.frame_max = tuning.frame_max_octets
-        self.outbox.frame_max = tuning.frame_max_octets
-        received_octets = self._heartbeat.received_octets
-        self._heartbeat = Heartbeat(
-            tuning.heartbeat_s, self.broker.connection_timers, self.outbox, self._send_heartbeat, self._peer_is_dead
-        )
-        self._heartbeat.received_octets = received_octets
-        self.state = State.OPEN
-
-    def _on_open(self, method: ConnectionOpen) -> None:
-        limit = self.config.max_connections
-        if limit is not None and len(list(self.broker.open_clients())) >= limit:
-            raise not_allowed(f"connection refused: node connection limit ({limit}) is reached")
-        vhost = self.broker.vhosts.get(method.virtual_host)
-        if vhost is None:
-            raise not_allowed(f"vhost {method.virtual_host} not found")
-        self.broker.check_limits(self.user, vhost)
-        assert self.identity is not None
-        may_open = partial(self.identity.authorizer.may_open, self.identity, vhost.name, self.peer)
-        self._await_answer(may_open, partial(self._opened, vhost))
-
-    def _opened(self, vhost: Vhost, may_open: bool) -> None:
-        if not may_open:
-            text = f"access to vhost '{vhost.name}' refused for user '{self.user}'"
-            self._fail(not_allowed(text), ConnectionOpen.class_id, ConnectionOpen.method_id)
-            return
-        self._vhost = vhost
-        self.state = State.RUNNING
-        self._deadline.cancel()
-        self._reader.one_at_a_time = False
-        self.send(0, ConnectionOpenOk())
-        news.connection_created(self)
-        log.info("connection %s: user %r opened vhost %r", self, self.user, vhost.name)
-
-    def _on_update_secret(self, method: ConnectionUpdateSecret) -> None:
-        """Take a new secret, and look again at what the user may do (rule 1.37)."""
-        identity, vhost = self.identity, self._vhost
-        assert identity is not None
-        assert vhost is not None
-
-        def renewed(renewal: Identity | None) -> None:
-            if self.state is not _RUNNING:
-                return
-            if renewal is None:
-                self._refuse_secret("New secret was refused by one of the backends")
-                return
-            self._become(renewal)
-            renewal.authorizer.may_open(renewal, vhost.name, self.peer, decided)
-
-        def decided(may_open: bool) -> None:
-            if self.state is not _RUNNING:
-                return
-            if not may_open:
-                self._refuse_secret(f"access to vhost '{vhost.name}' refused for user '{self.user}'")
-                return
-            for channel in self.channels.values():
-                channel.rights_changed()
-            self.send(0, ConnectionUpdateSecretOk())
-
-        identity.authorizer.renew(identity, method.new_secret, renewed)
-
-    def _refuse_secret(self, text: str) -> None:
-        self._fail(not_allowed(text), ConnectionUpdateSecret.class_id, ConnectionUpdateSecret.method_id)
-
-    # Errors and ends
+    # Errors
 
     def _on_error(self, error: AMQPError, command: Received) -> None:
         """Answer an error: close the channel or the connection, as its code and place say (rule 0.6)."""
         class_id, method_id = _ids_of(command)
         channel = None if isinstance(command, CodecError) else self.channels.get(command.channel_id)
         if error.code.is_hard or channel is None:
-            self._fail(error, class_id, method_id)
+            self.ending.fail(error, class_id, method_id)
         else:
             self.fail_channel(channel, error, class_id, method_id)
-
-    def _on_malformed(self, error: CodecError) -> None:
-        """The stream is out of step: nothing more can be read from it (rules 1.43 to 1.51)."""
-        if self.state is State.CLOSING:
-            self._end()
-        elif self._fail(AMQPError(error.reply_code, error.text), error.class_id, error.method_id):
-            self._end_after(LOST_SYNC_LINGER_S)
-
-    def _fail(self, error: AMQPError, class_id: int, method_id: int) -> bool:
-        """Close because of an error; before tuning is over without a word (rules 1.12, 1.23 and 1.53).
-
-        Returns:
-            Whether the client was told.
-        """
-        self._warn(error.reply_text)
-        is_tuned = self.state in (State.OPEN, State.RUNNING)
-        if is_tuned:
-            self._close(error, class_id, method_id)
-        else:
-            self._end_later()
-        return is_tuned
-
-    def _close(self, error: AMQPError, class_id: int, method_id: int) -> None:
-        """Send `connection.close`, and wait for `close-ok` (rule 1.40)."""
-        self._settle_confirms()
-        self._release()
-        self.send(
-            0,
-            ConnectionClose(
-                reply_code=error.code,
-                reply_text=cut_reply_text(error.reply_text),
-                failing_class_id=class_id,
-                failing_method_id=method_id,
-            ),
-        )
-        self.state = State.CLOSING
-        self._end_after(self._close_timeout_s(), keep_state=True)
-
-    def _on_close(self) -> None:
-        """The client closes: when it has `close-ok`, all that was its own is gone (rule 1.38).
-
-        What it sent before comes first, so this waits while some of that is held. Where its close crosses the
-        broker's, the broker goes on waiting for its own `close-ok` (rule 1.40).
-        """
-        self._is_leaving = any(channel.held is not None for channel in self.channels.values())
-        if self._is_leaving:
-            return
-        if self.state is not State.CLOSING:
-            self._settle_confirms()
-            self._release()
-            self._end_after(self._close_timeout_s())
-        self.send(0, ConnectionCloseOk())
-
-    def _end(self) -> None:
-        """Write what waits and close the socket."""
-        self._end_after(self._close_timeout_s())
-        self.edge.finish()
-
-    def _end_later(self) -> None:
-        """Close without a word, but slowly, so that guessing takes its time (rule 1.12)."""
-        self._end_after(self.config.login_failure_delay_s)
-
-    def _end_after(self, delay_s: float, *, keep_state: bool = False) -> None:
-        if not keep_state:
-            self.state = State.ENDED
-        self._deadline.cancel()
-        self._deadline = self.broker.connection_timers.after(delay_s, self.edge.abort)
-
-    def _close_timeout_s(self) -> float:
-        """How long a peer may take to finish (rule 1.39)."""
-        heartbeat_s = self._heartbeat.interval_s
-        return min(heartbeat_s or self.config.close_timeout_s, self.config.close_timeout_s)
-
-    def _release(self) -> None:
-        """Give back all that the connection holds; a second time there is nothing left."""
-        self._heartbeat.stop()
-        self._unblock()
-        channels, self.channels = self.channels, {}
-        release(channels.values())
-        for channel in channels.values():
-            channel.end()
-        for queue in list(self.exclusive_queues):
-            if not queue.is_deleted and self._vhost is not None:
-                self._vhost.delete_queue(queue, user=self.user)
 
     # Flow
 
@@ -797,7 +535,7 @@ class Connection:
             for unacked in with_room:
                 unacked.resume_all()
 
-    def _settle_confirms(self) -> None:
+    def settle_confirms(self) -> None:
         owing = self._owing
         if owing:
             self._owing = []
@@ -810,7 +548,7 @@ class Connection:
         if self.is_blocked:
             return
         self.is_blocked = True
-        self._heartbeat.is_paused = True
+        self.heartbeat.is_paused = True
         if self.client_can("connection.blocked"):
             self.send(0, ConnectionBlocked(reason=f"low on {' & '.join(self.broker.alarms)}"))
 
@@ -818,7 +556,7 @@ class Connection:
         """Read again: the alarms have cleared, or all that is still to come is the end."""
         if self.is_blocked:
             self.is_blocked = False
-            self._heartbeat.is_paused = False
+            self.heartbeat.is_paused = False
             self.edge.reading_changed()
 
     def _output_drained(self) -> None:
@@ -832,12 +570,7 @@ class Connection:
         log.warning("connection %s: nothing heard for two heartbeats, dropped", self)
         self.edge.abort()
 
-    def _handshake_too_slow(self) -> None:
-        if self._header:
-            log.warning("connection %s: no connection.open in time, dropped", self)
-        self.edge.abort()
-
-    def _warn(self, text: str, channel_id: int = 0) -> None:
+    def warn(self, text: str, channel_id: int = 0) -> None:
         """Log what the client did wrong, in one line whatever names it chose."""
         where = f", channel {channel_id}" if channel_id else ""
         shown = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)

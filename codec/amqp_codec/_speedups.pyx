@@ -7,6 +7,7 @@ quite usual: they find the words for what is wrong. tests/codec holds both to th
 cimport cython
 from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_GET_SIZE, PyByteArray_Resize
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.list cimport PyList_GET_SIZE
 from libc.string cimport memcmp, memcpy
 
 from amqp_codec.commands cimport AckCommand, PublishCommand
@@ -102,8 +103,8 @@ cdef class UsualCommands:
         self.address = b""
         self.header = ContentHeader(b"", 0, 0, 0, 0, -1, None)
 
-    def take(self, bytes data not None, Py_ssize_t offset, uint64 limit, list received not None):
-        """Append the usual commands that begin at `offset` and follow each other without a gap.
+    def take(self, bytes data not None, Py_ssize_t offset, uint64 limit, list received not None, Py_ssize_t most):
+        """Append the usual commands that begin at `offset` and follow each other without a gap, until there are `most`.
 
         Gives the offset of the first frame that is not the beginning of one.
         """
@@ -113,7 +114,7 @@ cdef class UsualCommands:
         cdef uint32 channel_id, size, ids
         cdef const octet *at
         cdef dict assemblies = self.assemblies
-        while available - offset > HEAD_SIZE + 4:
+        while available - offset > HEAD_SIZE + 4 and PyList_GET_SIZE(received) < most:
             at = octets + offset
             channel_id = uint16_at(at + 1)
             size = uint32_at(at + 3)

@@ -128,17 +128,19 @@ class CommandReader:
         "_max_body_octets",
         "_max_partial_octets",
         "_needed",
+        "_offset",
         "_pending",
+        "_unread",
         "_usual",
         "failed",
         "frame_max",
-        "one_at_a_time",
+        "most",
     )
 
     def __init__(self, frame_max: int, max_body_octets: int, max_partial_octets: int) -> None:
         self.frame_max = frame_max
-        self.one_at_a_time = False
-        """While True, `receive` gives at most one command and keeps what follows for the next call."""
+        self.most = 0
+        """How many commands `receive` gives at most, 0 for all; what follows is kept for the next call."""
         self.failed = False
         """True once a CodecError was given; input is ignored from there on (rule 1.44)."""
         self._max_body_octets = max_body_octets
@@ -146,6 +148,9 @@ class CommandReader:
         self._pending = _Pieces()
         self._needed = 0
         """How many octets must be pending before looking at them can lead to anything."""
+        self._unread = b""
+        """What was not looked at because there were enough commands, from `_offset` on."""
+        self._offset = 0
         self._assemblies: dict[int, _Assembly] = {}
         self._held = 0
         # Publishers mostly repeat themselves, so the header of a message is likely to be the last one again.
@@ -158,12 +163,25 @@ class CommandReader:
         """The header of some content has come, and not yet all of its body."""
         return any(assembly.header is not None for assembly in self._assemblies.values())
 
+    @property
+    def has_more(self) -> bool:
+        """There were enough commands, so `receive` may give more without further octets."""
+        return len(self._unread) > 0
+
     def receive(self, data: bytes | bytearray) -> list[Received]:
-        """All commands that `data` completes. A CodecError can only be the last one."""
+        """All commands that `data` completes, but not more than `most`. A CodecError can only be the last one."""
         if self.failed:
             return []
         pending = self._pending
-        if pending.octets:
+        offset = self._offset
+        if self._unread:
+            octets = self._unread
+            if data:
+                octets = octets[offset:] + data
+                offset = 0
+            self._unread = b""
+            self._offset = 0
+        elif pending.octets:
             pending.add(data)
             if pending.octets < self._needed:
                 return []
@@ -172,23 +190,30 @@ class CommandReader:
             octets = data if isinstance(data, bytes) else bytes(data)
         received: list[Received] = []
         try:
-            offset = self._scan(octets, received)
+            offset = self._scan(octets, offset, received)
         except CodecError as error:
             self.failed = True
             self._assemblies.clear()
             received.append(error)
         else:
-            if offset < len(octets):
+            if offset == len(octets):
+                return received
+            if self.most and len(received) >= self.most:
+                self._unread = octets
+                self._offset = offset
+            else:
                 pending.add(octets[offset:])
         return received
 
-    def _scan(self, data: bytes, received: list[Received]) -> int:
-        """Take whole frames from `data` and give the offset where the rest begins."""
+    def _scan(self, data: bytes, offset: int, received: list[Received]) -> int:
+        """Take whole frames from `data[offset:]` and give the offset where the rest begins."""
         available = len(data)
-        offset = 0
+        most = self.most or available
         while available - offset >= _HEAD_SIZE:
-            if self._usual is not None and not self.one_at_a_time:
-                offset = self._usual.take(data, offset, self.frame_max or self._max_partial_octets, received)
+            if self._usual is not None:
+                offset = self._usual.take(data, offset, self.frame_max or self._max_partial_octets, received, most)
+                if len(received) >= most:
+                    return offset
                 if available - offset < _HEAD_SIZE:
                     break
             frame_type, channel_id, size = _head_at(data, offset)
@@ -214,8 +239,7 @@ class CommandReader:
             else:
                 self._on_frame(frame_type, channel_id, data[start:end], received)
                 offset = end + 1
-            if received and self.one_at_a_time:
-                self._needed = 0
+            if len(received) >= most:
                 return offset
         self._needed = _HEAD_SIZE
         return offset
