@@ -1,7 +1,7 @@
 """The methods of AMQP 0-9-1 and RabbitMQ's extensions (rule 0.1), each declared once, as a class.
 
 A declaration is the wire layout as well: the fields in the order they are sent, each with its domain
-(§4.2.5). The decorator `method` makes from it a slotted dataclass and the steps that encode and decode it.
+(§4.2.5). The decorator `method` makes from it a class with slots and the steps that encode and decode it.
 Every field has a default, so `QueueDeclare(queue="q", durable=True)` says all there is to say.
 
 Text: a shortstr is `str`. Octets that aren't UTF-8 are an error, but in methods that carry content they
@@ -12,7 +12,6 @@ longstr is `bytes`.
 # ruff: noqa: D101 - what a method and its fields are for, the specification says under their names.
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from enum import Enum, auto
 from inspect import get_annotations
 from re import findall
@@ -69,7 +68,14 @@ class Method:
     """True when a content header and body follow the method."""
     _steps: ClassVar[tuple["_Step", ...]]
 
-    # Once for all: the dataclass decorator would compile both for each class anew, whenever somebody starts.
+    _defaults: ClassVar[tuple[object, ...]]
+    """Of the fields; `dict` stands for a new, empty table."""
+
+    def __init__(self, *values: object, **by_name: object) -> None:
+        # What a dataclass compiles for each class whenever somebody starts is compiled for those that are used.
+        class_ = type(self)
+        class_.__init__ = _compile_init(class_.__slots__, class_._defaults)  # type: ignore[method-assign]
+        class_.__init__(self, *values, **by_name)
 
     def __eq__(self, other: object) -> bool:
         if other.__class__ is not self.__class__:
@@ -89,18 +95,44 @@ METHODS: Final[dict[int, type[Method]]] = {}
 _M = TypeVar("_M", bound=Method)
 
 
+def field(*, default_factory: type[dict[str, Any]]) -> Any:
+    """The default of a table: each method has its own."""
+    return default_factory
+
+
+def _compile_init(names: tuple[str, ...], defaults: tuple[object, ...]) -> Callable[..., None]:
+    """An `__init__` with these parameters, which sets the attributes of the same names."""
+    lines = ["def __init__(" + ", ".join(["self", *(f"{name}=_{name}" for name in names)]) + "):"]
+    for name, default in zip(names, defaults, strict=True):
+        lines.append(
+            f"    self.{name} = {{}} if {name} is dict else {name}" if default is dict else f"    self.{name} = {name}"
+        )
+    if not names:
+        lines.append("    pass")
+    namespace: dict[str, Any] = {f"_{name}": default for name, default in zip(names, defaults, strict=True)}
+    exec("\n".join(lines), namespace)
+    init: Callable[..., None] = namespace["__init__"]
+    return init
+
+
 @dataclass_transform(field_specifiers=(field,))
 def method(class_id: int, method_id: int, *, has_content: bool = False) -> Callable[[type[_M]], type[_M]]:
     """Make a method class of a declaration, and enter it in `METHODS`."""
 
     def make(declaration: type[_M]) -> type[_M]:
-        class_ = dataclass(slots=True, eq=False, repr=False)(declaration)
+        declared = vars(declaration)
+        annotations = get_annotations(declaration)
+        names = tuple(annotations)
+        kept = {name: declared[name] for name in ("__doc__", "__module__", "__qualname__") if name in declared}
+        namespace = {**kept, "__annotations__": annotations, "__slots__": names, "__match_args__": names}
+        class_: type[_M] = type(declaration.__name__, declaration.__bases__, namespace)
+        class_._defaults = tuple(declared[name] for name in names)
         class_.class_id = class_id
         class_.method_id = method_id
         family, *words = findall("[A-Z][a-z]+", class_.__name__)
         class_.name = f"{family}.{'-'.join(words)}".lower()
         class_.has_content = has_content
-        class_._steps = _plan(get_annotations(declaration), has_content)
+        class_._steps = _plan(annotations, has_content)
         METHODS[class_id << 16 | method_id] = class_
         return class_
 
