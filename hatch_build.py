@@ -26,6 +26,14 @@ DIRECTIVES = {"language_level": 3, "annotation_typing": False, "nonecheck": True
 """Types come from the .pxd files alone, so that an annotation never changes what the code does; and an attribute of
 None is an AttributeError in both forms."""
 
+SPECIAL_DIRECTIVES = (
+    ({"freelist": 256, "no_gc": True}, {"amqp_codec.commands", "amqp_codec.properties", "amqp_broker.message"}),
+    ({"freelist": 256}, {"amqp_broker.queues.entry"}),
+)
+"""For the modules of what each message has one of: the memory of those that have gone serves the next, and the
+collector need not look at what leads nowhere back. As decorators in a `.pxd` they have no effect: where a class is
+compiled as Python, Cython forgets them."""
+
 
 class CompileMessagePath(BuildHookInterface[Any]):
     """The build hook."""
@@ -56,6 +64,7 @@ def compile_in_place() -> str | None:
 
 def _compile(work: Path, forms: ModuleType) -> None:
     from Cython.Build import cythonize
+    from Cython.Compiler.Options import get_directive_defaults
     from setuptools import Distribution, Extension
     from setuptools.command.build_ext import build_ext
 
@@ -63,9 +72,18 @@ def _compile(work: Path, forms: ModuleType) -> None:
     flags = [] if sys.platform == "win32" else ["-O2", "-g0"]
     extensions = [Extension(_module_name(source), [str(source)], extra_compile_args=flags) for source in sources]
     include_path = [str(package.parent) for package in PACKAGES]
-    generated = cythonize(
-        extensions, compiler_directives=DIRECTIVES, include_path=include_path, build_dir=str(work / "c"), quiet=True
-    )
+    # It takes both for decorators only, and refuses them elsewhere, though they work.
+    get_directive_defaults().update(freelist=0, no_gc=False)
+    generated = []
+    rest = {extension.name: extension for extension in extensions}
+    for directives, names in (*SPECIAL_DIRECTIVES, ({}, set(rest))):
+        generated += cythonize(
+            [rest.pop(name) for name in sorted(names & rest.keys())],
+            compiler_directives={**DIRECTIVES, **directives},
+            include_path=include_path,
+            build_dir=str(work / "c"),
+            quiet=True,
+        )
     command = build_ext(Distribution({"name": "amqp-broker", "ext_modules": generated}))
     command.build_lib = str(work / "lib")
     command.build_temp = str(work / "temp")

@@ -6,8 +6,6 @@ from amqp_codec.properties cimport ContentHeader as _ContentHeader
 
 
 @cython.final
-@cython.no_gc
-@cython.freelist(256)
 cdef class Message:
     cdef public bytes address
     cdef public _ContentHeader header

@@ -6,7 +6,6 @@ from amqp_broker.message cimport Message
 
 
 @cython.final
-@cython.freelist(256)
 cdef class QueueEntry:
     cdef public Message message
     cdef public object queue

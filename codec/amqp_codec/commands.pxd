@@ -4,7 +4,6 @@ cimport cython
 
 from amqp_codec.properties cimport ContentHeader
 
-@cython.freelist(64)
 cdef class Command:
     cdef public unsigned int channel_id
     cdef object _method
@@ -17,8 +16,6 @@ cdef class AckCommand(Command):
     cdef public bint multiple
 
 @cython.final
-@cython.no_gc
-@cython.freelist(256)
 cdef class PublishCommand:
     cdef public unsigned int channel_id
     cdef public bytes address

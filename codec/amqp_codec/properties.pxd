@@ -4,8 +4,6 @@ cimport cython
 
 
 @cython.final
-@cython.no_gc
-@cython.freelist(64)
 cdef class ContentHeader:
     cdef public bytes raw
     cdef public int class_id
