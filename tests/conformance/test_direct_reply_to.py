@@ -331,4 +331,4 @@ def test_binding_is_refused(requester: ChannelClient, other: ChannelClient, kind
     text = "ACCESS_REFUSED - cannot bind or unbind to a volatile (direct reply-to) queue"
     for at, name in enumerate((REPLY_TO, request(requester, other)), start=10):
         channel = other.client.channel(at)
-        closes_channel(channel, kind(queue=name, exchange="amq.direct", routing_key="k"), 403, text)  # type: ignore[call-arg]
+        closes_channel(channel, kind(queue=name, exchange="amq.direct", routing_key="k"), 403, text)
