@@ -8,6 +8,7 @@ import attrs
 import pytest
 
 from amqp_broker.storage.batch import CheckpointBatch, DataBatch
+from amqp_broker.storage.check import dump
 from amqp_broker.storage.disk import OsDisk
 from amqp_broker.storage.records import REDELIVERED, TRANSIENT
 from amqp_broker.storage.rewriting import Rewriter
@@ -386,6 +387,10 @@ def test_small_batches_overwrite_zeros(harness: Harness, disk: SimulatedDisk) ->
     harness.publish(3)
     harness.run_one()
     assert len(disk.get(path_of(1))) == len(octets)
+    lines = list(dump(DIRECTORY, disk))
+    end = harness.journal._active.end
+    assert lines[-1] == f"{segment_name(1, 0)}:{end}: room: {len(octets) - end} zeros"
+    assert not any("UNREADABLE" in line for line in lines)
     again = Harness(disk.crash())
     assert not again.recovery.torn
     assert [item.position for item in again.found] == [1, 2, 3]
