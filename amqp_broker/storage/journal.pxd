@@ -53,7 +53,7 @@ cdef class Journal:
     cdef object _waiting
     cdef long long _written
 
-    @cython.locals(segment=Segment, ordinal=cython.longlong, offset=cython.longlong, length=cython.longlong)
+    @cython.locals(segment=Segment, octets=cython.longlong)
     cpdef Location append_to_one(
         self,
         bytes address,
@@ -67,6 +67,8 @@ cdef class Journal:
 
     @cython.locals(segment=Segment)
     cpdef remove(self, Location location, bint is_replaced=*)
+
+    cdef Location _appended(self, Segment segment, Py_ssize_t references, long long octets, bint is_awaited)
 
     cdef _gather(self, bytes record, bint is_awaited)
 

@@ -18,14 +18,11 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from google_crc32c import extend
-
 from amqp_broker.storage.batch import SEGMENTS, Batch, CheckpointBatch, DataBatch, Stretch
 from amqp_broker.storage.checkpoint import Checkpoint, SegmentState
 from amqp_broker.storage.disk import Disk
 from amqp_broker.storage.reading import SegmentReader
 from amqp_broker.storage.records import (
-    CRC,
     MARK,
     REDELIVERED,
     REMOVE,
@@ -35,6 +32,7 @@ from amqp_broker.storage.records import (
     Location,
     Ranges,
     Reference,
+    append_publish,
     append_to_one,
     decode_message,
     encode,
@@ -42,7 +40,6 @@ from amqp_broker.storage.records import (
     encode_ranges,
     encode_synced,
     new_location,
-    publish_head,
 )
 from amqp_broker.storage.segment import Part, Segment, SegmentHeader, seed_of, segment_name
 from amqp_broker.storage.settings import JournalSettings
@@ -155,17 +152,19 @@ class Journal:
         segment = self._active
         if segment.end >= self._segment_octets:
             segment = self._roll()
-        head = publish_head(self._next_record, segment.references, origin, references, address, header, len(body))
-        ordinal = segment.references
-        offset = segment.end
-        length = CRC.size + len(head) + len(body)
-        data = self._gathering.data
-        data += CRC.pack(extend(extend(segment.seed, head), body))
-        data += head
-        data += body
-        segment.appended(len(references), length)
-        self._gathered(length, any(not flags & TRANSIENT for _, _, _, flags in references))
-        return new_location(segment.number, ordinal, offset, length)
+        octets = append_publish(
+            self._gathering.data,
+            segment.seed,
+            self._next_record,
+            segment.references,
+            origin,
+            references,
+            address,
+            header,
+            body,
+        )
+        is_awaited = any(not flags & TRANSIENT for _, _, _, flags in references)
+        return self._appended(segment, len(references), octets, is_awaited)
 
     def append_to_one(
         self, address: bytes, header: bytes, body: bytes, queue_id: int, position: int, expires_at_ms: int, flags: int
@@ -174,13 +173,11 @@ class Journal:
         segment = self._active
         if segment.end >= self._segment_octets:
             segment = self._roll()
-        ordinal = segment.references
-        offset = segment.end
-        length = append_to_one(
+        octets = append_to_one(
             self._gathering.data,
             segment.seed,
             self._next_record,
-            ordinal,
+            segment.references,
             queue_id,
             position,
             expires_at_ms,
@@ -189,9 +186,7 @@ class Journal:
             header,
             body,
         )
-        segment.appended(1, length)
-        self._gathered(length, not flags & TRANSIENT)
-        return new_location(segment.number, ordinal, offset, length)
+        return self._appended(segment, 1, octets, not flags & TRANSIENT)
 
     def append_topology(self, kind: int, payload: bytes) -> None:
         """Store a change of the topology; both arguments are the broker's own."""
@@ -246,6 +241,13 @@ class Journal:
     def live_octets(self) -> int:
         """Octets of what is live; see `Segment.live_octets`."""
         return sum(segment.live_octets for segment in self.segments.values())
+
+    def _appended(self, segment: Segment, references: int, octets: int, is_awaited: bool) -> Location:
+        """The record of a message has been added to what is gathering."""
+        location = new_location(segment.number, segment.references, segment.end, octets)
+        segment.appended(references, octets)
+        self._gathered(octets, is_awaited)
+        return location
 
     def _gather(self, record: bytes, is_awaited: bool) -> None:
         self._gathering.data += record

@@ -111,22 +111,25 @@ class StoredMessage:
     __hash__ = None  # type: ignore[assignment]
 
 
-def publish_head(
+def append_publish(
+    data: bytearray,
+    seed: int,
     number: int,
     first_ordinal: int,
     origin: int,
     references: Sequence[Reference],
     address: bytes,
     header: bytes,
-    body_octets: int,
-) -> bytes:
-    """Encode all of a PUBLISH record that lies between its CRC and its body; MOVED if there is an origin."""
-    length = 20 + REFERENCE_OCTETS * len(references) + len(address) + len(header) + body_octets
+    body: bytes,
+) -> int:
+    """Append a PUBLISH record, or MOVED if there is an origin; gives its octets."""
+    length = 20 + REFERENCE_OCTETS * len(references) + len(address) + len(header) + len(body)
     kind = MOVED if origin else PUBLISH
-    head = _UNSUMMED_PUBLISH.pack(
+    fixed = _UNSUMMED_PUBLISH.pack(
         length, number, kind, first_ordinal, len(references), origin, len(address), len(header)
     )
-    return b"".join((head, *[REFERENCE.pack(*reference) for reference in references], address, header))
+    head = b"".join((fixed, *[REFERENCE.pack(*reference) for reference in references], address, header))
+    return _append(data, seed, head, body)
 
 
 def append_to_one(
@@ -142,19 +145,19 @@ def append_to_one(
     header: bytes,
     body: bytes,
 ) -> int:
-    """Append the PUBLISH record of a message in one queue, as most are; gives its octets.
-
-    The compiled form has another one of this: `_speedups.pyx`.
-    """
+    """As `append_publish`, for what most messages are in: one queue. The compiled form has its own, `_speedups.pyx`."""
     length = 20 + REFERENCE_OCTETS + len(address) + len(header) + len(body)
     fixed = _pack_to_one(
         length, number, PUBLISH, ordinal, 1, 0, len(address), len(header), queue_id, position, expires_at_ms, flags
     )
-    head = fixed + address + header
+    return _append(data, seed, fixed + address + header, body)
+
+
+def _append(data: bytearray, seed: int, head: bytes, body: bytes) -> int:
     data += CRC.pack(extend(extend(seed, head), body))  # in two pieces, so that the body is copied once
     data += head
     data += body
-    return HEAD_OCTETS + length
+    return CRC.size + len(head) + len(body)
 
 
 def encode(seed: int, number: int, kind: int, payload: bytes) -> bytes:
