@@ -349,7 +349,7 @@ class StreamLog:
     def retain(self) -> None:
         """Drop the oldest segments that are over the limits; the last one that is safe stays (rule 4.54)."""
         dropped = []
-        while len(self._segments) > 1 and self._segments[1].safe.next > self._segments[1].first and self._is_over():
+        while self._may_drop and self._is_over():
             segment = self._segments.pop(0)
             segment.is_gone = True
             self.octets -= segment.tip.end
@@ -358,11 +358,16 @@ class StreamLog:
             self._host.dropped(dropped)
 
     def next_retention(self) -> float | None:
-        """When a segment will be too old, in seconds since 1970; None: not before another is full."""
+        """When a segment will be too old, in seconds since 1970; None: not before there is more on disk."""
         age_s = self.limits.max_age_s
-        if age_s is None or len(self._segments) < 2:
+        if age_s is None or not self._may_drop:
             return None
         return self._segments[0].tip.last_timestamp_ms / 1000 + age_s
+
+    @property
+    def _may_drop(self) -> bool:
+        """Whether the oldest segment may go: something of the next one is safe."""
+        return len(self._segments) > 1 and self._segments[1].safe.next > self._segments[1].first
 
     def _is_over(self) -> bool:
         limits = self.limits

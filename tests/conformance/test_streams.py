@@ -412,6 +412,27 @@ def test_segments_go_when_they_are_too_old(channel: ChannelClient) -> None:
 
 
 @pytest.mark.rule("4.54")
+def test_a_segment_that_is_too_old_waits_for_the_next_to_be_on_disk() -> None:
+    machine = Machine()
+    channel = machine.channel()
+    filled(channel, 30, max_age=b"10s")
+    queue = the_stream(machine)
+    machine.advance(1_000)
+    machine.is_eager = False
+    channel.publish("s", b"new")
+    channel.client.pump()
+    batch = machine.streams.take_batch()  # makes another segment, which the disk hasn't yet
+    assert batch is not None
+    assert queue.segment_count == 2
+    machine.advance(1_000)
+    assert queue.segment_count == 2
+    batch.execute(machine.streams.disk)
+    machine.streams.batch_done(batch, None)
+    assert queue.segment_count == 1
+    assert queue.first_offset == 30
+
+
+@pytest.mark.rule("4.54")
 def test_reader_goes_on_behind_what_retention_has_dropped(channel: ChannelClient, other: ChannelClient) -> None:
     stream(channel, max_length_bytes=5_000, stream_max_segment_size_bytes=1_000)
     channel.publish("s", b"0")
