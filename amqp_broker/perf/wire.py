@@ -277,10 +277,14 @@ class Client:
 
     def _fill(self, octets: int) -> None:
         while len(self.pending) < octets:
-            data = self.sock.recv(65536)
-            if not data:
-                raise WireError("the broker closed the socket")
-            self.pending += data
+            self.receive_more()
+
+    def receive_more(self) -> None:
+        """Wait for more octets, and leave them in `pending`."""
+        data = self.sock.recv(65536)
+        if not data:
+            raise WireError("the broker closed the socket")
+        self.pending += data
 
     def exchange_declare(
         self, exchange: str, exchange_type: str, *, durable: bool = False, auto_delete: bool = False

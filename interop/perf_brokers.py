@@ -1,0 +1,119 @@
+"""The brokers that `interop.perf` measures: ours, compiled or not, RabbitMQ, and whatever a URL leads to."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Self
+
+import psutil
+
+from amqp_broker.perf.wire import Client
+from interop.own_broker import started_broker
+from interop.processes import ProcessError
+from interop.rabbitmq import running_rabbitmq
+
+OWN, OWN_PLAIN, RABBITMQ = "own", "own-plain", "rabbitmq"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Broker:
+    """One that is running, and what it says it is: ours takes RabbitMQ's name where clients look at it.
+
+    Attributes:
+        pid: of the process whose memory is its memory; None for a broker that we have not started.
+        started_s: until it had accepted a connection.
+    """
+
+    name: str
+    url: str
+    product: str
+    version: str
+    pid: int | None
+    started_s: float
+
+
+@contextlib.contextmanager
+def running_broker(choice: str) -> Iterator[Broker]:
+    """The broker at a URL, or a fresh one: `own`, `own-plain` or `rabbitmq`."""
+    with contextlib.ExitStack() as stack:
+        begins_at = time.monotonic()
+        pid: int | None = None
+        if choice in (OWN, OWN_PLAIN):
+            directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="amqp-broker-perf-"))
+            begins_at = time.monotonic()
+            with _environment(AMQP_PURE_PYTHON="1" if choice == OWN_PLAIN else ""):
+                own = stack.enter_context(started_broker("--data-dir", directory))
+            stack.callback(own.stop)
+            url, pid = own.url, own.pid
+        elif choice == RABBITMQ:
+            earlier = _erlang_pids()
+            url = stack.enter_context(running_rabbitmq())
+            (pid,) = _erlang_pids() - earlier
+        else:
+            url = choice
+            choice = url.rpartition("@")[2]  # no password in a table
+        with Client(url) as client:
+            started_s = time.monotonic() - begins_at
+            server = client.server
+        yield Broker(
+            name=choice,
+            url=url,
+            product=server.get("product", "?"),
+            version=server.get("version", "?"),
+            pid=pid,
+            started_s=started_s,
+        )
+
+
+@contextlib.contextmanager
+def _environment(**variables: str) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def _erlang_pids() -> set[int]:
+    """Of the Erlang machines among our descendants."""
+    return {child.pid for child in psutil.Process().children(recursive=True) if child.name().startswith("beam")}
+
+
+class Brokers:
+    """Those under measurement. They run all the time, one at a time under load: the machine's moods hit all alike."""
+
+    def __init__(self) -> None:
+        self._running: dict[str, tuple[Broker, contextlib.ExitStack]] = {}
+
+    def get(self, choice: str) -> Broker:
+        if choice not in self._running:
+            stack = contextlib.ExitStack()
+            self._running[choice] = (stack.enter_context(running_broker(choice)), stack)
+        return self._running[choice][0]
+
+    def drop(self, choice: str) -> None:
+        """After a failure the next scenario gets a fresh one."""
+        if choice in self._running:
+            with contextlib.suppress(ProcessError, AssertionError):
+                self._running.pop(choice)[1].close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        with contextlib.ExitStack() as stack:
+            for _, running in self._running.values():
+                stack.enter_context(running)
