@@ -1,0 +1,53 @@
+"""rabbitpy, a library of threads. Its consumers subscribe when they are read from: no question can be asked before."""
+
+from __future__ import annotations
+
+import datetime as dt
+import sys
+from typing import Any
+
+import rabbitpy
+
+from interop.clients import playing as play
+
+
+def main() -> None:
+    with rabbitpy.Connection(f"{play.URL}/%2f") as connection, connection.channel() as channel:
+        channel.enable_publisher_confirms()
+        exchange = rabbitpy.TopicExchange(channel, play.EXCHANGE, durable=True)
+        exchange.declare()
+        queue = rabbitpy.Queue(channel, play.QUEUE, durable=True)
+        messages, consumers = queue.declare()
+        queue.bind(exchange, play.BINDING_KEY)
+        play.tell("declared", messages, consumers)
+        properties = dict(play.PROPERTIES)
+        properties["message_type"] = properties.pop("type")
+        properties["timestamp"] = dt.datetime.fromtimestamp(properties["timestamp"], dt.UTC)
+        message = rabbitpy.Message(channel, play.BODY, properties)
+        if message.publish(exchange, play.ROUTING_KEY, mandatory=True):
+            play.tell("confirmed")
+
+        deliveries = queue.consume()
+        first = next(deliveries)
+        seen: dict[str, Any] = dict(first.properties)
+        seen["type"] = seen.pop("message_type")
+        seen["timestamp"] = seen["timestamp"].replace(tzinfo=dt.UTC).timestamp()
+        play.tell_received(first.exchange, first.routing_key, first.redelivered, first.body, seen)
+        first.nack(requeue=True)
+        second = next(deliveries)
+        play.tell("received again", second.redelivered)
+        second.ack()
+        queue.stop_consuming()
+
+        try:
+            rabbitpy.Message(channel, b"").publish(exchange, play.UNROUTABLE_KEY, mandatory=True)
+        except rabbitpy.exceptions.MessageReturnedException as error:
+            play.tell("returned", error.args[0], play.UNROUTABLE_KEY)
+        try:
+            rabbitpy.Queue(channel, play.MISSING_QUEUE).declare(passive=True)
+        except rabbitpy.exceptions.AMQPNotFound:
+            play.tell("closed", 404)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
