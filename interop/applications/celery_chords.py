@@ -57,9 +57,8 @@ class Monitor(threading.Thread):
     def run(self) -> None:
         with app.connection_for_read() as connection:
             receiver = app.events.Receiver(connection, handlers={"*": self.take})
-            with receiver:
-                self.ready.set()
-                receiver.capture(limit=None, timeout=DEADLINE_S, wakeup=True)
+            self.ready.set()
+            receiver.capture(limit=None, timeout=DEADLINE_S, wakeup=True)
 
     def take(self, event: dict[str, Any]) -> None:
         if event["type"].startswith("task-") and event["type"] != "task-sent":

@@ -1,10 +1,11 @@
 """Orders in FastStream: a subscriber that publishes what it makes, a topic exchange, a request with a reply, rejection.
 
-Run it with `python -m faststream run interop.applications.faststream_app:app`.
+Run it with `python -m interop.applications.faststream_app`.
 """
 
 from __future__ import annotations
 
+import asyncio
 import os
 
 from faststream import FastStream
@@ -54,3 +55,7 @@ async def price(order: Order) -> int:
 @app.after_startup
 async def started() -> None:
     print("ready", flush=True)
+
+
+if __name__ == "__main__":
+    asyncio.run(app.run())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import sys
 from typing import Any
 
 import rabbitpy
@@ -49,5 +48,4 @@ def main() -> None:
             play.tell("closed", 404)
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+main()
