@@ -13,7 +13,7 @@ from amqp_broker.auth.users import Peer
 from amqp_broker.broker import Broker
 from amqp_broker.inspection.values import Json
 from amqp_broker.management.attempts import Attempts
-from amqp_broker.management.errors import bad_request, keys_missing, no_such, not_authorised, not_found
+from amqp_broker.management.errors import bad_request, hidden, keys_missing, no_such, not_authorised, not_found
 from amqp_broker.management.figures import Figures
 from amqp_broker.management.node import Node
 from amqp_broker.management.routes import Needs
@@ -23,7 +23,7 @@ from amqp_codec import Table
 
 KNOWN_TAGS = frozenset({"management", "policymaker", "monitoring", "administrator"})
 
-NOT_YOUR_VHOST = "User not authorised to access virtual host"
+NOT_YOURS = "User not authorised to access object"
 
 MAX_SHORTSTR_OCTETS = 255
 
@@ -36,7 +36,7 @@ _TAGS_FOR = {
 
 _REFUSALS = {
     Needs.MANAGEMENT: "Not management user",
-    Needs.POLICYMAKER: "Not policymaker user",
+    Needs.POLICYMAKER: NOT_YOURS,
     Needs.MONITORING: "Not monitor user",
     Needs.ADMINISTRATOR: "Not administrator user",
 }
@@ -72,8 +72,9 @@ class Caller:
 
     def check(self, needs: Needs) -> None:
         """Let in who has the tag. Raises ApiError 401."""
-        if not self.is_a(needs):
-            raise not_authorised(_REFUSALS[needs])
+        for each in (Needs.MANAGEMENT, needs):
+            if not self.is_a(each):
+                raise not_authorised(_REFUSALS[each])
 
 
 @attrs.frozen(kw_only=True)
@@ -109,15 +110,16 @@ class Call:
 
     @property
     def vhost(self) -> Vhost:
-        """The vhost that the path names.
+        """The vhost that the path names: to look into it, or to rule it.
 
         Raises:
-            ApiError: 404 there is none; 401 the caller may not enter it.
+            ApiError: 404 there is none, or the caller may not enter it; administrators may enter all.
         """
         vhost = self.broker.vhosts.get(self.path["vhost"])
         if vhost is None:
             raise not_found()
-        self.check_vhost(vhost)
+        if not self.may_enter(vhost):
+            raise hidden()
         return vhost
 
     @property
@@ -125,28 +127,26 @@ class Call:
         """The vhost that the path names, to change or use something there under one's own permissions.
 
         Raises:
-            ApiError: 404 there is none; 401 the caller may not enter it.
+            ApiError: 404 as for `vhost`; 401 an administrator has no permissions in it.
         """
         vhost = self.broker.vhosts.get(self.path["vhost"])
         if vhost is None:
             raise no_such("vhost")
+        if not self.may_enter(vhost):
+            raise hidden()
         if vhost.name not in self.user.vhosts:
-            raise not_authorised(NOT_YOUR_VHOST)
+            raise not_authorised("Access refused.")
         return vhost
 
     @property
-    def ruled_vhost(self) -> str:
-        """The name of the vhost in the path, to set policies and the like: own ones, for administrators all.
-
-        Raises:
-            ApiError: 404 there is none; 401 the caller may not enter it.
-        """
-        name = self.path["vhost"]
-        if name not in self.broker.vhosts:
+    def visible_vhost(self) -> Vhost:
+        """The vhost that the path names, to say something of it but not of what is in it. Raises ApiError 404."""
+        vhost = self.broker.vhosts.get(self.path["vhost"])
+        if vhost is None:
             raise not_found()
-        if name not in self.user.vhosts and not self.user.is_a(Needs.ADMINISTRATOR):
-            raise not_authorised(NOT_YOUR_VHOST)
-        return name
+        if not self._may_see(vhost):
+            raise hidden()
+        return vhost
 
     def rights_in(self, vhost: Vhost) -> Rights:
         """What the caller may do in a vhost, as over AMQP; late answers are kept for the next try."""
@@ -155,21 +155,29 @@ class Call:
             rights = self._rights[vhost.name] = Rights(self.user, vhost.name)
         return rights
 
-    def check_vhost(self, vhost: Vhost) -> None:
-        """Let the caller at what is in a vhost. Raises ApiError 401."""
-        if not self.may_see(vhost):
-            raise not_authorised(NOT_YOUR_VHOST)
+    def may_enter(self, vhost: Vhost) -> bool:
+        """Whether the caller may look at what is in a vhost."""
+        return vhost.name in self.user.vhosts or self.user.is_a(Needs.ADMINISTRATOR)
 
-    def may_see(self, vhost: Vhost) -> bool:
-        """Whether the caller may enter a vhost; who monitors sees all of them."""
+    def _may_see(self, vhost: Vhost) -> bool:
         return vhost.name in self.user.vhosts or self.user.is_a(Needs.MONITORING)
 
     @property
     def vhosts(self) -> list[Vhost]:
-        """The vhosts whose things the caller may see, by name."""
-        wanted = self.only_vhost
+        """The vhosts that the caller may look into, by name."""
+        return [vhost for vhost in self._wanted_vhosts if self.may_enter(vhost)]
+
+    @property
+    def visible_vhosts(self) -> list[Vhost]:
+        """The vhosts that the caller may know of, by name: for who monitors, all."""
+        return [vhost for vhost in self._wanted_vhosts if self._may_see(vhost)]
+
+    @property
+    def _wanted_vhosts(self) -> list[Vhost]:
         return [
-            vhost for name, vhost in sorted(self.broker.vhosts.items()) if wanted in ("", name) and self.may_see(vhost)
+            vhost
+            for name, vhost in sorted(self.broker.vhosts.items())
+            if not self.only_vhost or name == self.only_vhost
         ]
 
     # The body

@@ -46,6 +46,11 @@ def no_such(thing: str) -> ApiError:
     return ApiError(404, "not_found", f"{thing}_not_found")
 
 
+def hidden() -> ApiError:
+    """It is in a vhost that the caller may not enter, and who may not is not told what is there."""
+    return ApiError(404, "not_found", "Not Found")
+
+
 def bad_request(reason: Json) -> ApiError:
     return ApiError(400, "bad_request", reason)
 

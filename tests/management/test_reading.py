@@ -132,20 +132,35 @@ async def test_each_tag_opens_its_endpoints(channel: ChannelClient, tags: tuple[
                 assert (answer.status_code != 401) == (endpoint.needs in allowed), endpoint.path
 
 
-async def test_a_vhost_that_is_not_ones_own(channel: ChannelClient) -> None:
+@pytest.mark.parametrize(
+    ("tag", "knows_of"), [("management", ["/"]), ("monitoring", ["/", "other"]), ("administrator", ["/", "other"])]
+)
+async def test_a_vhost_that_is_not_ones_own(channel: ChannelClient, tag: str, knows_of: list[str]) -> None:
     broker = channel.world.broker
     add_vhost(broker, "other")
-    add_user(broker, "u", "p", ("management",))
+    set_permissions(broker, "guest", "other", ".*", ".*", ".*")
+    async with api_of(broker) as api:
+        assert (await api.put("queues/other/theirs", json={"durable": True})).status_code == 201
+    add_user(broker, "u", "p", (tag,))
     set_permissions(broker, "u", "/", ".*", ".*", ".*")
+    channel.queue("own", durable=True)
+    is_administrator = tag == "administrator"
     async with api_of(broker, ("u", "p")) as api:
-        refused = await api.get("queues/other")
-        assert refused.status_code == 401
-        assert refused.json() == {
-            "error": "not_authorised",
-            "reason": "User not authorised to access virtual host",
-        }
-        assert [each["name"] for each in (await api.get("vhosts")).json()] == ["/"]
-        assert (await api.get("connections")).json() == []
+        asked = await api.get("queues/other/theirs")
+        if is_administrator:
+            assert asked.status_code == 200
+            refused = await api.delete("queues/other/theirs")
+            assert (refused.status_code, refused.json()["reason"]) == (401, "Access refused.")
+        else:
+            assert (asked.status_code, asked.json()) == (404, {"error": "not_found", "reason": "Not Found"})
+            assert (await api.delete("queues/other/theirs")).status_code == 404
+        vhosts_of_queues = {each["vhost"] for each in (await api.get("queues")).json()}
+        assert vhosts_of_queues == ({"/", "other"} if is_administrator else {"/"})
+        assert [each["name"] for each in (await api.get("vhosts")).json()] == knows_of
+        overview = (await api.get("overview")).json()
+        assert ("listeners" in overview) == (tag != "management")
+        assert overview["object_totals"]["queues"] == 1 + (len(knows_of) - 1)
+        assert len((await api.get("connections")).json()) == (tag != "management")
 
 
 async def test_methods(api: httpx.AsyncClient) -> None:

@@ -8,7 +8,7 @@ from amqp_broker.inspection.connections import channel_record
 from amqp_broker.inspection.queues import consumer_record
 from amqp_broker.inspection.values import Record, rfc_3339
 from amqp_broker.management.api.connections import connection_of, open_connections
-from amqp_broker.management.call import Call
+from amqp_broker.management.call import NOT_YOURS, Call
 from amqp_broker.management.counts import counts_of, message_stats
 from amqp_broker.management.errors import not_authorised, not_found
 from amqp_broker.management.listing import Listing
@@ -44,7 +44,7 @@ def show_channel(call: Call) -> Record:
     for channel in _channels(open_connections(call.broker)):
         if channel.name == call.path["name"]:
             if not _may_see(call, channel):
-                raise not_authorised("User not authorised to access channel")
+                raise not_authorised(NOT_YOURS)
             record = _record(call, channel)
             consumers = channel.consumers.values()
             record["consumer_details"] = [consumer_record(each, channel, call.node.name) for each in consumers]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 
 from amqp_broker.broker import Broker
 from amqp_broker.inspection.connections import connection_record
 from amqp_broker.inspection.values import Record
-from amqp_broker.management.call import Call
+from amqp_broker.management.call import NOT_YOURS, Call
 from amqp_broker.management.counts import octets_of
 from amqp_broker.management.errors import not_authorised, not_found
 from amqp_broker.management.listing import Listing
@@ -70,7 +70,7 @@ def connection_of(call: Call) -> Connection:
     for connection in open_connections(call.broker):
         if connection.name == call.path["name"]:
             if not _may_see(call, connection):
-                raise not_authorised("User not authorised to access connection")
+                raise not_authorised(NOT_YOURS)
             return connection
     raise not_found()
 
@@ -83,10 +83,9 @@ def _may_see(call: Call, connection: Connection) -> bool:
     return connection.user == call.user.name or call.user.is_a(Needs.MONITORING)
 
 
-def _close(call: Call, connections: Iterable[Connection]) -> None:
-    for connection in connections:
-        if connection.user != call.user.name:
-            call.user.check(Needs.ADMINISTRATOR)
+def _close(call: Call, connections: Sequence[Connection]) -> None:
+    if any(connection.user != call.user.name for connection in connections) and not call.user.is_a(Needs.ADMINISTRATOR):
+        raise not_authorised(NOT_YOURS)
     for connection in connections:
         connection.force_close(call.reason or CLOSED_HERE)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from amqp_broker.administration.vhosts import find_vhost
 from amqp_broker.inspection.queues import consumer_record
 from amqp_broker.inspection.values import Record
 from amqp_broker.management.api.connections import open_connections
@@ -20,15 +21,16 @@ routes = Routes()
 
 @routes.get("consumers")
 def list_consumers(call: Call) -> Listing:
-    """All consumers."""
-    records = (record for vhost in call.vhosts for record in consumer_records(call, vhost))
+    """All consumers; for whom does not monitor, one's own."""
+    records = (record for vhost in call.broker.vhosts.values() for record in consumer_records(call, vhost))
     return Listing(records, is_paged=True, name_of=_words)
 
 
 @routes.get("consumers/{vhost}")
 def list_consumers_of_vhost(call: Call) -> Listing:
     """The consumers of a vhost."""
-    return Listing(consumer_records(call, call.vhost), is_paged=True, name_of=_words)
+    vhost = find_vhost(call.broker, call.path["vhost"])
+    return Listing(consumer_records(call, vhost), is_paged=True, name_of=_words)
 
 
 def _words(record: Record) -> str:

@@ -12,7 +12,7 @@ from amqp_broker.management.routes import Needs, Routes
 routes = Routes()
 
 
-@routes.get("feature-flags", Needs.ADMINISTRATOR)
+@routes.get("feature-flags")
 def list_flags(_call: Call) -> list[Record]:
     """All feature flags."""
     return flag_records()
@@ -26,13 +26,13 @@ def enable_flag(call: Call) -> Reply:
     return NO_CONTENT
 
 
-@routes.get("deprecated-features", Needs.ADMINISTRATOR)
+@routes.get("deprecated-features")
 def list_deprecated(_call: Call) -> list[Record]:
     """What is going out of use."""
     return deprecated_records()
 
 
-@routes.get("deprecated-features/used", Needs.ADMINISTRATOR)
+@routes.get("deprecated-features/used")
 def list_deprecated_used(call: Call) -> list[Record]:
     """What is going out of use and is in use here."""
     return deprecated_used_records(call.broker)

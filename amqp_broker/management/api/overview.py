@@ -32,14 +32,14 @@ def show_overview(call: Call) -> Record:
     broker, node = call.broker, call.node
     totals = {"messages": 0, "messages_ready": 0, "messages_unacknowledged": 0}
     counters = MessageCounters()
-    for vhost in call.vhosts:
+    for vhost in call.visible_vhosts:
         counters.add(vhost_counters(broker, vhost))
         for name, count in lengths_of_vhost(vhost).items():
             totals[name] += count
     stats = message_stats(call.statistics, broker, counters)
     for name in ("disk_reads", "disk_writes"):
         stats |= {name: 0, f"{name}_details": {"rate": 0.0}}
-    return {
+    overview: Record = {
         "management_version": broker.config.version,
         "rabbitmq_version": broker.config.version,
         "product_name": PRODUCT,
@@ -48,7 +48,6 @@ def show_overview(call: Call) -> Record:
         "cluster_name": broker.cluster_name,
         "cluster_tags": {},
         "node_tags": {},
-        "node": node.name,
         "rates_mode": "basic",
         "sample_retention_policies": {"global": [600], "basic": [600], "detailed": [600]},
         "exchange_types": exchange_types(),
@@ -63,9 +62,10 @@ def show_overview(call: Call) -> Record:
         "queue_totals": call.statistics.with_rates(node, totals),
         "object_totals": _object_totals(call),
         "churn_rates": call.statistics.with_rates(broker.events, churn_counts(broker.events)),
-        "listeners": listener_records(node),
-        "contexts": context_records(node),
     }
+    if call.user.is_a(Needs.MONITORING):
+        overview |= {"node": node.name, "listeners": listener_records(node), "contexts": context_records(node)}
+    return overview
 
 
 @routes.get("whoami")
@@ -94,7 +94,7 @@ def list_extensions(_call: Call) -> list[Record]:
 
 
 def _object_totals(call: Call) -> Record:
-    vhosts = call.vhosts
+    vhosts = call.visible_vhosts
     names = {vhost.name for vhost in vhosts}
     connections = [each for each in open_connections(call.broker) if each.vhost_name in names]
     return {

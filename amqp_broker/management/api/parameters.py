@@ -11,7 +11,6 @@ from amqp_broker.administration.parameters import (
     set_parameter,
 )
 from amqp_broker.administration.vhosts import (
-    KNOWN_LIMITS,
     clear_vhost_limits,
     find_vhost,
     set_vhost_limits,
@@ -58,7 +57,7 @@ def show(call: Call) -> Record:
 @routes.put("parameters/{component}/{vhost}/{name}", Needs.POLICYMAKER)
 def put(call: Call) -> Reply:
     """Set a parameter."""
-    vhost, value = call.ruled_vhost, _value(call)
+    vhost, value = call.vhost.name, _value(call)
     is_new = set_parameter(call.broker, vhost, call.path["component"], call.path["name"], value, by=call.user.name)
     return created_or_changed(is_new)
 
@@ -66,7 +65,7 @@ def put(call: Call) -> Reply:
 @routes.delete("parameters/{component}/{vhost}/{name}", Needs.POLICYMAKER)
 def remove(call: Call) -> Reply:
     """Remove a parameter."""
-    clear_parameter(call.broker, call.ruled_vhost, call.path["component"], call.path["name"], by=call.user.name)
+    clear_parameter(call.broker, call.vhost.name, call.path["component"], call.path["name"], by=call.user.name)
     return NO_CONTENT
 
 
@@ -85,13 +84,13 @@ def show_global(call: Call) -> Record:
     raise not_found()
 
 
-@routes.put("global-parameters/{name}", Needs.ADMINISTRATOR)
+@routes.put("global-parameters/{name}", Needs.POLICYMAKER)
 def put_global(call: Call) -> Reply:
     """Set a parameter of the whole broker."""
     return created_or_changed(set_global_parameter(call.broker, call.path["name"], _value(call), by=call.user.name))
 
 
-@routes.delete("global-parameters/{name}", Needs.ADMINISTRATOR)
+@routes.delete("global-parameters/{name}", Needs.POLICYMAKER)
 def remove_global(call: Call) -> Reply:
     """Remove a parameter of the whole broker."""
     clear_global_parameter(call.broker, call.path["name"], by=call.user.name)
@@ -101,20 +100,20 @@ def remove_global(call: Call) -> Reply:
 @routes.get("vhost-limits")
 def list_limits(call: Call) -> Listing:
     """The limits of all vhosts that have some."""
-    return Listing(record for vhost in call.vhosts for record in _limits_of(call, vhost.name))
+    return Listing(record for vhost in call.visible_vhosts for record in _limits_of(call, vhost.name))
 
 
 @routes.get("vhost-limits/{vhost}")
 def show_limits(call: Call) -> Listing:
     """The limits of a vhost."""
-    return Listing(_limits_of(call, call.vhost.name))
+    return Listing(_limits_of(call, call.visible_vhost.name))
 
 
 @routes.put("vhost-limits/{vhost}/{limit}", Needs.ADMINISTRATOR)
 def set_limit(call: Call) -> Reply:
     """Set a limit of a vhost; a negative one is none."""
     name = find_vhost(call.broker, call.path["vhost"]).name
-    limits: dict[str, Json] = {**vhost_limits(call.broker, name), _limit(call): call.number("value")}
+    limits: dict[str, Json] = {**vhost_limits(call.broker, name), call.path["limit"]: call.number("value")}
     set_vhost_limits(call.broker, name, limits, by=call.user.name)
     return NO_CONTENT
 
@@ -122,19 +121,13 @@ def set_limit(call: Call) -> Reply:
 @routes.delete("vhost-limits/{vhost}/{limit}", Needs.ADMINISTRATOR)
 def clear_limit(call: Call) -> Reply:
     """Remove a limit of a vhost."""
-    clear_vhost_limits(call.broker, call.path["vhost"], _limit(call), by=call.user.name)
+    clear_vhost_limits(call.broker, call.path["vhost"], call.path["limit"], by=call.user.name)
     return NO_CONTENT
 
 
 def _limits_of(call: Call, name: str) -> list[Record]:
     limits = vhost_limits(call.broker, name)
     return [{"vhost": name, "value": limits}] if limits else []
-
-
-def _limit(call: Call) -> str:
-    if call.path["limit"] not in KNOWN_LIMITS:
-        raise not_found()
-    return call.path["limit"]
 
 
 def _listing(call: Call, component: str | None) -> Listing:

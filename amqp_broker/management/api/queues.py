@@ -109,10 +109,9 @@ def purge_queue(call: Call) -> Reply:
     return NO_CONTENT
 
 
-@routes.post("queues/{vhost}/{name}/actions")
+@routes.post("queues/{vhost}/{name}/actions", Needs.ADMINISTRATOR)
 def act_on_queue(call: Call) -> Reply:
     """Do what only mirrored queues needed: nothing."""
-    assert call.own_vhost
     queue_of(call)
     if call.text("action") not in ("sync", "cancel_sync"):
         raise bad_request(f"unknown action {call.text('action')}")

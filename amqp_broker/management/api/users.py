@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from amqp_broker.administration.users import (
-    USER_LIMITS,
     clear_user_limits,
     delete_user,
     find_user,
@@ -15,8 +14,8 @@ from amqp_broker.administration.users import (
 )
 from amqp_broker.auth.passwords import HashAlgorithm, InvalidHashError, PasswordHash
 from amqp_broker.inspection.values import Record
-from amqp_broker.management.call import Call
-from amqp_broker.management.errors import bad_request, keys_missing, not_authorised, not_found
+from amqp_broker.management.call import NOT_YOURS, Call
+from amqp_broker.management.errors import bad_request, keys_missing, not_authorised
 from amqp_broker.management.listing import Listing
 from amqp_broker.management.replies import NO_CONTENT, Reply, created_or_changed
 from amqp_broker.management.routes import Needs, Routes
@@ -77,18 +76,18 @@ def remove(call: Call) -> Reply:
     return NO_CONTENT
 
 
-@routes.get("user-limits")
+@routes.get("user-limits", Needs.ADMINISTRATOR)
 def list_limits(call: Call) -> Listing:
-    """The limits of all users that have some; who is no administrator sees the own ones."""
-    names = [user.name for user in call.broker.users if _may_see_limits(call, user.name)]
-    return Listing(record for name in sorted(names) for record in _limits_of(call, name))
+    """The limits of all users that have some."""
+    names = sorted(user.name for user in call.broker.users)
+    return Listing(record for name in names for record in _limits_of(call, name))
 
 
 @routes.get("user-limits/{user}")
 def show_limits(call: Call) -> Listing:
-    """The limits of a user."""
-    if not _may_see_limits(call, call.path["user"]):
-        raise not_authorised("Not administrator user")
+    """The limits of a user; of others for who monitors."""
+    if call.path["user"] != call.user.name and not call.user.is_a(Needs.MONITORING):
+        raise not_authorised(NOT_YOURS)
     return Listing(_limits_of(call, call.path["user"]))
 
 
@@ -97,7 +96,7 @@ def set_limit(call: Call) -> Reply:
     """Set a limit of a user; a negative one is none."""
     if call.fields.get("value") is None:
         raise keys_missing(["value"])
-    limits = {_limit(call): call.number("value")}
+    limits = {call.path["limit"]: call.number("value")}
     set_user_limits(call.broker, call.path["user"], {**limits}, by=call.user.name)
     return NO_CONTENT
 
@@ -105,23 +104,13 @@ def set_limit(call: Call) -> Reply:
 @routes.delete("user-limits/{user}/{limit}", Needs.ADMINISTRATOR)
 def clear_limit(call: Call) -> Reply:
     """Remove a limit of a user."""
-    clear_user_limits(call.broker, call.path["user"], _limit(call), by=call.user.name)
+    clear_user_limits(call.broker, call.path["user"], call.path["limit"], by=call.user.name)
     return NO_CONTENT
 
 
 def _limits_of(call: Call, name: str) -> list[Record]:
     limits = user_limits(find_user(call.broker, name))
     return [{"user": name, "value": limits}] if limits else []
-
-
-def _may_see_limits(call: Call, name: str) -> bool:
-    return name == call.user.name or call.user.is_a(Needs.ADMINISTRATOR)
-
-
-def _limit(call: Call) -> str:
-    if call.path["limit"] not in USER_LIMITS:
-        raise not_found()
-    return call.path["limit"]
 
 
 def _password(call: Call) -> str | PasswordHash:

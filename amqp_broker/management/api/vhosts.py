@@ -19,11 +19,11 @@ routes = Routes()
 
 @routes.get("vhosts")
 def list_vhosts(call: Call) -> Listing:
-    """The vhosts that the caller may enter."""
-    return Listing((_record(call, vhost) for vhost in call.vhosts), is_paged=True)
+    """The vhosts that the caller may enter; for who monitors, all."""
+    return Listing((_record(call, vhost) for vhost in call.visible_vhosts), is_paged=True)
 
 
-@routes.get("vhosts/{vhost}")
+@routes.get("vhosts/{vhost}", Needs.ADMINISTRATOR)
 def show_vhost(call: Call) -> Record:
     """One vhost."""
     return _record(call, call.vhost)
