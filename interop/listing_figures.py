@@ -61,7 +61,8 @@ def main() -> int:
         print(error, file=sys.stderr)
         return 1
     ratio = asked["p99"] / alone["p99"]
-    print(f"p99 {ratio:.2f} times as long, at most {PROMISE:g} promised; others: {current_load().others_since(load):.0%}")
+    print(f"p99 {ratio:.2f} times as long, at most {PROMISE:g} promised")
+    print(f"others: {current_load().others_since(load):.0%}")
     return 0 if ratio <= PROMISE else 1
 
 

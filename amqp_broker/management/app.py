@@ -27,15 +27,21 @@ from amqp_broker.management.bodies import read_body
 from amqp_broker.management.call import Call, Caller
 from amqp_broker.management.errors import ApiError, bad_request, from_administration, from_amqp, not_found
 from amqp_broker.management.figures import figures_of
-from amqp_broker.management.listing import Listing, collect, only
+from amqp_broker.management.listing import Listing, only
 from amqp_broker.management.live import Live, Streams
 from amqp_broker.management.login import log_in
-from amqp_broker.management.names import name_matcher
 from amqp_broker.management.node import Node
 from amqp_broker.management.replies import Reply
 from amqp_broker.management.routes import Endpoint, Found, Needs, Router
 from amqp_broker.management.statistics import Statistics
-from amqp_broker.management.writing import empty_response, encode, error_response, json_response, pause
+from amqp_broker.management.writing import (
+    empty_response,
+    encode,
+    encode_listing,
+    error_response,
+    json_response,
+    octets_response,
+)
 from amqp_broker.net.turns import in_turns, until_stored
 
 log = logging.getLogger(__name__)
@@ -149,7 +155,7 @@ class ManagementApi:
         call = attrs.evolve(asker, path=found.names, query=query, statistics=statistics)
         result = await _decided(partial(endpoint.handler, call))
         if isinstance(result, Listing):
-            result = await collect(result, query, pause, name_matcher)
+            return await encode_listing(result, query)
         if isinstance(result, Reply | Live):
             raise bad_request("this can't be watched")
         return await encode(result)
@@ -188,7 +194,7 @@ async def _decided(handle: Callable[[], T]) -> T:
 
 async def _response(request: Request, call: Call, result: object) -> Response:
     if isinstance(result, Listing):
-        return await json_response(request, await collect(result, call.query, pause, name_matcher))
+        return await octets_response(request, await encode_listing(result, call.query))
     if isinstance(result, Reply):
         if result.body is None:
             return empty_response(result.status, result.headers)

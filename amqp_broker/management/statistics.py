@@ -60,7 +60,10 @@ class Statistics:
         if not samples or samples[-1].counts != counts:
             self._changed_at[subject] = now
         if not samples or now - samples[-1].at >= PERIOD_S * 0.9:
-            samples.append(Sample(now, dict(counts)))
+            if len(samples) > 1 and samples[-2].counts == samples[-1].counts == counts:
+                samples.pop()  # of what is idle, the first and the last sample say all
+            is_idle = samples and samples[-1].counts == counts
+            samples.append(Sample(now, samples[-1].counts if is_idle else dict(counts)))
 
     def samples(self, subject: object) -> list[Sample]:
         """What is kept of an object, oldest first."""
@@ -87,7 +90,10 @@ class Statistics:
         if not samples:
             return None
         limit = self.now() - PERIOD_S
+        newer = None
         for sample in reversed(samples):
             if sample.at <= limit:
-                return sample
+                was_idle = newer is not None and newer.counts is sample.counts
+                return Sample(limit, sample.counts) if was_idle else sample
+            newer = sample
         return samples[0]

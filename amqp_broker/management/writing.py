@@ -1,9 +1,9 @@
-"""Answers become octets: JSON made in slices when it is long, compressed when that is asked for."""
+"""Answers become octets: JSON made in turns when it is long, compressed when that is asked for."""
 
 from __future__ import annotations
 
 import gzip
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -12,7 +12,8 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from amqp_broker.management.errors import ApiError
-from amqp_broker.management.listing import slices
+from amqp_broker.management.listing import Listing, collect, columns_of, in_turns
+from amqp_broker.management.names import name_matcher
 
 CHUNK_OCTETS: Final = 64 * 1024
 
@@ -41,8 +42,14 @@ def error_response(error: ApiError) -> Response:
 async def json_response(
     request: Request, body: object, status: int = 200, headers: Mapping[str, str] | None = None
 ) -> Response:
-    """JSON, made in slices when it is long."""
-    octets = await encode(body)
+    """JSON, made in turns when it is long."""
+    return await octets_response(request, await encode(body), status, headers)
+
+
+async def octets_response(
+    request: Request, octets: bytes, status: int = 200, headers: Mapping[str, str] | None = None
+) -> Response:
+    """JSON that is there already, compressed where that is asked for."""
     all_headers = {**HEADERS, "content-type": "application/json", **(headers or {})}
     if len(octets) >= MIN_GZIP_OCTETS and "gzip" in request.headers.get("accept-encoding", ""):
         all_headers["content-encoding"] = "gzip"
@@ -61,8 +68,19 @@ async def pause() -> None:
     await trio.lowlevel.checkpoint()
 
 
+async def encode_listing(listing: Listing, query: Mapping[str, str]) -> bytes:
+    """What was asked for of a list, as JSON: written down as it is made, unless it has to be there as a whole before.
+
+    Raises:
+        ApiError: 400.
+    """
+    if "sort" in query or (listing.is_paged and "page" in query):
+        return await encode(await collect(listing, query, pause, name_matcher))
+    return await _encode_list(listing.items, columns_of(query))
+
+
 async def encode(body: object) -> bytes:
-    """JSON, made in slices when it is long."""
+    """JSON, made in turns when it is long."""
     if isinstance(body, list):
         return await _encode_list(body)
     if isinstance(body, dict) and isinstance(body.get("items"), list):
@@ -72,8 +90,8 @@ async def encode(body: object) -> bytes:
     return _ENCODER.encode(body)
 
 
-async def _encode_list(items: Sequence[Any]) -> bytes:
-    parts = [_ENCODER.encode(part)[1:-1] async for part in slices(list(items), pause)]
+async def _encode_list(items: Iterable[Any], columns: Sequence[str] = ()) -> bytes:
+    parts = [_ENCODER.encode(part)[1:-1] async for part in in_turns(items, columns, pause)]
     return b"[" + b",".join(parts) + b"]"
 
 

@@ -149,7 +149,7 @@ def rendered() -> str:
         "A recording of 196 calls to RabbitMQ 4.3.6 is played to this broker in the tests. Statuses, errors, the",
         "headers `allow`, `content-type` and `location`, names of fields and their types are the same but for what",
         "stands here. `- path` is a field that only RabbitMQ has, `+ path` one that only this broker has; otherwise",
-        "ours comes first. `interop/test_management.py` asks a living RabbitMQ as well, as different users: Debian's 3.10.",
+        "ours comes first. `interop/test_management.py` asks a living RabbitMQ as well, Debian's 3.10.",
         "This page is made by `python -m tests.management.deviations`.",
         "",
         "| calls | what differs | why |",

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import count
 
 import pytest
 
 from amqp_broker.inspection.values import Record
+from amqp_broker.management import listing
 from amqp_broker.management.errors import ApiError
-from amqp_broker.management.listing import SLICE, Listing, Page, collect, only
+from amqp_broker.management.listing import SLICE_S, Listing, Page, collect, in_turns, only
 
 QUEUES: list[Record] = [
     {"name": "b", "messages": 10, "stats": {"publish": 1, "ack": 2}},
@@ -99,7 +101,13 @@ async def test_what_knows_no_pages_ignores_them() -> None:
     assert await collect(Listing(QUEUES), {"page": "99"}, Pauses(), contains) == QUEUES
 
 
-async def test_others_have_their_turn_while_a_long_list_is_made() -> None:
+async def test_others_have_their_turn_while_a_long_list_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A record takes a quarter of a turn here."""
+    times = count()
+    monkeypatch.setattr(listing, "perf_counter", lambda: next(times) * SLICE_S / 4)
     pauses = Pauses()
-    await collect(Listing([{"name": str(n)} for n in range(10 * SLICE)]), {"columns": "name"}, pauses, contains)
-    assert pauses.count == 20
+    parts: list[list[object]] = []
+    async for part in in_turns(({"n": n, "other": 0} for n in range(11)), ["n"], pauses):
+        assert pauses.count == len(parts)
+        parts.append([record["n"] for record in part])
+    assert parts == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10]]

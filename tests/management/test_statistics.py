@@ -55,13 +55,25 @@ def test_a_counter_that_was_not_sampled_has_no_rate() -> None:
 def test_samples_are_limited_and_go_with_their_object() -> None:
     clock, thing = Clock(), Thing()
     statistics = Statistics(clock)
-    for _ in range(2 * KEPT):
-        statistics.take(thing, {"publish": 0})
+    for number in range(2 * KEPT):
+        statistics.take(thing, {"publish": number})
         clock.now += PERIOD_S
     assert len(statistics.samples(thing)) == KEPT
     assert len(statistics) == 1
     del thing
     assert len(statistics) == 0
+
+
+def test_of_what_is_idle_little_is_kept_and_its_rates_are_right_when_it_wakes() -> None:
+    clock, thing = Clock(), Thing()
+    statistics = Statistics(clock)
+    for _ in range(100):
+        statistics.take(thing, {"publish": 7})
+        clock.now += PERIOD_S
+    assert len(statistics.samples(thing)) == 2
+    assert statistics.rates(thing, {"publish": 17}) == {"publish": 2.0}
+    clock.now -= PERIOD_S - 1  # a second after the last look: what came before was nothing
+    assert statistics.rates(thing, {"publish": 17}) == {"publish": 2.0}
 
 
 def test_counters_and_rates_stand_side_by_side() -> None:

@@ -36,7 +36,7 @@ def show_shovel(call: Call) -> Record:
 @routes.delete("shovels/vhost/{vhost}/{name}", Needs.POLICYMAKER)
 def remove_shovel(call: Call) -> Reply:
     """Remove a shovel with its parameter."""
-    vhost = call.ruled_vhost
+    vhost = call.vhost.name
     _shovel(call, vhost)
     clear_parameter(call.broker, vhost, COMPONENT, call.path["name"], by=call.user.name)
     return NO_CONTENT
@@ -45,7 +45,7 @@ def remove_shovel(call: Call) -> Reply:
 @routes.delete("shovels/vhost/{vhost}/{name}/restart", Needs.POLICYMAKER)
 def restart_shovel(call: Call) -> Reply:
     """Let a shovel begin anew."""
-    _shovel(call, call.ruled_vhost).restart()
+    _shovel(call, call.vhost.name).restart()
     return NO_CONTENT
 
 

@@ -201,4 +201,5 @@ def _brief(call: Call, queue: Queue, vhost: Vhost) -> Record:
 
 
 def _sorted(vhost: Vhost) -> list[Queue]:
-    return [queue for _, queue in sorted(vhost.queues.items())]
+    queues = vhost.queues
+    return [queues[name] for name in sorted(queues)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator
 from itertools import chain
+from typing import Final
 
 import trio
 from starlette.requests import Request
@@ -14,7 +15,6 @@ from starlette.types import Receive, Scope, Send
 from amqp_broker.auth.patterns import InvalidPatternError, Pattern
 from amqp_broker.broker import Broker
 from amqp_broker.inspection.memory import memory_record
-from amqp_broker.management.listing import SLICE
 from amqp_broker.management.metrics.exposition import CONTENT_TYPE, Family, Sample, lines
 from amqp_broker.management.metrics.objects import FAMILIES, Wanted, of_objects
 from amqp_broker.management.metrics.overall import identity, overall, queue_sums
@@ -24,6 +24,9 @@ from amqp_broker.management.site import live
 log = logging.getLogger(__name__)
 
 Page = Callable[[Request], Iterator[Family]]
+
+LINES: Final = 50
+"""Written before the loop has its turn."""
 
 
 class MetricsSite:
@@ -87,7 +90,7 @@ async def _written(families: Iterator[Family]) -> AsyncIterator[bytes]:
     for family in families:
         for line in lines(family):
             part.append(line)
-            if len(part) == SLICE:
+            if len(part) == LINES:
                 yield "".join(part).encode()
                 part.clear()
                 await trio.lowlevel.checkpoint()
