@@ -179,6 +179,18 @@ class Config:
     """Where the HTTP API and its page are; None is `host`."""
     management_port: int | None = 15672
     """Their port, 0 for a free one, as it is when `port` is 0; None serves neither."""
+    management_path_prefix: str = ""
+    """What all its paths begin with, such as `/rabbitmq`, for a proxy that serves other things as well."""
+    management_max_body_octets: int = 20_000_000
+    """Of a request; a longer one is refused."""
+    management_cors_origins: tuple[str, ...] = ()
+    """Other sites whose pages may use the API in a browser; `*` is all of them."""
+    management_cors_max_age_s: int = 1800
+    """How long a browser may remember that."""
+    max_live_streams: int = 200
+    """Live streams of the management page, of all users."""
+    max_live_streams_per_user: int = 20
+    """The same of each."""
     metrics_host: str | None = None
     """Where metrics for Prometheus are; None is `host`."""
     metrics_port: int | None = 15692

@@ -12,6 +12,26 @@ from amqp_broker.auth.permissions import Permissions, TopicPermissions
 
 
 @attrs.frozen
+class Tls:
+    """What was agreed on a TLS connection, in the words of RabbitMQ's lists; of the certificate nothing without one.
+
+    Attributes:
+        protocol: such as `tlsv1.3`.
+        subject: a distinguished name, as the next.
+        validity: from when until when.
+    """
+
+    protocol: str
+    key_exchange: str
+    cipher: str
+    hash: str
+    subject: str = ""
+    issuer: str = ""
+    validity: str = ""
+    serial_number: str = ""
+
+
+@attrs.frozen
 class Peer:
     """Where a client comes from.
 
@@ -19,6 +39,7 @@ class Peer:
         address: the IP address as text, empty where there is none (a Unix socket, a test).
         port: its port, 0 where there is none.
         is_encrypted: it speaks TLS.
+        tls: what was agreed then; None where nobody has looked.
         certificate_name: the user that its verified certificate names (rule 1.9); empty without one.
         own_address: the broker's own end of the connection; the rest as above.
         own_port: the same.
@@ -30,6 +51,7 @@ class Peer:
     certificate_name: str = ""
     own_address: str = ""
     own_port: int = 0
+    tls: Tls | None = None
 
     @property
     def is_loopback(self) -> bool:

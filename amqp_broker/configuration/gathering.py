@@ -26,6 +26,10 @@ def _loopback_users(before: frozenset[str], given: Collected) -> frozenset[str]:
     }
 
 
+def _origins(_before: object, given: Collected) -> tuple[str, ...]:
+    return tuple(origin for words, origin in given.items() if len(words) == 2)
+
+
 def _tags(_before: object, given: Collected) -> tuple[str, ...]:
     return tuple(words[1] for words, is_set in given.items() if is_set)
 
@@ -134,6 +138,7 @@ class Gathered(NamedTuple):
 GATHERED: Final[Mapping[str, Gathered]] = {
     "default_permissions": Gathered("default_permissions.*", _default_permissions),
     "loopback_users": Gathered("loopback_users.*", _loopback_users),
+    "management_cors_origins": Gathered("management.cors.allow_origins.*", _origins),
     "default_user_tags": Gathered("default_user_tags.*", _tags),
     "auth_mechanisms": Gathered("auth_mechanisms.*", _mechanisms),
     "auth_backends": Gathered("auth_backends.*", _auth_backends),

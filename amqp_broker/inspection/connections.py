@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from amqp_broker.auth.users import Tls
 from amqp_broker.inspection.values import Json, Record, json_of_table
 from amqp_broker.session.channel import Channel
 from amqp_broker.session.connection import Connection
@@ -42,21 +43,22 @@ def connection_record(connection: Connection, node: str) -> Record:
         "send_cnt": connection.outbox.sent_count,
         "send_pend": connection.outbox.size,
         "container_id": "",
-        **dict.fromkeys(_TLS_FIELDS, ""),
+        **_tls_record(peer.tls),
     }
 
 
-_TLS_FIELDS = (
-    "ssl_protocol",
-    "ssl_cipher",
-    "ssl_hash",
-    "ssl_key_exchange",
-    "peer_cert_subject",
-    "peer_cert_issuer",
-    "peer_cert_validity",
-    "peer_cert_serial_number",
-)
-"""What is said of TLS beyond that there is some; nothing of it is kept."""
+def _tls_record(tls: Tls | None) -> Record:
+    agreed = Tls("", "", "", "") if tls is None else tls
+    return {
+        "ssl_protocol": agreed.protocol,
+        "ssl_cipher": agreed.cipher,
+        "ssl_hash": agreed.hash,
+        "ssl_key_exchange": agreed.key_exchange,
+        "peer_cert_subject": agreed.subject,
+        "peer_cert_issuer": agreed.issuer,
+        "peer_cert_validity": agreed.validity,
+        "peer_cert_serial_number": agreed.serial_number,
+    }
 
 
 def state_of(connection: Connection) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import logging
 from collections.abc import Callable, Generator, Iterable
 from contextlib import aclosing
@@ -23,13 +21,14 @@ from amqp_broker.auth.users import Peer
 from amqp_broker.broker import Broker
 from amqp_broker.errors import AMQPError
 from amqp_broker.management.attempts import Attempts
-from amqp_broker.management.bodies import read_body
+from amqp_broker.management.bodies import read_body, read_form
 from amqp_broker.management.call import Call, Caller
+from amqp_broker.management.cors import cors_headers
 from amqp_broker.management.errors import ApiError, bad_request, from_administration, from_amqp, not_found
 from amqp_broker.management.figures import figures_of
 from amqp_broker.management.listing import Listing, only
 from amqp_broker.management.live import Live, Streams
-from amqp_broker.management.login import log_in
+from amqp_broker.management.login import Login, log_in, login_in_form, login_in_header
 from amqp_broker.management.node import Node
 from amqp_broker.management.replies import Reply
 from amqp_broker.management.routes import Endpoint, Found, Needs, Router
@@ -69,7 +68,7 @@ class ManagementApi:
         self._statistics = statistics
         self._attempts = Attempts()
         self._router = Router(endpoints)
-        self._streams = Streams()
+        self._streams = Streams(broker.config)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
@@ -88,7 +87,8 @@ class ManagementApi:
         except Exception:
             log.exception("management: internal error in %s %r", request.method, request.url.path)
             response = error_response(ApiError(500, "internal_error", "internal error"))
-        response.headers["allow"] = NOWHERE if found is None else found.allow
+        allow = NOWHERE if found is None else found.allow
+        response.headers.update({"allow": allow, **cors_headers(self._broker.config, request.headers, allow)})
         await response(scope, receive, send)
 
     def _find(self, scope: Scope) -> Found:
@@ -109,10 +109,12 @@ class ManagementApi:
         if endpoint is None:
             return empty_response(405)
         caller = None
+        body = await self._body_of(request, endpoint) if endpoint.takes_form else None
         if endpoint.needs is not Needs.NOBODY:
-            caller = await self._log_in(request)
-            if caller is None:
+            header = request.headers.get("authorization")
+            if body is None and header is None:
                 return empty_response(401, {"www-authenticate": 'Basic realm="RabbitMQ Management"'})
+            caller = await self._log_in(request, login_in_header(header or "") if body is None else login_in_form(body))
             caller.check(endpoint.needs)
         call = Call(
             broker=self._broker,
@@ -122,7 +124,7 @@ class ManagementApi:
             caller=caller,
             path=found.names,
             query=request.query_params,
-            body=await self._body_of(request, endpoint),
+            body=await self._body_of(request, endpoint) if body is None else body,
             reason=request.headers.get("x-reason", ""),
             only_vhost=request.headers.get("x-vhost", ""),
         )
@@ -139,8 +141,15 @@ class ManagementApi:
     async def _body_of(self, request: Request, endpoint: Endpoint) -> Any:
         if endpoint.method == "GET":
             return {}
+        largest = self._broker.config.management_max_body_octets
+        limit = min(largest, endpoint.max_body_octets or largest)
         async with aclosing(request.stream()) as chunks:
-            return await read_body(chunks, request.headers.get("content-type", ""), endpoint.max_body_octets)
+            read = (
+                read_form
+                if endpoint.takes_form
+                else partial(read_body, content_type=request.headers.get("content-type", ""))
+            )
+            return await read(chunks, max_octets=limit)
 
     async def _ask(self, asker: Call, view: str) -> bytes:
         """What a GET of the path `view` answers to whoever watches it. Raises ApiError."""
@@ -160,20 +169,11 @@ class ManagementApi:
             raise bad_request("this can't be watched")
         return await encode(result)
 
-    async def _log_in(self, request: Request) -> Caller | None:
-        """Who the header `authorization` names; None without one. Raises ApiError 401."""
-        header = request.headers.get("authorization")
-        if header is None:
-            return None
-        scheme, _, credentials = header.partition(" ")
-        try:
-            name, separator, password = base64.b64decode(credentials, validate=True).decode().partition(":")
-        except (binascii.Error, UnicodeDecodeError):
-            name = separator = password = ""
+    async def _log_in(self, request: Request, login: Login | None) -> Caller:
+        """Who calls. Raises ApiError 401 when it isn't who it says, or says nothing that can be understood."""
         client = request.client
         peer = Peer() if client is None else Peer(client.host, client.port)
-        is_basic = scheme.lower() == "basic" and separator
-        caller = await log_in(self._broker, name, password, peer) if is_basic else None
+        caller = None if login is None else await log_in(self._broker, login, peer)
         self._attempts.count(caller is not None)
         if caller is None:
             await trio.sleep(self._broker.failed_logins.delay_s(peer.address))

@@ -6,13 +6,11 @@ from collections.abc import AsyncIterable, Iterable
 from email.parser import BytesParser
 from email.policy import HTTP
 from typing import Any, Final
+from urllib.parse import parse_qsl
 
 import msgspec
 
 from amqp_broker.management.errors import bad_request
-
-MAX_BODY_OCTETS: Final = 20_000_000
-"""RabbitMQ's limit; what is longer is a bad request."""
 
 MAX_DEPTH: Final = 100
 """Lists and objects within each other; more could not be written down again."""
@@ -32,13 +30,9 @@ async def read_body(chunks: AsyncIterable[bytes], content_type: str, max_octets:
     Raises:
         ApiError: 400, it is too long, no JSON, or nested too deeply.
     """
-    octets = bytearray()
-    async for chunk in chunks:
-        octets += chunk
-        if len(octets) > min(max_octets, MAX_BODY_OCTETS):
-            raise bad_request(f"Payload size exceeds the limit of {min(max_octets, MAX_BODY_OCTETS)} octets")
+    octets = await _read(chunks, max_octets)
     is_form = content_type.lower().startswith("multipart/form-data")
-    text = (_file_of(bytes(octets), content_type) if is_form else bytes(octets)).removeprefix(_BOM).strip()
+    text = (_file_of(octets, content_type) if is_form else octets).removeprefix(_BOM).strip()
     if text in _NOTHING:
         return {}
     try:
@@ -48,6 +42,27 @@ async def read_body(chunks: AsyncIterable[bytes], content_type: str, max_octets:
     if _is_too_deep(body):
         raise bad_request(f"more than {MAX_DEPTH} lists and objects within each other")
     return body
+
+
+async def read_form(chunks: AsyncIterable[bytes], max_octets: int) -> dict[str, str]:
+    """Read the fields of a form as browsers send it; of several with one name the last.
+
+    Raises:
+        ApiError: 400, it is too long, or no text.
+    """
+    try:
+        return dict(parse_qsl((await _read(chunks, max_octets)).decode(), keep_blank_values=True))
+    except ValueError:
+        raise bad_request("not a form") from None
+
+
+async def _read(chunks: AsyncIterable[bytes], max_octets: int) -> bytes:
+    octets = bytearray()
+    async for chunk in chunks:
+        octets += chunk
+        if len(octets) > max_octets:
+            raise bad_request(f"Payload size exceeds the limit of {max_octets} octets")
+    return bytes(octets)
 
 
 def _file_of(octets: bytes, content_type: str) -> bytes:

@@ -18,6 +18,7 @@ import trio
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from amqp_broker.config import Config
 from amqp_broker.management.errors import ApiError, bad_request
 
 if TYPE_CHECKING:
@@ -33,9 +34,6 @@ LIFE_S: Final = 60.0
 
 MAX_VIEWS: Final = 8
 """Requests in one stream."""
-
-MAX_STREAMS_OF_USER: Final = 20
-MAX_STREAMS: Final = 200
 
 Ask = Callable[[str], Awaitable[bytes]]
 """Gives the JSON that a GET of this path below `/api/` answers; raises ApiError."""
@@ -55,7 +53,8 @@ class Live:
 class Streams:
     """The open streams, so that they are bounded."""
 
-    def __init__(self) -> None:
+    def __init__(self, config: Config) -> None:
+        self._config = config
         self._open: Final = Counter[str]()
 
     def __len__(self) -> int:
@@ -65,7 +64,8 @@ class Streams:
         """Stream to a user. Raises ApiError 400 or 429."""
         if not 1 <= len(live.views) <= MAX_VIEWS:
             raise bad_request(f"1 to {MAX_VIEWS} views can be watched")
-        if self._open[user] >= MAX_STREAMS_OF_USER or len(self) >= MAX_STREAMS:
+        config = self._config
+        if self._open[user] >= config.max_live_streams_per_user or len(self) >= config.max_live_streams:
             raise ApiError(429, "too_many_streams", "Too many live streams are open")
         return _Stream(live.views, ask, self._counted(user))
 

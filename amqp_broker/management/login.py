@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import base64
+import binascii
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TypeVar
 
+import attrs
 import trio
 
 from amqp_broker.auth.backend import Credentials
@@ -16,9 +19,36 @@ from amqp_broker.management.call import Caller
 T = TypeVar("T")
 
 
-async def log_in(broker: Broker, name: str, password: str, peer: Peer) -> Caller | None:
+@attrs.frozen
+class Login:
+    """What a caller says about itself; with a token, that is all."""
+
+    name: str
+    password: str = attrs.field(repr=False)
+
+
+def login_in_header(header: str) -> Login | None:
+    """What the header `authorization` says: a name and a password, or a bearer token (RFC 6750); None for neither."""
+    scheme, _, credentials = header.partition(" ")
+    if scheme.lower() == "bearer":
+        return Login("", credentials.strip())
+    if scheme.lower() != "basic":
+        return None
+    try:
+        name, colon, password = base64.b64decode(credentials, validate=True).decode().partition(":")
+    except (binascii.Error, UnicodeDecodeError):
+        return None
+    return Login(name, password) if colon else None
+
+
+def login_in_form(fields: Mapping[str, str]) -> Login:
+    return Login(fields.get("username", ""), fields.get("password", ""))
+
+
+async def log_in(broker: Broker, login: Login, peer: Peer) -> Caller | None:
     """Find out who this is and which vhosts are theirs; None when it isn't who it says."""
-    identity = await answer_to(partial(broker.auth.authenticate, Credentials(name, password.encode(), peer)))
+    credentials = Credentials(login.name, login.password.encode(), peer)
+    identity = await answer_to(partial(broker.auth.authenticate, credentials))
     if identity is None:
         return None
     ask = identity.authorizer.may_open

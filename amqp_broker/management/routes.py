@@ -13,8 +13,6 @@ from urllib.parse import unquote
 
 import attrs
 
-from amqp_broker.management.bodies import MAX_BODY_OCTETS
-
 if TYPE_CHECKING:
     from amqp_broker.management.call import Call
 
@@ -42,14 +40,16 @@ class Endpoint:
 
     Attributes:
         path: below `/api`, with names in braces for segments that vary: `queues/{vhost}/{name}`.
-        max_body_octets: longer bodies are refused.
+        max_body_octets: longer bodies are refused, if the configuration has no lower limit.
+        takes_form: the body is a form, which has name and password in it as well.
     """
 
     method: str
     path: str
     needs: Needs
     handler: Handler
-    max_body_octets: int = MAX_BODY_OCTETS
+    max_body_octets: int | None = None
+    takes_form: bool = False
 
     @property
     def summary(self) -> str:
@@ -73,16 +73,23 @@ class Routes:
         return self._add("PUT", path, needs)
 
     def post(
-        self, path: str, needs: Needs = Needs.MANAGEMENT, max_body_octets: int = MAX_BODY_OCTETS
+        self,
+        path: str,
+        needs: Needs = Needs.MANAGEMENT,
+        *,
+        max_body_octets: int | None = None,
+        takes_form: bool = False,
     ) -> Callable[[H], H]:
-        return self._add("POST", path, needs, max_body_octets)
+        return self._add("POST", path, needs, max_body_octets, takes_form)
 
     def delete(self, path: str, needs: Needs = Needs.MANAGEMENT) -> Callable[[H], H]:
         return self._add("DELETE", path, needs)
 
-    def _add(self, method: str, path: str, needs: Needs, max_body_octets: int = MAX_BODY_OCTETS) -> Callable[[H], H]:
+    def _add(
+        self, method: str, path: str, needs: Needs, max_body_octets: int | None = None, takes_form: bool = False
+    ) -> Callable[[H], H]:
         def add(handler: H) -> H:
-            self._endpoints.append(Endpoint(method, path, needs, handler, max_body_octets))
+            self._endpoints.append(Endpoint(method, path, needs, handler, max_body_octets, takes_form))
             return handler
 
         return add

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from amqp_broker.management.app import API_PREFIX
 from amqp_broker.management.static import Pages
+from amqp_broker.management.writing import empty_response
 
 
 class Site:
-    """The whole port."""
+    """The whole port.
 
-    def __init__(self, api: ASGIApp) -> None:
+    Args:
+        api: answers what is below `/api/`.
+        prefix: what all paths begin with; whoever comes without is led there from `/`.
+    """
+
+    def __init__(self, api: ASGIApp, prefix: str = "") -> None:
+        self._prefix = prefix.rstrip("/")
         self._api = api
         self._pages = Pages()
 
@@ -19,10 +27,24 @@ class Site:
         if scope["type"] == "lifespan":
             await live(receive, send)
         elif scope["type"] == "http":
-            if scope["path"].startswith(API_PREFIX):
+            if self._prefix and not _strip(scope, self._prefix):
+                is_root = scope["path"] in ("/", self._prefix)
+                answer = RedirectResponse(f"{self._prefix}/") if is_root else empty_response(404)
+                await answer(scope, receive, send)
+            elif scope["path"].startswith(API_PREFIX):
                 await self._api(scope, receive, send)
             else:
                 await self._pages(scope, receive, send)
+
+
+def _strip(scope: Scope, prefix: str) -> bool:
+    """Take the prefix off a path, and say whether it was there."""
+    if not scope["path"].startswith(f"{prefix}/"):
+        return False
+    scope["path"] = scope["path"].removeprefix(prefix)
+    if scope.get("raw_path"):
+        scope["raw_path"] = scope["raw_path"].removeprefix(prefix.encode())
+    return True
 
 
 async def live(receive: Receive, send: Send) -> None:

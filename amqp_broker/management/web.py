@@ -33,7 +33,9 @@ async def serve_management(broker: Broker, node: Node, listeners: list[trio.Sock
     statistics = Statistics(broker.timers.now)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_sample, broker, node, statistics)
-        await _serve(Site(ManagementApi(broker, node, statistics, ENDPOINTS)), listeners)
+        await _serve(
+            Site(ManagementApi(broker, node, statistics, ENDPOINTS), broker.config.management_path_prefix), listeners
+        )
 
 
 async def serve_metrics(broker: Broker, node: Node, listeners: list[trio.SocketListener]) -> None:

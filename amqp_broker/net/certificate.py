@@ -29,7 +29,7 @@ _SHORT_NAMES: Final = {
 
 _SAN_TYPES: Final = {"dns": "DNS", "ip": "IP Address", "email": "email", "uri": "URI"}
 
-_Name = tuple[tuple[tuple[str, str], ...], ...]
+Name = tuple[tuple[tuple[str, str], ...], ...]
 
 
 def user_in(certificate: Mapping[str, object], options: TlsOptions) -> str:
@@ -41,7 +41,7 @@ def user_in(certificate: Mapping[str, object], options: TlsOptions) -> str:
     """
     if options.login_from is None:
         return ""
-    subject = cast(_Name, certificate.get("subject", ()))
+    subject = cast(Name, certificate.get("subject", ()))
     if options.login_from == "distinguished_name":
         return distinguished_name(subject)
     if options.login_from == "common_name":
@@ -52,7 +52,7 @@ def user_in(certificate: Mapping[str, object], options: TlsOptions) -> str:
     return found[options.login_san_index] if options.login_san_index < len(found) else ""
 
 
-def distinguished_name(subject: _Name) -> str:
+def distinguished_name(subject: Name) -> str:
     """Spell a subject as RFC 4514 does, the last part first: `CN=app,O=client`."""
     parts = (
         "+".join(f"{_SHORT_NAMES.get(kind, kind)}={_escaped(value)}" for kind, value in names) for names in subject

@@ -24,6 +24,7 @@ from amqp_broker.net.connection import serve_client
 from amqp_broker.net.doors import Door
 from amqp_broker.net.hub import Hub
 from amqp_broker.net.proxy_protocol import HeaderReader, ProxyProtocolError
+from amqp_broker.net.suites import agreed
 from amqp_broker.net.tls import TlsKeeper, TlsStream
 
 log = logging.getLogger(__name__)
@@ -167,10 +168,10 @@ class Reception:
             return None
         except ssl.SSLError as error:
             raise _RefusedError(f"the TLS handshake failed: {_reason(error)}") from None
-        name = ""
-        if manners.tls_options is not None:
-            name = user_in(encrypted.peer_certificate(), manners.tls_options)
-        return encrypted, attrs.evolve(peer, is_encrypted=True, certificate_name=name)
+        certificate = encrypted.peer_certificate()
+        name = "" if manners.tls_options is None else user_in(certificate, manners.tls_options)
+        tls = agreed(encrypted.version, encrypted.cipher, certificate)
+        return encrypted, attrs.evolve(peer, is_encrypted=True, certificate_name=name, tls=tls)
 
     async def _read_proxy_header(self, stream: trio.SocketStream, peer: Peer) -> Peer | None:
         if not self._is_trusted(peer):

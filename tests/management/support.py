@@ -28,7 +28,7 @@ async def api_of(
     node = node or Node("rabbit@localhost", lambda: [ListeningPort("amqp", "127.0.0.1", 5672)])
     if statistics is None:
         statistics = Statistics(broker.timers.now)
-    site = Site(ManagementApi(broker, node, statistics, ENDPOINTS))
+    site = Site(ManagementApi(broker, node, statistics, ENDPOINTS), broker.config.management_path_prefix)
     transport = httpx.ASGITransport(site)
     async with httpx.AsyncClient(transport=transport, base_url="http://broker/api/", auth=auth) as client:
         yield client

@@ -12,8 +12,9 @@ import pytest
 
 from amqp_broker.administration.exporting import export_definitions
 from amqp_broker.administration.users import add_user
+from amqp_broker.config import Config
 from amqp_broker.management.api import ENDPOINTS
-from amqp_broker.management.bodies import MAX_BODY_OCTETS, MAX_DEPTH
+from amqp_broker.management.bodies import MAX_DEPTH
 from amqp_broker.management.routes import Needs
 from tests.management.support import api_of
 from tests.support.client import ChannelClient, World
@@ -122,7 +123,7 @@ async def test_bodies_that_are_no_objects(world: World, api: httpx.AsyncClient, 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # httpx: nobody reads to the end
 async def test_bodies_that_are_too_long(world: World, api: httpx.AsyncClient) -> None:
     before = state_of(world)
-    is_error(await api.put("global-parameters/g", content=b" " * (MAX_BODY_OCTETS + 1)), 400)
+    is_error(await api.put("global-parameters/g", content=b" " * (Config().management_max_body_octets + 1)), 400)
     is_error(await api.post("bindings/%2F/e/amq.topic/q/q", content=b" " * 5001), 400)
     assert state_of(world) == before
 

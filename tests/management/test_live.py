@@ -11,8 +11,9 @@ import trio.testing
 from starlette.responses import Response
 from starlette.types import Message
 
+from amqp_broker.config import Config
 from amqp_broker.management.errors import ApiError
-from amqp_broker.management.live import INTERVAL_S, LIFE_S, MAX_STREAMS_OF_USER, MAX_VIEWS, Live, Streams
+from amqp_broker.management.live import INTERVAL_S, LIFE_S, MAX_VIEWS, Live, Streams
 from tests.management.support import api_of
 from tests.support.client import World
 
@@ -49,7 +50,7 @@ async def test_only_what_has_changed_is_sent_again(autojump_clock: trio.abc.Cloc
     async def ask(view: str) -> bytes:
         return next(answers) if view == "a" else b"{}"
 
-    reader, streams = Reader(leaves_after=6), Streams()
+    reader, streams = Reader(leaves_after=6), Streams(Config())
     await reader.read(streams.answer(Live(["a", "b"]), "guest", ask))
     assert [data for event, data in reader.events if event == "view"] == ["[1]", "{}", "[2]"]
     assert [event for event, _ in reader.events] == ["view", "view", "tick", "tick", "view", "tick"]
@@ -62,7 +63,7 @@ async def test_an_error_is_told_and_the_stream_goes_on(autojump_clock: trio.abc.
         raise ApiError(404, "", "")
 
     reader = Reader(leaves_after=3)
-    await reader.read(Streams().answer(Live(["gone"]), "guest", ask))
+    await reader.read(Streams(Config()).answer(Live(["gone"]), "guest", ask))
     assert reader.events[0] == ("error", "404")
     assert [event for event, _ in reader.events] == ["error", "tick", "tick"]
 
@@ -73,7 +74,7 @@ async def test_what_takes_long_is_asked_for_rarely(autojump_clock: trio.abc.Cloc
         return b"%d" % trio.current_time()
 
     reader = Reader()
-    await reader.read(Streams().answer(Live(["slow"]), "guest", ask))
+    await reader.read(Streams(Config()).answer(Live(["slow"]), "guest", ask))
     assert sum(event == "view" for event, _ in reader.events) == LIFE_S / 10
 
 
@@ -81,7 +82,7 @@ async def test_a_stream_ends_so_that_its_reader_logs_in_again(autojump_clock: tr
     async def ask(view: str) -> bytes:
         return b"1"
 
-    reader, streams = Reader(), Streams()
+    reader, streams = Reader(), Streams(Config())
     await reader.read(streams.answer(Live(["a"]), "guest", ask))
     assert [event for event, _ in reader.events] == ["view", *["tick"] * int(LIFE_S)]
     assert len(streams) == 0
@@ -91,12 +92,12 @@ async def test_streams_are_bounded() -> None:
     async def ask(view: str) -> bytes:
         return b"1"
 
-    streams = Streams()
+    streams = Streams(Config())
     async with trio.open_nursery() as nursery:
-        for _ in range(MAX_STREAMS_OF_USER):
+        for _ in range(Config().max_live_streams_per_user):
             nursery.start_soon(Reader().read, streams.answer(Live(["a"]), "guest", ask))
         await trio.testing.wait_all_tasks_blocked()
-        assert len(streams) == MAX_STREAMS_OF_USER
+        assert len(streams) == Config().max_live_streams_per_user
         with pytest.raises(ApiError, match="Too many"):
             streams.answer(Live(["a"]), "guest", ask)
         nursery.start_soon(Reader().read, streams.answer(Live(["a"]), "somebody", ask))
@@ -111,7 +112,7 @@ def test_there_is_something_to_watch_but_not_much(views: list[str]) -> None:
         raise NotImplementedError
 
     with pytest.raises(ApiError, match="1 to 8 views"):
-        Streams().answer(Live(views), "guest", ask)
+        Streams(Config()).answer(Live(views), "guest", ask)
 
 
 async def test_the_api_answers_what_is_watched(autojump_clock: trio.abc.Clock) -> None:

@@ -2,21 +2,42 @@
 
 from __future__ import annotations
 
+import base64
+from typing import Final
+
 from amqp_broker.auth.passwords import PasswordHash
 from amqp_broker.events import EventKind
 from amqp_broker.inspection.values import Record
 from amqp_broker.management.api.health import check_node_name
+from amqp_broker.management.api.overview import caller_record
 from amqp_broker.management.call import Call
 from amqp_broker.management.replies import NO_CONTENT, Reply
 from amqp_broker.management.routes import Needs, Routes
 
 routes = Routes()
 
+MAX_FORM_OCTETS: Final = 5000
+"""Read before anybody has logged in."""
+
 
 @routes.get("auth", Needs.NOBODY)
 def show_settings(_call: Call) -> Record:
     """What the page needs to know before a login."""
     return {"oauth_enabled": False}
+
+
+@routes.post("login", takes_form=True, max_body_octets=MAX_FORM_OCTETS)
+def log_in(call: Call) -> Record:
+    """Try a name and a password, in a form, and get what to send as `authorization` from then on."""
+    fields = call.fields
+    token = base64.b64encode(f"{fields.get('username', '')}:{fields.get('password', '')}".encode()).decode()
+    return {"token": {"type": "basic", "value": token}, "user": caller_record(call)}
+
+
+@routes.delete("login", Needs.NOBODY)
+def log_out(_call: Call) -> Reply:
+    """Nothing: no login is kept."""
+    return NO_CONTENT
 
 
 @routes.get("auth/hash_password/{password}", Needs.ADMINISTRATOR)

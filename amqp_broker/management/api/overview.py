@@ -68,10 +68,14 @@ def show_overview(call: Call) -> Record:
     return overview
 
 
+def caller_record(call: Call) -> Record:
+    return {"name": call.user.name, "tags": sorted(call.user.tags), "is_internal_user": True}
+
+
 @routes.get("whoami")
 def show_caller(call: Call) -> Record:
     """Who is logged in."""
-    return {"name": call.user.name, "tags": sorted(call.user.tags), "is_internal_user": True}
+    return caller_record(call)
 
 
 @routes.get("cluster-name")
