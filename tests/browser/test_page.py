@@ -143,6 +143,11 @@ def test_a_wrong_password_is_told(browser: webdriver.Chrome) -> None:
     browser.refresh()
 
 
+def test_a_broker_that_nobody_uses_yet_says_how_to_begin(page: Page) -> None:
+    page.until(lambda: any(text.startswith("Nobody is here yet") for text in page.texts("section.card")))
+    assert "amqp://guest:guest@127.0.0.1:" in page.find("section.card pre").text
+
+
 def test_declare_bind_publish_peek_and_purge(page: Page, api: httpx.Client) -> None:
     page.go("exchanges", heading="Exchanges")
     page.click("Add an exchange")

@@ -119,7 +119,8 @@ function showLogin(reason = "") {
       button.disabled = false;
     }
   } }, h("div", { class: "brand" }, h("img", { src: "icon.svg", alt: "" }), "AMQP broker"),
-  h("label", { for: "name" }, "User name", name), h("label", { for: "password" }, "Password", password), button, error)));
+  h("label", { for: "name" }, "User name", name), h("label", { for: "password" }, "Password", password), button, error,
+  h("p", { class: "soft hint" }, "A new broker lets in guest, password guest, from its own machine."))));
   name.focus();
 }
 
@@ -143,6 +144,6 @@ async function enter() {
 }
 
 window.addEventListener("hashchange", () => { route(); document.getElementById("main").focus({ preventScroll: true }); });
-// The skip link would be taken for a view.
+// Not a view.
 document.querySelector(".skip").addEventListener("click", (event) => { event.preventDefault(); document.getElementById("main").focus(); });
 showLogin();

@@ -23,6 +23,15 @@ export function fillCharts(history, flow, lengths) {
   }
 }
 
+function firstSteps(listeners, user) {
+  const port = listeners.find((one) => one.protocol === "amqp")?.port;
+  const url = `amqp://${encodeURIComponent(user)}:${user === "guest" ? user : "…"}@${location.hostname}:${port}/%2F`;
+  return [h("h2", null, "Nobody is here yet"), h("p", null, "Any RabbitMQ client will do:"), h("pre", null, `import pika  # pip install pika
+channel = pika.BlockingConnection(pika.URLParameters("${url}")).channel()
+channel.queue_declare("hello", durable=True)
+channel.basic_publish("", "hello", b"Hello!")`)];
+}
+
 export async function overview(page) {
   const flow = flowChart();
   const lengths = lengthChart();
@@ -34,11 +43,12 @@ export async function overview(page) {
   const alarms = h("p", { class: "bad", role: "alert" });
   const listeners = h("div");
   const about = h("p", { class: "soft" });
-  page.show("Overview", alarms, h("div", { class: "cards" }, flow.node, lengths.node, clients.node, h("section", { class: "card" }, h("h2", null, "Totals"), totals.node)),
+  const start = h("section", { class: "card", hidden: true });
+  page.show("Overview", alarms, start, h("div", { class: "cards" }, flow.node, lengths.node, clients.node, h("section", { class: "card" }, h("h2", null, "Totals"), totals.node)),
     h("div", { class: "cards" },
       page.is("monitoring") && h("section", { class: "card" }, h("h2", null, "Node"), node.node),
       h("section", { class: "card" }, h("h2", null, "Come and gone"), churn.node),
-      h("section", { class: "card" }, h("h2", null, "Listeners"), listeners)),
+      page.is("monitoring") && h("section", { class: "card" }, h("h2", null, "Listeners"), listeners)),
     about);
   fillCharts(historyOf(await get("overview?lengths_age=600&lengths_incr=5&msg_rates_age=600&msg_rates_incr=5")), flow, lengths);
   const rates = new Rates();
@@ -55,10 +65,12 @@ export async function overview(page) {
     totals.set("Acked", short(stats.ack));
     totals.set("Unroutable", short(stats.return_unroutable + stats.drop_unroutable));
     for (const [name, label] of Object.entries(CHURN)) churn.set(label, count(data.churn_rates[name]));
-    about.textContent = `${data.product_name} ${data.product_version} answers as RabbitMQ ${data.rabbitmq_version}; ${data.erlang_full_version}; node ${data.node}.`;
+    about.textContent = `${data.product_name} ${data.product_version} answers as RabbitMQ ${data.rabbitmq_version} on ${data.erlang_full_version}.`;
+    start.hidden = objects.connections > 0 || objects.queues > 0 || !data.listeners;
     const text = JSON.stringify(data.listeners);
-    if (text !== listening) {
+    if (data.listeners && text !== listening) {
       listening = text;
+      start.replaceChildren(...firstSteps(data.listeners, page.user.name));
       listeners.replaceChildren(plainTable("Listeners", ["Protocol", "Address", "Port"],
         data.listeners.map((one) => [one.protocol, one.ip_address, String(one.port)])));
     }
