@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -14,6 +15,20 @@ from typing import Final
 import psutil
 
 from amqp_broker.broker import Broker
+
+if sys.platform == "win32":
+
+    def open_files_limit() -> int:
+        """How many files this process may have open; Windows counts none."""
+        return 1 << 30
+else:
+    import resource
+
+    def open_files_limit() -> int:
+        """How many files this process may have open."""
+        limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        return limit if limit != resource.RLIM_INFINITY else 1 << 30
+
 
 log = logging.getLogger(__name__)
 

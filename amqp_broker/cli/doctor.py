@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import os
 import platform
-import resource
 import shutil
 import socket
 from collections.abc import Iterator, Sequence
@@ -24,7 +23,7 @@ from amqp_broker.cli.parser import EXIT_OK, OneLineParser
 from amqp_broker.config import Config, Listener
 from amqp_broker.configuration.errors import ConfigError
 from amqp_broker.configuration.loading import Loaded
-from amqp_broker.resources import machine_memory_octets
+from amqp_broker.resources import machine_memory_octets, open_files_limit
 
 EXIT_UNWELL: Final = 1
 
@@ -75,7 +74,7 @@ def look(options: argparse.Namespace) -> Iterator[Finding]:
     yield from data_directory(loaded.config)
     for listener in loaded.config.all_listeners:
         yield port(listener)
-    yield open_files(resource.getrlimit(resource.RLIMIT_NOFILE)[0], loaded.config)
+    yield open_files(open_files_limit(), loaded.config)
     yield _memory(loaded.config)
 
 

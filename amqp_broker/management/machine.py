@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import resource
 
 import psutil
 
@@ -13,6 +12,7 @@ from amqp_broker.auth.sasl import MECHANISMS
 from amqp_broker.broker import Broker
 from amqp_broker.inspection.values import Json, Record
 from amqp_broker.management.node import Node
+from amqp_broker.resources import open_files_limit
 from amqp_broker.routing.types import EXCHANGE_TYPES
 
 DISK_FREE_LIMIT_OCTETS = 50_000_000
@@ -92,7 +92,7 @@ def node_record(node: Node, broker: Broker) -> Record:
         threads = process.num_threads()
     memory_limit = int(psutil.virtual_memory().total * broker.config.memory_high_watermark)
     directory = str(broker.config.data_dir or os.getcwd())
-    files_total = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    files_total = open_files_limit()
     connections = sum(1 for _ in broker.clients)
     record: Record = {
         "name": node.name,

@@ -8,7 +8,6 @@ from __future__ import annotations
 import errno
 import ipaddress
 import logging
-import resource
 import ssl
 from collections.abc import Callable
 from typing import Final
@@ -16,6 +15,7 @@ from typing import Final
 import attrs
 import trio
 
+from amqp_broker import resources
 from amqp_broker.auth.users import Peer
 from amqp_broker.broker import Broker
 from amqp_broker.config import TlsOptions
@@ -70,7 +70,7 @@ class Reception:
     ) -> None:
         self._broker = broker
         self._hub = hub
-        self._open_files_limit = open_files_limit or _soft_limit
+        self._open_files_limit = open_files_limit or resources.open_files_limit
         self._trusted = [ipaddress.ip_network(network) for network in broker.config.trusted_proxies]
         self._silent_until: dict[str, float] = {}
 
@@ -204,11 +204,6 @@ class Reception:
 def manners_of(door: Door, tls: TlsKeeper | None, options: TlsOptions | None) -> Manners:
     """What comes before AMQP at a door."""
     return Manners(tls, options, door.is_proxied) if door.is_tls else Manners(is_proxied=door.is_proxied)
-
-
-def _soft_limit() -> int:
-    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return limit if limit != resource.RLIM_INFINITY else 1 << 30
 
 
 def _reason(error: ssl.SSLError) -> str:

@@ -1,8 +1,6 @@
 """TLS: certificates from files, renewed without a restart, and a stream that encrypts.
 
-The stream is not trio's `SSLStream`, for two reasons. That one gives one TLS record a read, at most 16 KiB, and what
-is read at once is what is worked off and answered at once. And it can't say that it will send no more without
-waiting for the other side, which is how a connection ends here. Encryption is OpenSSL's, through `ssl.MemoryBIO`.
+The stream is not trio's `SSLStream`; decision record 0013 says why. Encryption is OpenSSL's, through `ssl.MemoryBIO`.
 """
 
 from __future__ import annotations
@@ -180,7 +178,11 @@ class TlsStream(trio.abc.HalfCloseableStream):
         if self._incoming.pending:
             await trio.lowlevel.checkpoint()
         while True:
-            data = self._decrypted(limit)
+            try:
+                data = self._decrypted(limit)
+            except ssl.SSLError as error:
+                await self._flush()  # why: the alert that the client is owed
+                raise trio.BrokenResourceError(f"TLS: {error.reason or error}") from error
             if self._outgoing.pending:
                 await self._flush()
             if data or self._is_at_end:
@@ -188,7 +190,7 @@ class TlsStream(trio.abc.HalfCloseableStream):
             await self._refill(limit)
 
     def _decrypted(self, limit: int) -> bytes:
-        """What can be decrypted of what is here: many records at once."""
+        """What can be decrypted of what is here: many records at once. Raises ssl.SSLError."""
         pieces: list[bytes] = []
         try:
             while limit > 0:
@@ -202,8 +204,6 @@ class TlsStream(trio.abc.HalfCloseableStream):
             pass
         except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
             self._is_at_end = True
-        except ssl.SSLError as error:
-            raise trio.BrokenResourceError(f"TLS: {error.reason or error}") from error
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     async def _refill(self, octets: int) -> None:

@@ -27,7 +27,6 @@ Items = dict[str, Any]
 
 def recorded() -> Items:
     document: Items = json.loads(RECORDED.read_text())
-    document["queues"] = [queue for queue in document["queues"] if queue["type"] != "stream"]
     return document
 
 
@@ -93,16 +92,16 @@ def spoil(section: str, item: Items) -> Callable[[Items], None]:
             "$.bindings[3]",
             "x-match",
         ),
-        (spoil("queues", {"name": "q"}), "$.queues[7]", "vhost is missing"),
-        (spoil("queues", {"name": "q", "vhost": "none"}), "$.queues[7]", "Virtual host none does not exist"),
-        (spoil("queues", {"name": 5, "vhost": "/"}), "$.queues[7].name", "should be text, is 5"),
-        (spoil("queues", {"name": "q", "vhost": "/", "durable": "maybe"}), "$.queues[7].durable", "true or false"),
+        (spoil("queues", {"name": "q"}), "$.queues[8]", "vhost is missing"),
+        (spoil("queues", {"name": "q", "vhost": "none"}), "$.queues[8]", "Virtual host none does not exist"),
+        (spoil("queues", {"name": 5, "vhost": "/"}), "$.queues[8].name", "should be text, is 5"),
+        (spoil("queues", {"name": "q", "vhost": "/", "durable": "maybe"}), "$.queues[8].durable", "true or false"),
         (
             spoil("queues", {"name": "q", "vhost": "/", "arguments": {"x-max-length": -1}}),
-            "$.queues[7]",
+            "$.queues[8]",
             "invalid arg 'x-max-length'",
         ),
-        (spoil("queues", {"name": "q", "vhost": "/", "arguments": {"n": 1 << 70}}), "$.queues[7].arguments", "64 bits"),
+        (spoil("queues", {"name": "q", "vhost": "/", "arguments": {"n": 1 << 70}}), "$.queues[8].arguments", "64 bits"),
         (spoil("exchanges", {"name": "x", "vhost": "/", "type": "none"}), "$.exchanges[4]", "unknown exchange type"),
         (spoil("users", {"name": "u", "password_hash": "???"}), "$.users[4]", "not base64"),
         (spoil("users", {"name": "u", "hashing_algorithm": "rot13"}), "$.users[4]", "rot13"),
@@ -123,8 +122,8 @@ def spoil(section: str, item: Items) -> Callable[[Items], None]:
             "-1 is not a valid maximum length",
         ),
         (spoil("policies", {"name": "p", "vhost": "/", "pattern": "("}), "$.policies[1]", "pattern"),
-        (spoil("queues", {"name": "q" * 256, "vhost": "/"}), "$.queues[7]", "longer than 255 octets"),
-        (spoil("queues", {"name": "\ud800", "vhost": "/"}), "$.queues[7]", r"\ud800 alone is no character"),
+        (spoil("queues", {"name": "q" * 256, "vhost": "/"}), "$.queues[8]", "longer than 255 octets"),
+        (spoil("queues", {"name": "\ud800", "vhost": "/"}), "$.queues[8]", r"\ud800 alone is no character"),
         (spoil("users", {"name": "u", "password": "\udbff"}), "$.users[4]", r"\udbff alone is no character"),
         (spoil("users", {"name": "u", "tags": ["\ud800"]}), "$.users[4]", "no character"),
         (spoil("exchanges", {"name": "x" * 256, "vhost": "/"}), "$.exchanges[4]", "longer than 255 octets"),

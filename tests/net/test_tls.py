@@ -433,6 +433,9 @@ async def test_nonsense_after_the_handshake_breaks_the_stream(authority: Authori
     await client.transport_stream.send_all(b"\x17\x03\x03\x00\x20" + bytes(32))
     with pytest.raises(trio.BrokenResourceError, match="TLS"):
         await server.receive_some()
+    with pytest.raises(trio.BrokenResourceError) as told:  # in an alert
+        await client.receive_some()
+    assert "ALERT" in str(told.value.__cause__).upper()
 
 
 async def test_both_directions_at_once(authority: Authority) -> None:

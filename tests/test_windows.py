@@ -1,0 +1,25 @@
+"""What Windows does not have is not imported there: the modules of Unix are taken away, and the broker imported."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+
+PROGRAM = """
+import sys, types
+import hypercorn.trio, hypercorn.config, psutil, trio, starlette.requests  # they look at the platform themselves
+for name in ("fcntl", "grp", "pwd", "resource", "termios", "tty"):
+    sys.modules[name] = None
+sys.modules["msvcrt"] = types.ModuleType("msvcrt")
+sys.platform = "win32"
+import amqp_broker.cli.main, amqp_broker.embedding, amqp_broker.management.api, amqp_broker.net.control
+"""
+
+
+def test_everything_that_a_broker_needs_can_be_imported_without_unix() -> None:
+    path = f"{ROOT}{os.pathsep}{ROOT / 'codec'}"
+    subprocess.run([sys.executable, "-c", PROGRAM], env={**os.environ, "PYTHONPATH": path}, check=True)
