@@ -52,7 +52,7 @@ def shovel(source: str, destination: str, definitions: Path) -> str:
 
 
 def contents(url: str) -> dict[str, list[tuple[bytes, Any, int]]]:
-    """What waits in each queue; it stays, and its order as well."""
+    """What waits in each queue; it stays. A quorum queue of RabbitMQ forgets its order by that, and counts it."""
     found: dict[str, list[tuple[bytes, Any, int]]] = {}
     with pika.BlockingConnection(pika.URLParameters(url)) as connection:
         channel = connection.channel()
@@ -60,7 +60,9 @@ def contents(url: str) -> dict[str, list[tuple[bytes, Any, int]]]:
             found[queue] = []
             while (got := channel.basic_get(queue))[0] is not None:
                 _, properties, body = got
-                found[queue].append((body, properties.headers, properties.priority))
+                headers = {key: value for key, value in properties.headers.items() if key != "x-delivery-count"}
+                found[queue].append((body, headers, properties.priority))
+        found["sure"].sort(key=lambda message: int(message[0]))
     return found
 
 
