@@ -227,9 +227,7 @@ class StreamQueue(Queue):
     def _plan_retention(self) -> None:
         due = self.log.next_retention()
         if due is not None:
-            now = self._timers.now()
-            # What is due and still there stays until the segment after it is safe on disk.
-            self._retention = self._timers.at(due if due > now else now + RETRY_S, self._retain)
+            self._retention = self._timers.at(due, self._retain)
 
     def _retain(self) -> None:
         self.log.retain()
