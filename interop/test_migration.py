@@ -60,8 +60,7 @@ def contents(url: str) -> dict[str, list[tuple[bytes, Any, int]]]:
             found[queue] = []
             while (got := channel.basic_get(queue))[0] is not None:
                 _, properties, body = got
-                headers = {key: value for key, value in properties.headers.items() if key != "x-delivery-count"}
-                found[queue].append((body, headers, properties.priority))
+                found[queue].append((body, properties.headers["n"], properties.priority))  # brokers add headers to it
         found["sure"].sort(key=lambda message: int(message[0]))
     return found
 
