@@ -186,7 +186,7 @@ def _definitions(call: Call) -> dict[str, Any]:
     return call.request | {"arguments": [], "content": content}
 
 
-def _export(call: Call, answers: Answers) -> int:
+def _export(call: Call, answers: Answers, _where: Path) -> int:
     text = "".join(answer for answer in answers if isinstance(answer, str))
     if call.arguments[0] == "-":
         print(text)
@@ -198,14 +198,14 @@ def _export(call: Call, answers: Answers) -> int:
     return 0
 
 
-def _until_gone(call: Call, answers: Answers) -> int:
+def _until_gone(call: Call, answers: Answers, where: Path) -> int:
     """Wait until the broker has written what it has to, and its process ends."""
     for answer in answers:
         print(answer)
     ends_at = time.monotonic() + call.timeout_s
     while "no-wait" not in call.options:
         try:
-            asking.connect(call.socket_path, call.timeout_s).close()
+            asking.connect(where, call.timeout_s).close()
         except asking.NotReachableError:
             break
         if time.monotonic() >= ends_at:
@@ -233,9 +233,9 @@ REQUESTS: Final[Mapping[str, Callable[[Call], dict[str, Any]]]] = {
 }
 """Where the request has more than arguments and options."""
 
-ANSWERS: Final[Mapping[str, Callable[[Call, Answers], int]]] = {
+ANSWERS: Final[Mapping[str, Callable[[Call, Answers, Path], int]]] = {
     "export_definitions": _export,
     "stop": _until_gone,
     "shutdown": _until_gone,
 }
-"""Where the answer is not just shown."""
+"""Where the answer of the broker, whose socket is named, is not just shown."""

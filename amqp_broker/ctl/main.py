@@ -215,7 +215,7 @@ def _run(call: Call) -> int:
         with asking.connect(call.socket_path, call.timeout_s) as connection:
             answers = asking.ask(connection, request)
             if call.name in local.ANSWERS:
-                return local.ANSWERS[call.name](call, answers)
+                return local.ANSWERS[call.name](call, answers, Path(connection.getpeername()))
             show(call, answers)
     except asking.FailedError as error:
         print(error, file=sys.stderr)

@@ -54,8 +54,15 @@ def make_private(directory: Path) -> None:
 
 
 def candidates() -> Iterator[Path]:
-    """Where to look when nobody says: the default data directory, then whatever is in the runtime directory."""
+    """Where to look: in the data directory of the environment, and there only, for another broker is not meant.
+
+    When nobody says: in the default data directory, then for whatever is in the runtime directory.
+    """
     directory = os.environ.get("RABBITMQ_MNESIA_DIR") or os.environ.get("AMQP_BROKER_DATA_DIR")
-    yield socket_of_directory(Path(directory) if directory else default_data_directory())
+    if directory and directory != "none":
+        yield socket_of_directory(Path(directory))
+        return
+    if not directory:
+        yield socket_of_directory(default_data_directory())
     found = [(path.stat().st_mtime, path) for path in runtime_directory().glob("*.sock")]
     yield from (path for _, path in sorted(found, reverse=True))

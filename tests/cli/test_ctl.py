@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 import subprocess
@@ -52,6 +53,23 @@ def test_a_broker_is_asked_changed_and_stopped(data_dir: Path) -> None:
     status, output, errors = ctl(*where, "-q", "ping")
     assert (status, output) == (69, "")
     assert "no broker answers" in errors
+
+
+def test_a_directory_that_is_named_is_the_only_broker_meant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    with contextlib.ExitStack() as running:
+        other, _ = start_ready("--memory")
+        running.callback(other.communicate)
+        running.callback(other.kill)
+        monkeypatch.setenv("AMQP_BROKER_DATA_DIR", str(tmp_path / "data"))
+        assert ctl("-q", "stop")[0] == 69
+        assert other.poll() is None
+        process, _ = start_ready()
+        running.callback(process.communicate)
+        assert ctl("-q", "-t", "10", "stop")[0] == 0  # although there is another broker then
+        monkeypatch.setenv("AMQP_BROKER_DATA_DIR", "none")
+        assert ctl("-q", "stop")[0] == 0
+        assert other.wait(DEADLINE_S) == 0
 
 
 def test_the_socket_is_for_its_own_user_only(data_dir: Path) -> None:
