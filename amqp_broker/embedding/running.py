@@ -46,7 +46,7 @@ async def open(definitions: Definitions | None = None, **settings: Any) -> Async
 
     Raises:
         BrokerCrashedError: the broker has failed; the block was cancelled then.
-        What `Server` raises, and ListenError.
+        ListenError: something can't be listened on; besides, what `Server` raises.
     """
     server, clock = _server(definitions, settings)
     loop: Loop | None = None

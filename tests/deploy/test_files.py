@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from amqp_broker.cli.aliases import NAMES
+from amqp_broker.cli.aliases import MODULES
 from amqp_broker.configuration.keys import KEYS
 from amqp_broker.configuration.variables import variable_of
 
@@ -35,10 +35,10 @@ def test_the_image_is_built_from_all_that_is_packaged() -> None:
 def test_the_image_runs_commands_that_there_are() -> None:
     commands = [json.loads(words)[0] for words in re.findall(r"CMD (\[.*\])", DOCKERFILE)]
     assert len(commands) == 2
-    assert set(commands) <= NAMES.keys()
+    assert set(commands) <= MODULES.keys()
     words = re.findall(r"command: \[(rabbitmq-\w+)", (DEPLOY / "kubernetes.yaml").read_text("utf-8"))
     assert len(words) == 3
-    assert set(words) <= NAMES.keys()
+    assert set(words) <= MODULES.keys()
 
 
 def test_the_image_sets_variables_that_count() -> None:
