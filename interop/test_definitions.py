@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pika
 import pytest
 
 from amqp_broker.administration import parameters, permissions, users, vhosts
@@ -92,6 +93,7 @@ def some_of_each(broker: Broker) -> None:
         "queues": [
             {"name": "q", "vhost": "ours", "arguments": {"x-max-length": 5, "x-message-ttl": 1000}},
             {"name": "qq", "vhost": "ours", "type": "quorum", "arguments": {"x-delivery-limit": 4}},
+            {"name": "qs", "vhost": "ours", "type": "stream", "arguments": {"x-max-age": "7D"}},
         ],
         "bindings": [
             {"source": "x", "vhost": "ours", "destination": "q", "destination_type": "queue", "routing_key": "a.*"},
@@ -105,6 +107,24 @@ def some_of_each(broker: Broker) -> None:
         ],
     }
     import_definitions(broker, document)
+
+
+def declare_some(url: str) -> None:
+    """Exchanges, queues and bindings of every kind, by a client."""
+    with pika.BlockingConnection(pika.URLParameters(url)) as connection:
+        channel = connection.channel()
+        for kind in ("direct", "fanout", "topic", "headers"):
+            channel.exchange_declare(f"x-{kind}", kind, durable=kind != "fanout", auto_delete=kind == "fanout")
+        channel.exchange_declare("inner", internal=True, arguments={"alternate-exchange": "x-fanout"})
+        channel.exchange_bind("inner", "x-topic", "#")
+        for name, arguments in {
+            "classic": {"x-max-priority": 5, "x-overflow": "reject-publish", "x-single-active-consumer": True},
+            "quorum": {"x-queue-type": "quorum", "x-delivery-limit": 3, "x-dead-letter-exchange": "x-direct"},
+            "stream": {"x-queue-type": "stream", "x-max-length-bytes": 1 << 33},
+        }.items():
+            channel.queue_declare(name, durable=True, arguments=arguments)
+            channel.queue_bind(name, "x-headers", arguments={"x-match": "all", "n": -7, "s": "text", "b": True})
+            channel.queue_bind(name, "x-topic", f"{name}.*.\u00fc")
 
 
 def test_what_we_export_rabbitmq_takes_over_and_gives_back(node: Node, tmp_path: Path) -> None:
@@ -140,6 +160,9 @@ def test_what_rabbitmq_exports_we_take_over_and_give_back(node: Node, tmp_path: 
         "set_policy", "-p", "theirs", "--priority", "2", "--apply-to", "queues", "p", "^(?!amq).*", '{"max-length":9}'
     )
     node.ctl("set_operator_policy", "-p", "theirs", "o", "^q", '{"message-ttl":9000}')
+    node.ctl("set_global_parameter", "theirs", '{"a": [1, "b", null]}')
+    node.ctl("set_permissions", "-p", "theirs", "guest", ".*", ".*", ".*")
+    declare_some(f"{node.url.rstrip('/')}/theirs")
     document = exported_by(node, tmp_path)
     broker = Broker()
     vhosts.delete_vhost(broker, "/")

@@ -28,7 +28,7 @@ from amqp_broker.errors import AMQPError
 from amqp_broker.events import INTERNAL_USER
 from amqp_broker.queues.queue import Queue
 from amqp_broker.registry import OPERATOR_POLICY, POLICY, VHOST_LIMITS, Json, limit_of
-from amqp_broker.routing.exchange import Exchange
+from amqp_broker.routing.exchange import DEFAULT_EXCHANGE, Exchange
 from amqp_broker.storage.interface import MemoryStorage
 from amqp_broker.vhost import Vhost
 
@@ -49,6 +49,8 @@ class _Import:
         self._by = by
         self._vhost = vhost
         """Where items go that name no vhost."""
+        self._left_out: set[str] = set()
+        """Bindings of which that has been said."""
         self._assumed = HashAlgorithm.MD5 if _is_older(document, _FIRST_SALTED) else HashAlgorithm.SHA256
 
     def rehearse(self, broker: Broker) -> Iterator[None]:
@@ -203,20 +205,21 @@ class _Import:
 
     def _binding(self, broker: Broker, item: Fields) -> None:
         vhost = vhosts.find_vhost(broker, self._vhost_of(item))
-        name = item.text("destination")
-        destination: Exchange | Queue
-        if item.text("destination_type", "queue") in ("exchange", "e"):
-            destination = vhost.exchange(name)
-        elif _is_reserved(name) and name not in vhost.queues:
+        is_exchange = item.text("destination_type", "queue") in ("exchange", "e")
+        there: Mapping[str, Exchange | Queue] = vhost.exchanges if is_exchange else vhost.queues
+        source, destination = vhost.exchanges.get(item.text("source")), there.get(item.text("destination"))
+        routing_key, arguments = item.text("routing_key", ""), item.arguments()
+        if routing_key:
+            users.check_name("routing key", routing_key)
+        if item.text("source") == DEFAULT_EXCHANGE:
             return
-        else:
-            destination = vhost.queue(name)
-        if item.text("source"):
-            routing_key = item.text("routing_key", "")
-            if routing_key:
-                users.check_name("routing key", routing_key)
-            source = vhost.exchange(item.text("source"))
-            vhost.bind(source, destination, routing_key, item.arguments(), user=self._by)
+        if source is None or destination is None:
+            # RabbitMQ exports the bindings of internal exchanges and exclusive queues, but not these themselves.
+            if item.path not in self._left_out:
+                self._left_out.add(item.path)
+                log.warning("definitions: %s is left out: an end of the binding is not there", item.path)
+            return
+        vhost.bind(source, destination, routing_key, arguments, user=self._by)
 
     def _vhost_of(self, item: Fields) -> str:
         return item.text("vhost") if self._vhost is None else item.text("vhost", self._vhost)

@@ -82,7 +82,7 @@ def spoil(section: str, item: Items) -> Callable[[Items], None]:
 @pytest.mark.parametrize(
     ("change", "path", "words"),
     [
-        (spoil("bindings", {"vhost": "/", "source": "x1", "destination": "none"}), "$.bindings[3]", "no queue 'none'"),
+        (spoil("bindings", {"vhost": "/", "source": "x1", "destination": 5}), "$.bindings[3].destination", "is 5"),
         (spoil("bindings", {"vhost": "/", "destination": "q1"}), "$.bindings[3]", "source is missing"),
         (
             spoil(
@@ -300,9 +300,9 @@ def test_one_vhost_goes_into_another_by_any_name() -> None:
 def test_a_large_file_with_its_last_line_wrong_changes_nothing() -> None:
     broker = Broker()
     queues: Any = [{"name": f"q{number}", "vhost": "/", "durable": True} for number in range(5000)]
-    document: Items = {"queues": queues, "bindings": [{"vhost": "/", "source": "amq.fanout", "destination": "q5000"}]}
+    document: Items = {"queues": queues, "bindings": [{"vhost": "/", "source": "amq.fanout", "destination": []}]}
     before = everything(broker)
-    with pytest.raises(InvalidDefinitionsError, match=r"\$\.bindings\[0\]: no queue 'q5000'"):
+    with pytest.raises(InvalidDefinitionsError, match=r"\$\.bindings\[0\]\.destination: should be text"):
         import_definitions(broker, document)
     assert everything(broker) == before
     import_definitions(broker, {"queues": queues})
@@ -345,7 +345,7 @@ def test_what_somebody_deletes_meanwhile_is_deleted_and_the_rest_imported(
     assert [each.destination.name for each in world.broker.vhosts["/"].exchange("amq.fanout").bindings.values()] == [
         "q"
     ]
-    assert "$.bindings[0] was overtaken by another change: no queue 'doomed'" in caplog.text
+    assert "$.bindings[0] is left out: an end of the binding is not there" in caplog.text
 
 
 def test_a_vhost_deleted_meanwhile_takes_its_policies_with_it(world: World) -> None:
@@ -387,3 +387,16 @@ def test_a_default_queue_type_of_the_vhost_counts_when_a_file_is_looked_at(world
     with pytest.raises(InvalidDefinitionsError, match=r"\$\.queues\[0\]"):
         import_definitions(world.broker, {"queues": [queue]})
     assert everything(world.broker) == before
+
+
+def test_bindings_of_what_rabbitmq_does_not_export_are_left_out(caplog: pytest.LogCaptureFixture) -> None:
+    """Its file has those of internal exchanges and of exclusive queues, but not these."""
+    broker = Broker()
+    ends = [("inner", "amq.fanout", "exchange"), ("amq.fanout", "inner", "exchange"), ("amq.fanout", "mine", "queue")]
+    bindings: Any = [
+        {"vhost": "/", "source": source, "destination": name, "destination_type": kind, "routing_key": "k"}
+        for source, name, kind in [*ends, ("amq.topic", "amq.fanout", "exchange")]
+    ]
+    import_definitions(broker, {"bindings": bindings})
+    assert [each["source"] for each in export_definitions(broker)["bindings"]] == ["amq.topic"]  # type: ignore[index, call-overload, union-attr]
+    assert len(caplog.messages) == 3
