@@ -88,6 +88,8 @@ class Broker:
             is moved by hand, which no peer could follow.
         answer_confirms_with: makes what a channel sends its confirms with out of its `send`.
         alarms: what runs short, in words that clients are told: "memory", "disk".
+        max_queues: of all vhosts, None for no limit (rule 4.18).
+        max_vhosts: the same for vhosts (rule 8.8).
         is_suspended: nobody new is let in, until somebody says otherwise.
     """
 
@@ -120,6 +122,8 @@ class Broker:
         self.clients: dict[Client, None] = {}
         self.newcomers: dict[object, None] = {}
         self.alarms: dict[str, None] = {}
+        self.max_queues = self.config.max_queues
+        self.max_vhosts = self.config.max_vhosts
         self.is_suspended = False
         self.answer_confirms_with: Callable[[Callable[[Method], None]], Callable[[Method], None]] = lambda send: send
         if storage is None:
@@ -280,6 +284,24 @@ class Broker:
         if limit is not None and sum(len(each.exchanges) for each in self.vhosts.values()) >= limit:
             raise precondition_failed(
                 f"cannot declare {entity('exchange', name, vhost)}: exchange limit of {limit} is reached"
+            )
+
+    def check_queue_limit(self, name: str) -> None:
+        """Let there be one more queue. Raises AMQPError 406 (rule 4.18)."""
+        if self.max_queues is None:
+            return
+        if sum(len(each.queues) for each in self.vhosts.values()) >= self.max_queues:
+            raise precondition_failed(
+                f"cannot declare queue '{name}': queue limit in cluster ({self.config.max_queues}) is reached"
+            )
+
+    def check_channel_limit(self) -> None:
+        """Let there be one more channel. Raises AMQPError 530 (rule 2.3)."""
+        limit = self.config.max_channels
+        if limit is not None and sum(client.channel_count for client in self.clients) >= limit:
+            raise not_allowed(
+                f"number of channels opened on node '{self.config.node_name}' has reached "
+                f"the maximum allowed limit of {limit}"
             )
 
     def set_tracing(self, vhost: str, on: bool) -> None:

@@ -211,6 +211,8 @@ class Config:
     heartbeat_s: int = 60
     handshake_timeout_s: float = 10.0
     """From accepting the socket to open-ok, the PROXY header and the TLS handshake included (rule 1.3)."""
+    tls_handshake_timeout_s: float = 5.0
+    """Of that, for the TLS handshake."""
     login_failure_delay_s: float = 3.0
     """How long a refused login is kept waiting before the socket closes (rule 1.12)."""
     free_login_failures: int = 3
@@ -226,6 +228,12 @@ class Config:
     """Open files kept for what is not a connection; nearer to the limit new connections are closed as they come."""
     max_connections: int | None = None
     """Connections of the node (rule 1.30); None is no limit."""
+    max_channels: int | None = None
+    """Channels of all connections (rule 2.3); None is no limit."""
+    max_vhosts: int | None = None
+    """Vhosts (rule 8.8); None is no limit."""
+    max_queues: int | None = None
+    """Queues of all vhosts (rule 4.18); None is no limit."""
     max_exchanges: int | None = None
     """Exchanges of all vhosts, those that every vhost has included (rule 3.16); None is no limit."""
     max_consumers_per_channel: int | None = None

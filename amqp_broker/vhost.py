@@ -334,6 +334,7 @@ class Vhost:
         arguments: Table,
         connection: object,
         authorize: Authorize,
+        check_limit: Callable[[str], None] | None = None,
         user: str = INTERNAL_USER,
     ) -> Queue:
         """Make a queue, or find that it is there as asked (rules 4.3 to 4.17).
@@ -346,6 +347,7 @@ class Vhost:
             arguments: the x-arguments as they came.
             connection: who asks.
             authorize: whether they may.
+            check_limit: asked before there is one more, with its name; raises AMQPError.
             user: whose doing it is, for events.
         """
         durable = durable and exclusive_owner is None
@@ -364,6 +366,8 @@ class Vhost:
             queue.redeclared()
             return queue
         self._check_queue_limit(name)
+        if check_limit is not None:
+            check_limit(name)
         options = parse_arguments(arguments, name, self.name)
         check_flags(
             options.type,

@@ -26,6 +26,13 @@ class VhostNotFoundError(AdministrationError):
         super().__init__(f"Virtual host {name} does not exist")
 
 
+class TooManyVhostsError(AdministrationError):
+    """There may be no further vhost."""
+
+    def __init__(self, name: str, limit: int | None) -> None:
+        super().__init__(f"cannot create vhost '{name}': vhost limit of {limit} is reached")
+
+
 class ParameterNotFoundError(AdministrationError):
     """There is no parameter, or policy, of that name."""
 

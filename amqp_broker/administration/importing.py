@@ -200,6 +200,7 @@ class _Import:
             arguments=arguments,
             connection=None,
             authorize=_allow,
+            check_limit=broker.check_queue_limit,
             user=self._by,
         )
 
@@ -287,6 +288,9 @@ class _Copy:
         self._original = original
         self.broker = Broker(original.config, now=original.timers.now, storage=MemoryStorage())
         self._brought_queues: Counter[str] = Counter()
+        there = sum(len(vhost.queues) for vhost in original.vhosts.values())
+        self.broker.max_queues = _room(original.max_queues, there)
+        self.broker.max_vhosts = _room(original.max_vhosts, len(original.vhosts))
 
     def bring(self, section: str, item: Fields, vhost: str | None) -> None:
         """Copy what an item builds on; what is wrong with the item is for others to find."""
@@ -316,6 +320,7 @@ class _Copy:
             return None
         copy = self.broker.vhosts.get(original.name)
         if copy is None:
+            self.broker.max_vhosts = _one_more(self.broker.max_vhosts)
             copy = self.broker.add_vhost(original.name)
             copy.default_queue_type = original.default_queue_type
         return original, copy
@@ -329,6 +334,7 @@ class _Copy:
         queue = original.queues.get(name) if isinstance(name, str) else None
         if queue is not None and queue.name not in copy.queues:
             self._brought_queues[copy.name] += 1
+            self.broker.max_queues = _one_more(self.broker.max_queues)
             copy.add_queue(
                 queue.name,
                 queue_id=0,
@@ -346,6 +352,15 @@ class _Copy:
         if limit is not None and limit >= 0:
             room = max(0, limit - len(original.queues))
             copy.max_queues = self._brought_queues[copy.name] + room
+
+
+def _room(limit: int | None, count: int) -> int | None:
+    """How many more there may be; what is brought to the copy comes on top."""
+    return None if limit is None else max(0, limit - count)
+
+
+def _one_more(limit: int | None) -> int | None:
+    return None if limit is None else limit + 1
 
 
 def _bring_exchange(original: Vhost, copy: Vhost, name: Json) -> None:

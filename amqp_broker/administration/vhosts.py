@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from amqp_broker.administration.errors import InvalidValueError, ProtectedError, VhostNotFoundError
+from amqp_broker.administration.errors import InvalidValueError, ProtectedError, TooManyVhostsError, VhostNotFoundError
 from amqp_broker.administration.users import check_limits, check_name
 from amqp_broker.broker import Broker
 from amqp_broker.events import INTERNAL_USER, EventKind
@@ -33,12 +33,15 @@ def add_vhost(
 
     Raises:
         InvalidValueError: the name, or a queue type nobody knows.
+        TooManyVhostsError: it would be a further one (rule 8.8).
     """
     check_name("vhost", name)
     queue_type = None if default_queue_type is None else check_queue_type(default_queue_type)
     vhost = broker.vhosts.get(name)
     is_new = vhost is None
     if vhost is None:
+        if broker.max_vhosts is not None and len(broker.vhosts) >= broker.max_vhosts:
+            raise TooManyVhostsError(name, broker.config.max_vhosts)
         vhost = broker.add_vhost(name)
     if description is not None:
         vhost.description = description

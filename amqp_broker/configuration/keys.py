@@ -87,12 +87,14 @@ KEYS: Final[tuple[Key, ...]] = (
     # Connections
     _key("heartbeat", kind.WHOLE_SECONDS, "heartbeat_s", "0 turns heartbeats off"),
     _key("handshake_timeout", kind.MILLISECONDS, "handshake_timeout_s"),
+    _key("ssl_handshake_timeout", kind.MILLISECONDS, "tls_handshake_timeout_s", "a part of handshake_timeout"),
     _key("frame_max", kind.FRAME_OCTETS, "frame_max_octets"),
     _key("initial_frame_max", kind.FRAME_OCTETS, "handshake_frame_max_octets"),
     _key("channel_max", kind.CHANNELS, "channel_max"),
     _key("max_channels_per_connection", kind.CHANNELS, "channel_max", "the same as channel_max"),
     _key("connection_max", kind.LIMIT, "max_connections"),
     _key("max_connections", kind.LIMIT, "max_connections", "the same as connection_max"),
+    _key("channel_max_per_node", kind.LIMIT, "max_channels", "of all connections"),
     _key("consumer_max_per_channel", kind.LIMIT, "max_consumers_per_channel"),
     _key("consumer_timeout", kind.MILLISECONDS, "consumer_timeout_s", "quorum queues; 0 never"),
     _key("amqp_broker.classic_consumer_timeout", kind.MILLISECONDS, "classic_consumer_timeout_s", "0 never"),
@@ -107,6 +109,8 @@ KEYS: Final[tuple[Key, ...]] = (
     _key("amqp_broker.read_size", kind.POSITIVE_OCTETS, "read_octets"),
     _key("amqp_broker.outbox_high_size", kind.POSITIVE_OCTETS, "outbox_high_octets"),
     _key("amqp_broker.outbox_limit_size", kind.POSITIVE_OCTETS, "outbox_limit_octets"),
+    _key("vhost_max", kind.LIMIT, "max_vhosts"),
+    _key("cluster_queue_limit", kind.LIMIT, "max_queues", "of all vhosts"),
     _key("cluster_exchange_limit", kind.LIMIT, "max_exchanges"),
     _key("default_queue_type", kind.choice("classic", "quorum", "stream"), "default_queue_type"),
     _key(

@@ -145,12 +145,10 @@ def _overwrites(text: str) -> str:
     return "overwrite" if _flag(text) else "keep"
 
 
-def _regex(text: str) -> str:
-    try:
-        re.compile(text)
-    except re.error:
-        raise ValueError(text) from None
-    return text
+def _pattern(text: str) -> str:
+    from amqp_broker.auth.patterns import Pattern  # only where somebody gives one
+
+    return Pattern(text).text
 
 
 def choice(*words: str) -> Kind:
@@ -191,6 +189,6 @@ WHOLE_SECONDS: Final = Kind("a time in whole seconds, at most 65535", _integer(0
 SHARE: Final = Kind("a share of the machine's memory such as 0.6", _decimal(0, 1))
 RATIO: Final = Kind("a share of the memory watermark such as 0.5", _decimal(0, 1))
 FACTOR: Final = Kind("a factor of the machine's memory such as 1.5", _decimal(0, 1000))
-PATTERN: Final = Kind("a regular expression", _regex)
+PATTERN: Final = Kind("a regular expression", _pattern)
 LEVEL: Final = choice("debug", "info", "notice", "warning", "error", "critical", "alert", "emergency", "none")
 FILE_OR_FALSE: Final = Kind("a file name, or false", _unlimited(str, "false"), none="false")

@@ -11,13 +11,21 @@ from amqp_broker.administration import exporting, importing, loading, parameters
 from amqp_broker.administration.errors import (
     AdministrationError,
     InvalidValueError,
+    TooManyVhostsError,
     UserExistsError,
     UserNotFoundError,
 )
 from amqp_broker.administration.fields import InvalidDefinitionsError
 from amqp_broker.administration.reading import reading_document
 from amqp_broker.auth.passwords import InvalidHashError, PasswordHash
-from amqp_broker.control.errors import EXIT_DATA, EXIT_NO_USER, EXIT_SOFTWARE, EXIT_UNAVAILABLE, ControlError
+from amqp_broker.control.errors import (
+    EXIT_DATA,
+    EXIT_NO_USER,
+    EXIT_SOFTWARE,
+    EXIT_UNAVAILABLE,
+    EXIT_USAGE,
+    ControlError,
+)
 from amqp_broker.control.node import Answer, Node, Request
 from amqp_broker.registry import CLUSTER_NAME
 
@@ -26,6 +34,7 @@ Row = dict[str, Any]
 STATUSES: Final = {
     UserNotFoundError: EXIT_NO_USER,
     UserExistsError: EXIT_SOFTWARE,
+    TooManyVhostsError: EXIT_USAGE,
     InvalidDefinitionsError: EXIT_DATA,
 }
 """Others are 69, as RabbitMQ has it."""

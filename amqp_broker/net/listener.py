@@ -162,12 +162,16 @@ class Reception:
         if manners.tls is None:
             return stream, peer
         encrypted = TlsStream(stream, manners.tls.context)
+        patience_s = self._broker.config.tls_handshake_timeout_s
         try:
-            await encrypted.do_handshake()
+            with trio.move_on_after(patience_s) as waiting:
+                await encrypted.do_handshake()
         except ssl.SSLEOFError:
             return None
         except ssl.SSLError as error:
             raise _RefusedError(f"the TLS handshake failed: {_reason(error)}") from None
+        if waiting.cancelled_caught:
+            raise _RefusedError(f"no TLS handshake in {patience_s:g} s (ssl_handshake_timeout)")
         certificate = encrypted.peer_certificate()
         name = "" if manners.tls_options is None else user_in(certificate, manners.tls_options)
         tls = agreed(encrypted.version, encrypted.cipher, certificate)

@@ -438,6 +438,7 @@ class Connection:
                 )
             assert self.vhost is not None
             self._check_users_channels()
+            self.broker.check_channel_limit()
             channel = self.channels[channel_id] = Channel(channel_id, self, self.vhost)
             news.channel_created(channel)
             self.send(channel_id, ChannelOpenOk())

@@ -125,6 +125,7 @@ def on_queue_declare(channel: Channel, method: QueueDeclare) -> None:
             arguments={key: value for key, value in method.arguments.items() if key != NAME_PREFIX},
             connection=connection,
             authorize=channel.authorize,
+            check_limit=connection.broker.check_queue_limit,
             user=channel.connection.user,
         )
         channel.generated_queue = ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from amqp_broker.administration.importing import import_definitions, importing_d
 from amqp_broker.administration.reading import read_document
 from amqp_broker.auth.passwords import HashAlgorithm, PasswordHash
 from amqp_broker.broker import Broker
+from amqp_broker.config import Config
 from amqp_codec import Int64, QueueDelete, QueueDeleteOk
 from tests.support.client import ChannelClient, World
 
@@ -358,6 +360,29 @@ def test_a_vhost_deleted_meanwhile_takes_its_policies_with_it(world: World) -> N
     for _ in steps:
         pass
     assert "q" in world.broker.vhosts["/"].queues
+
+
+@pytest.mark.rule("4.18", "8.8")
+@pytest.mark.parametrize(
+    ("limits", "section", "text"),
+    [
+        (Config(max_queues=2), "queues", "cannot declare queue 'c': queue limit in cluster (2) is reached"),
+        (Config(max_vhosts=2), "vhosts", "cannot create vhost 'c': vhost limit of 2 is reached"),
+    ],
+)
+def test_a_file_with_more_than_the_broker_may_have_changes_nothing(limits: Config, section: str, text: str) -> None:
+    world = World(limits)
+    world.channel().queue("/")
+    document: Items = {section: [{"name": name, "vhost": "/"} for name in ("/", "b", "c")]}
+    before = everything(world.broker)
+    with pytest.raises(InvalidDefinitionsError, match=re.escape(f"$.{section}[2]: {text}")):
+        import_definitions(world.broker, document)
+    assert everything(world.broker) == before
+    del document[section][0]
+    with pytest.raises(InvalidDefinitionsError, match=re.escape(f"$.{section}[1]: {text}")):
+        import_definitions(world.broker, document)
+    document[section].pop()
+    import_definitions(world.broker, document)
 
 
 @pytest.mark.parametrize("limit", ["there", "in the file"])

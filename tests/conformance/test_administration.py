@@ -7,6 +7,7 @@ import pytest
 from amqp_broker.administration import (
     AdministrationError,
     ProtectedError,
+    TooManyVhostsError,
     UserExistsError,
     UserNotFoundError,
     VhostNotFoundError,
@@ -14,6 +15,7 @@ from amqp_broker.administration import (
     users,
     vhosts,
 )
+from amqp_broker.config import Config
 from amqp_broker.events import Event, EventKind
 from amqp_broker.queues.arguments import QueueType
 from amqp_codec import (
@@ -191,6 +193,18 @@ def test_limits_are_for_what_is_new(world: World, client: Client) -> None:
     vhosts.clear_vhost_limits(world.broker, "/", "max-connections")
     world.client()
     assert vhosts.vhost_limits(world.broker, "/") == {"max-queues": 1}
+
+
+@pytest.mark.rule("8.8", "8.9")
+def test_the_number_of_vhosts_can_be_limited() -> None:
+    world = World(Config(max_vhosts=2))
+    vhosts.add_vhost(world.broker, "a")
+    with pytest.raises(TooManyVhostsError, match="cannot create vhost 'b': vhost limit of 2 is reached"):
+        vhosts.add_vhost(world.broker, "b")
+    assert list(world.broker.vhosts) == ["/", "a"]
+    vhosts.add_vhost(world.broker, "a", description="changed")
+    vhosts.delete_vhost(world.broker, "a")
+    vhosts.add_vhost(world.broker, "b")
 
 
 # What operators are told

@@ -7,6 +7,7 @@ import pytest
 from amqp_broker.administration.permissions import set_permissions
 from amqp_broker.auth.permissions import ALL, Access, Permissions
 from amqp_broker.auth.users import User
+from amqp_broker.config import Config
 from amqp_broker.vhost import Vhost
 from amqp_codec import (
     BasicConsume,
@@ -349,6 +350,19 @@ def test_a_users_channels_are_counted_over_all_connections(world: World) -> None
     )
     bob(world).client.drop()
     bob(world)
+
+
+@pytest.mark.rule("2.3", "8.8")
+def test_the_nodes_channels_are_counted_over_all_connections() -> None:
+    world = World(Config(max_channels=2, node_name="rabbit@here"))
+    one = world.channel()
+    other = Client(world)
+    other.open()
+    other.channel(1)
+    other.send(2, ChannelOpen())
+    text = "number of channels opened on node 'rabbit@here' has reached the maximum allowed limit of 2"
+    other.expect_close(530, f"NOT_ALLOWED - {text}")
+    one.client.channel(2)
 
 
 @pytest.mark.rule("2.3")

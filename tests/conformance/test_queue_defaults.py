@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from amqp_broker.administration import vhosts
 from amqp_broker.config import Config
 from amqp_broker.queues.arguments import QueueType
 from amqp_codec import QueueDeclare, QueueDeclareOk, Table
@@ -140,6 +141,28 @@ def test_deleted_queue_makes_room(world: World, channel: ChannelClient) -> None:
     channel.queue("a")
     delete_queue(channel, "a")
     channel.queue("b")
+
+
+@pytest.mark.rule("4.18", "8.8")
+def test_queues_of_all_vhosts_can_be_limited() -> None:
+    world = World(Config(max_queues=2))
+    channel = world.channel()
+    vhosts.add_vhost(world.broker, "other")
+    channel.queue("a")
+    world.broker.vhosts["other"].declare_queue(
+        "b",
+        durable=True,
+        exclusive_owner=None,
+        auto_delete=False,
+        arguments={},
+        connection=None,
+        authorize=lambda *_: None,
+    )
+    text = "PRECONDITION_FAILED - cannot declare queue 'c': queue limit in cluster (2) is reached"
+    refused(channel, QueueDeclare(queue="c"), 406, text)
+    channel.queue("a")
+    delete_queue(channel, "a")
+    channel.queue("c")
 
 
 @pytest.mark.rule("4.18", "8.8")

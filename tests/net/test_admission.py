@@ -158,6 +158,19 @@ async def test_a_client_that_does_not_get_as_far_as_amqp_is_dropped(
 
 
 @pytest.mark.rule("1.3")
+async def test_a_tls_handshake_has_a_time_of_its_own(
+    open_hall: OpenHall, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    options = Authority(tmp_path).options()
+    hall = await open_hall(Manners(TlsKeeper(options), options), tls_handshake_timeout_s=0.05)
+    client = await hall.visitor()
+    await client.send_octets(b"\x16\x03\x01\x02\x00\x01")
+    await refused(client)
+    (line,) = complaints(caplog)
+    assert "no TLS handshake in 0.05 s (ssl_handshake_timeout)" in line
+
+
+@pytest.mark.rule("1.3")
 async def test_time_spent_before_amqp_counts(autojump_clock: MockClock, house: House, nursery: trio.Nursery) -> None:
     ours, theirs = trio.testing.memory_stream_pair()
     began_at = trio.current_time()

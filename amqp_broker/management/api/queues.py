@@ -83,6 +83,7 @@ def declare_queue(call: Call) -> Reply:
         arguments={key: value for key, value in arguments.items() if key != NAME_PREFIX},
         connection=call.user,
         authorize=call.rights_in(vhost).demand,
+        check_limit=call.broker.check_queue_limit,
         user=call.user.name,
     )
     return created_or_changed(is_new)
