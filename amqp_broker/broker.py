@@ -192,6 +192,8 @@ class Broker:
             registry.set_permissions(user.name, vhost.name, Permissions(*config.default_permissions))
             registry.put_user(user)
         if not has_id:
+            for name in self.vhosts:
+                registry.let_in(config.default_users, name)
             registry.set_parameter(GLOBAL, "", CLUSTER_ID, f"rabbitmq-cluster-id-{secrets.token_urlsafe(16)}")
 
     def begin_anew(self) -> None:

@@ -152,6 +152,24 @@ class OAuth:
 
 
 @attrs.frozen(kw_only=True)
+class DefaultUser:
+    """Who is let into every new vhost of some names (RabbitMQ's `default_users`).
+
+    Attributes:
+        vhost_pattern: a regular expression for these names.
+        password: of a user who is not there yet and is made; empty for one that can't log in with a password.
+        tags: the same.
+        permissions: configure, write, read.
+    """
+
+    name: str
+    vhost_pattern: str = ".*"
+    password: str = attrs.field(default="", repr=False)
+    tags: tuple[str, ...] = ()
+    permissions: tuple[str, str, str] = (".*", ".*", ".*")
+
+
+@attrs.frozen(kw_only=True)
 class Config:
     """Settings of one broker; the defaults are RabbitMQ's where it has the same thing."""
 
@@ -285,6 +303,8 @@ class Config:
     default_permissions: tuple[str, str, str] = (".*", ".*", ".*")
     """Of the default user in the default vhost: configure, write, read."""
     default_user_tags: tuple[str, ...] = ("administrator",)
+    default_users: tuple[DefaultUser, ...] = ()
+    """Further users, who are let into vhosts when these are made (rule 7.14)."""
     load_definitions: Path | None = None
     """Definitions to import at every start; in a new broker they take the place of the default user and vhost."""
     skips_unchanged_definitions: bool = False

@@ -7,13 +7,14 @@ tells nobody else: that is `administration`'s. Source: rules 7.1 and 8.10 to 8.1
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final, TypeAlias
 
 from amqp_broker.auth.passwords import HashAlgorithm, PasswordHash
 from amqp_broker.auth.patterns import Pattern
 from amqp_broker.auth.permissions import Permissions, TopicPermissions
 from amqp_broker.auth.users import User, Users
+from amqp_broker.config import DefaultUser
 from amqp_broker.policies import ApplyTo, Policies, Policy
 from amqp_broker.storage.definitions import Change, ChangeKind, text_of
 from amqp_broker.storage.interface import Storage
@@ -60,6 +61,15 @@ class Registry:
         """Keep a user as it is now, without its permissions."""
         self.users.add(user)
         self._storage.changed(_user_set(user))
+
+    def let_in(self, whom: Iterable[DefaultUser], vhost: str) -> None:
+        """Give users their permissions in a new vhost, as far as they are meant for it; who is not there is made."""
+        for each in whom:
+            if not Pattern(each.vhost_pattern).search(vhost):
+                continue
+            if self.users.get(each.name) is None:
+                self.put_user(User(name=each.name, password=each.password.encode(), tags=each.tags))
+            self.set_permissions(each.name, vhost, Permissions(*each.permissions))
 
     def remove_user(self, name: str) -> None:
         self.users.remove(name)

@@ -43,6 +43,7 @@ def add_vhost(
         if broker.max_vhosts is not None and len(broker.vhosts) >= broker.max_vhosts:
             raise TooManyVhostsError(name, broker.config.max_vhosts)
         vhost = broker.add_vhost(name)
+        broker.registry.let_in(broker.config.default_users, name)
     if description is not None:
         vhost.description = description
     if tags is not None:

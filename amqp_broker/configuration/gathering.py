@@ -5,16 +5,34 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
-from amqp_broker.config import AuthEntry, Certificate, HttpAuth, OAuth, TlsOptions
+import attrs
+
+from amqp_broker.config import AuthEntry, Certificate, DefaultUser, HttpAuth, OAuth, TlsOptions
 from amqp_broker.configuration.errors import ConfigError
 
 Collected = Mapping[tuple[str, ...], Any]
 """What a field was given: by the name of the key's row, followed by the words its `*` stood for."""
 
 
+_PERMISSIONS: Final = ("configure", "write", "read")
+
+
 def _default_permissions(before: tuple[str, str, str], given: Collected) -> tuple[str, ...]:
-    names = ("configure", "write", "read")
-    return tuple(given.get((f"default_permissions.{name}",), old) for name, old in zip(names, before, strict=True))
+    return tuple(
+        given.get((f"default_permissions.{name}",), old) for name, old in zip(_PERMISSIONS, before, strict=True)
+    )
+
+
+def _default_users(_before: object, given: Collected) -> tuple[DefaultUser, ...]:
+    made: dict[str, DefaultUser] = {}
+    for (key, name), value in given.items():
+        user = made.get(name) or DefaultUser(name=name)
+        field = key.rpartition(".")[2]
+        if field in _PERMISSIONS:
+            place = _PERMISSIONS.index(field)
+            field, value = "permissions", (*user.permissions[:place], value, *user.permissions[place + 1 :])
+        made[name] = attrs.evolve(user, **{field: value})
+    return tuple(made.values())
 
 
 def _loopback_users(before: frozenset[str], given: Collected) -> frozenset[str]:
@@ -137,6 +155,7 @@ class Gathered(NamedTuple):
 
 GATHERED: Final[Mapping[str, Gathered]] = {
     "default_permissions": Gathered("default_permissions.*", _default_permissions),
+    "default_users": Gathered("default_users.*", _default_users),
     "loopback_users": Gathered("loopback_users.*", _loopback_users),
     "management_cors_origins": Gathered("management.cors.allow_origins.*", _origins),
     "default_user_tags": Gathered("default_user_tags.*", _tags),

@@ -138,7 +138,11 @@ def _version(text: str) -> str:
 def _networks(text: str) -> tuple[str, ...]:
     import ipaddress  # only where somebody names networks
 
-    return tuple(str(ipaddress.ip_network(word, strict=False)) for word in re.split(r"[,\s]+", text) if word)
+    return tuple(str(ipaddress.ip_network(word, strict=False)) for word in _words(text))
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(word for word in re.split(r"[,\s]+", text) if word)
 
 
 def _overwrites(text: str) -> str:
@@ -168,6 +172,7 @@ PATH: Final = Kind("a path", Path)
 OPTIONAL_PATH: Final = Kind("a path, or none", _unlimited(Path, "none"), none="none")
 FLAG: Final = Kind("true or false", _flag)
 OVERWRITES: Final = Kind("true or false", _overwrites, lambda word: _shown(word == "overwrite"))
+WORDS: Final = Kind("words, separated by commas", _words)
 COUNT: Final = Kind("a whole number, 0 or more", _integer(0))
 POSITIVE: Final = Kind("a whole number, 1 or more", _integer(1))
 LIMIT: Final = Kind("a whole number, 0 or more, or infinity", _unlimited(_integer(0), "infinity"), none="infinity")

@@ -8,7 +8,7 @@ import pytest
 
 from amqp_broker.administration import parameters, permissions, users, vhosts
 from amqp_broker.broker import Broker
-from amqp_broker.config import Config
+from amqp_broker.config import Config, DefaultUser
 from amqp_broker.registry import Json
 from amqp_broker.storage.definitions import Change, Definitions
 from amqp_broker.storage.interface import MemoryStorage
@@ -151,6 +151,32 @@ def test_what_a_new_broker_has_is_configured() -> None:
 
 @pytest.mark.rule("7.14")
 @after_any_end
+def test_further_users_are_let_into_vhosts_when_these_are_made(restart: Restart) -> None:
+    dev = DefaultUser(name="dev", password="first", tags=("management",), permissions=("^a", "^b", "^c"))
+    config = Config(default_users=(dev, DefaultUser(name="guest", vhost_pattern="^v")))
+    machine = Machine(config=config)
+    assert users.authenticate_user(machine.broker, "dev", "first")
+    users.change_password(machine.broker, "dev", "second")
+    vhosts.add_vhost(machine.broker, "v")
+    permissions.clear_permissions(machine.broker, "dev", "/")
+    vhosts.add_vhost(machine.broker, "/", description="not new")
+    machine.writer.run()
+    broker = restart(machine).broker
+    assert users.authenticate_user(broker, "dev", "second")
+    assert [(item["name"], item["tags"]) for item in users.list_users(broker)] == [
+        ("dev", ["management"]),
+        ("guest", ["administrator"]),
+    ]
+    rights = [tuple(item.values()) for item in permissions.list_permissions(broker)]
+    assert sorted(rights) == [
+        ("dev", "v", "^a", "^b", "^c"),
+        ("guest", "/", ".*", ".*", ".*"),
+        ("guest", "v", ".*", ".*", ".*"),
+    ]
+
+
+@pytest.mark.rule("7.14")
+@after_any_end
 def test_who_deleted_all_users_and_vhosts_has_none(restart: Restart) -> None:
     machine = Machine()
     users.delete_user(machine.broker, "guest")
@@ -168,16 +194,18 @@ def test_a_beginning_that_was_cut_short_is_made_again() -> None:
     told: list[Change] = []
     storage = MemoryStorage()
     storage.changed = told.append  # type: ignore[assignment]
-    Broker(storage=storage).restore((), {})
-    assert len(told) == 4
+    config = Config(default_users=(DefaultUser(name="dev"),))
+    Broker(config, storage=storage).restore((), {})
+    assert len(told) == 6
     for count in range(len(told) + 1):
         kept = Definitions()
         for change in told[:count]:
             kept.apply(change)
-        broker = Broker(storage=MemoryStorage())
+        broker = Broker(config, storage=MemoryStorage())
         broker.restore(kept, {})
-        assert [item["name"] for item in users.list_users(broker)] == ["guest"]
+        assert {str(item["name"]) for item in users.list_users(broker)} == {"guest", "dev"}
         assert users.authenticate_user(broker, "guest", "guest")
-        assert [(item["user"], item["vhost"]) for item in permissions.list_permissions(broker)] == [("guest", "/")]
+        rights = {(str(item["user"]), str(item["vhost"])) for item in permissions.list_permissions(broker)}
+        assert rights == {("guest", "/"), ("dev", "/")}
         assert list(broker.vhosts) == ["/"]
         assert len(parameters.list_global_parameters(broker)) == 1

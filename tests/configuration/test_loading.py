@@ -8,7 +8,7 @@ from pathlib import Path
 import attrs
 import pytest
 
-from amqp_broker.config import AuthEntry, Certificate, Config, HttpAuth, Listener, OAuth, TlsOptions
+from amqp_broker.config import AuthEntry, Certificate, Config, DefaultUser, HttpAuth, Listener, OAuth, TlsOptions
 from amqp_broker.configuration.errors import ConfigError
 from amqp_broker.configuration.gathering import GATHERED
 from amqp_broker.configuration.keys import KEYS, Key, is_rabbitmqs, parse_value
@@ -284,6 +284,27 @@ def test_backends_of_authentication(tmp_path: Path) -> None:
 def test_half_a_backend(tmp_path: Path, text: str, says: str) -> None:
     with pytest.raises(ConfigError, match=re.escape(says)):
         loaded(text, tmp=tmp_path)
+
+
+def test_further_users(tmp_path: Path) -> None:
+    text = """
+    default_users.dev.vhost_pattern = ^dev
+    default_users.dev.password = s3cret
+    default_users.dev.tags = management, own
+    default_users.dev.read = ^x
+    default_users.all.configure = ^$
+    """
+    found = loaded(text, tmp=tmp_path)
+    dev, everybody = found.config.default_users
+    assert dev == DefaultUser(
+        name="dev",
+        vhost_pattern="^dev",
+        password="s3cret",
+        tags=("management", "own"),
+        permissions=(".*", ".*", "^x"),
+    )
+    assert everybody == DefaultUser(name="all", permissions=("^$", ".*", ".*"))
+    assert "s3cret" not in "".join(value for _, value, _ in found.effective())
 
 
 def test_headers_that_are_added(tmp_path: Path) -> None:
