@@ -152,6 +152,23 @@ class OAuth:
 
 
 @attrs.frozen(kw_only=True)
+class HttpsDefinitions:
+    """A web server that has definitions (RabbitMQ's `definitions.https.url`).
+
+    Attributes:
+        ca: who signs its certificate (`definitions.tls.cacertfile`); None for whom the system trusts.
+        verify_peer: whether its certificate has to be right (`definitions.tls.verify`).
+    """
+
+    url: str
+    ca: Path | None = None
+    verify_peer: bool = True
+
+    def __str__(self) -> str:
+        return self.url
+
+
+@attrs.frozen(kw_only=True)
 class DefaultUser:
     """Who is let into every new vhost of some names (RabbitMQ's `default_users`).
 
@@ -305,7 +322,7 @@ class Config:
     default_user_tags: tuple[str, ...] = ("administrator",)
     default_users: tuple[DefaultUser, ...] = ()
     """Further users, who are let into vhosts when these are made (rule 7.14)."""
-    load_definitions: Path | None = None
+    load_definitions: Path | HttpsDefinitions | None = None
     """Definitions to import at every start; in a new broker they take the place of the default user and vhost."""
     skips_unchanged_definitions: bool = False
     """Import them only when they are not those that were imported the last time."""

@@ -1,4 +1,4 @@
-"""Definitions from files, taken over when the broker starts."""
+"""Definitions from files or a web server, taken over when the broker starts."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from amqp_broker.administration.fields import InvalidDefinitionsError
 from amqp_broker.administration.importing import import_definitions
 from amqp_broker.administration.reading import read_document
 from amqp_broker.broker import Broker
+from amqp_broker.config import HttpsDefinitions
 from amqp_broker.registry import GLOBAL
 
 log = logging.getLogger(__name__)
@@ -20,21 +21,28 @@ CHECKSUM: Final = "internal_definitions_checksum"
 """The global parameter with the checksum of what was imported last by somebody who asked to skip the same."""
 
 
-def load_definitions(broker: Broker, path: Path, *, skips_unchanged: bool = False) -> None:
-    """Import a file, or all `*.json` of a directory in the order of their names.
+MAX_FETCHED_OCTETS: Final = 1 << 30
+FETCH_TIMEOUT_S: Final = 30.0
+"""Of a web server, for each of its answers' parts."""
+
+
+def load_definitions(broker: Broker, source: Path | HttpsDefinitions, *, skips_unchanged: bool = False) -> None:
+    """Import a file, or all `*.json` of a directory in the order of their names, or what a web server has.
 
     Args:
         broker: the broker.
-        path: the file or directory.
+        source: the file or directory, or the server, which is waited for.
         skips_unchanged: nothing is done when the files are those that were imported the last time.
 
     Raises:
         InvalidDefinitionsError: one can't be read or imported, the ones before it have been; the text names the file.
     """
-    files = sorted(path.glob("*.json")) if path.is_dir() else [path]
-    contents = [_contents(file) for file in files]
+    files: list[Path | HttpsDefinitions] = [source]
+    if isinstance(source, Path) and source.is_dir():
+        files = [*sorted(source.glob("*.json"))]
+    contents = [_contents(file) if isinstance(file, Path) else _fetched(file) for file in files]
     if skips_unchanged and is_unchanged(broker, contents):
-        log.info("definitions in %s are those imported before", path)
+        log.info("definitions in %s are those imported before", source)
         return
     for file, content in zip(files, contents, strict=True):
         try:
@@ -73,3 +81,38 @@ def _contents(file: Path) -> bytes:
         return file.read_bytes()
     except OSError as error:
         raise InvalidDefinitionsError(str(file), error.strerror or str(error)) from None
+
+
+def _fetched(source: HttpsDefinitions) -> bytes:
+    """Wait for what a web server has. Follows redirections, unless they leave HTTPS."""
+    import ssl  # only where somebody has such a server
+    from http.client import HTTPException
+    from urllib import request
+    from urllib.error import HTTPError
+
+    try:
+        context = ssl.create_default_context(cafile=None if source.ca is None else str(source.ca))
+    except (OSError, ssl.SSLError) as error:
+        raise InvalidDefinitionsError(source.url, f"no certificates in PEM form in {source.ca} ({error})") from None
+    if not source.verify_peer:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    opener = request.OpenerDirector()
+    for handler in (
+        request.HTTPSHandler(context=context),
+        request.HTTPRedirectHandler(),
+        request.HTTPDefaultErrorHandler(),
+        request.HTTPErrorProcessor(),
+        request.UnknownHandler(),
+    ):
+        opener.add_handler(handler)
+    try:
+        with opener.open(source.url, timeout=FETCH_TIMEOUT_S) as answer:
+            content: bytes = answer.read(MAX_FETCHED_OCTETS + 1)
+    except HTTPError as error:
+        raise InvalidDefinitionsError(source.url, f"the server answers {error.code}") from None
+    except (OSError, HTTPException, ValueError) as error:
+        raise InvalidDefinitionsError(source.url, f"no answer: {error}") from None
+    if len(content) > MAX_FETCHED_OCTETS:
+        raise InvalidDefinitionsError(source.url, f"longer than {MAX_FETCHED_OCTETS} octets")
+    return content

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import attrs
 
-from amqp_broker.config import AuthEntry, Certificate, DefaultUser, HttpAuth, OAuth, TlsOptions
+from amqp_broker.config import AuthEntry, Certificate, DefaultUser, HttpAuth, HttpsDefinitions, OAuth, TlsOptions
 from amqp_broker.configuration.errors import ConfigError
 
 Collected = Mapping[tuple[str, ...], Any]
@@ -33,6 +34,18 @@ def _default_users(_before: object, given: Collected) -> tuple[DefaultUser, ...]
             field, value = "permissions", (*user.permissions[:place], value, *user.permissions[place + 1 :])
         made[name] = attrs.evolve(user, **{field: value})
     return tuple(made.values())
+
+
+def _definitions(_before: object, given: Collected) -> Path | HttpsDefinitions | None:
+    options: dict[str, Any] = {name: value for (name,), value in given.items()}
+    backend, url = options.pop("definitions.import_backend", None), options.pop("definitions.https.url", None)
+    ca, verify = options.pop("definitions.tls.cacertfile", None), options.pop("definitions.tls.verify", "verify_peer")
+    path = next(reversed(options.values()), None)
+    if backend == "https" and url is None:
+        raise ConfigError("definitions.import_backend = https needs definitions.https.url")
+    if url is None or (path is not None and backend != "https"):
+        return path
+    return HttpsDefinitions(url=url, ca=ca, verify_peer=verify == "verify_peer")
 
 
 def _loopback_users(before: frozenset[str], given: Collected) -> frozenset[str]:
@@ -156,6 +169,7 @@ class Gathered(NamedTuple):
 GATHERED: Final[Mapping[str, Gathered]] = {
     "default_permissions": Gathered("default_permissions.*", _default_permissions),
     "default_users": Gathered("default_users.*", _default_users),
+    "load_definitions": Gathered("load_definitions", _definitions),
     "loopback_users": Gathered("loopback_users.*", _loopback_users),
     "management_cors_origins": Gathered("management.cors.allow_origins.*", _origins),
     "default_user_tags": Gathered("default_user_tags.*", _tags),

@@ -193,7 +193,15 @@ KEYS: Final[tuple[Key, ...]] = (
     _key("management.load_definitions", kind.PATH, "load_definitions", "the same as load_definitions"),
     _key("definitions.local.path", kind.PATH, "load_definitions", "the same as load_definitions"),
     _key("definitions.skip_if_unchanged", kind.FLAG, "skips_unchanged_definitions"),
-    _key("definitions.import_backend", kind.choice("local_filesystem", "local"), None, "the only one there is"),
+    _key("definitions.https.url", kind.HTTPS_URL, "load_definitions", "where load_definitions is not given"),
+    _key("definitions.tls.cacertfile", kind.PATH, "load_definitions", "of definitions.https.url; else the system's"),
+    _key("definitions.tls.verify", kind.choice("verify_peer", "verify_none"), "load_definitions", "else verify_peer"),
+    _key(
+        "definitions.import_backend",
+        kind.choice("local_filesystem", "local", "https"),
+        "load_definitions",
+        "which of the two, where both are given",
+    ),
     # Logging
     _key("log.default.level", kind.LEVEL, "log.level"),
     _key("log.console", kind.FLAG, "log.console"),

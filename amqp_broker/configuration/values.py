@@ -145,6 +145,12 @@ def _words(text: str) -> tuple[str, ...]:
     return tuple(word for word in re.split(r"[,\s]+", text) if word)
 
 
+def _https_url(text: str) -> str:
+    if not re.fullmatch(r"https://[^\s/@]+(/[!-~]*)?", text):
+        raise ValueError(text)
+    return text
+
+
 def _overwrites(text: str) -> str:
     return "overwrite" if _flag(text) else "keep"
 
@@ -172,6 +178,7 @@ PATH: Final = Kind("a path", Path)
 OPTIONAL_PATH: Final = Kind("a path, or none", _unlimited(Path, "none"), none="none")
 FLAG: Final = Kind("true or false", _flag)
 OVERWRITES: Final = Kind("true or false", _overwrites, lambda word: _shown(word == "overwrite"))
+HTTPS_URL: Final = Kind("a URL with https, without user and password", _https_url)
 WORDS: Final = Kind("words, separated by commas", _words)
 COUNT: Final = Kind("a whole number, 0 or more", _integer(0))
 POSITIVE: Final = Kind("a whole number, 1 or more", _integer(1))

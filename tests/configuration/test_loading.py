@@ -8,7 +8,17 @@ from pathlib import Path
 import attrs
 import pytest
 
-from amqp_broker.config import AuthEntry, Certificate, Config, DefaultUser, HttpAuth, Listener, OAuth, TlsOptions
+from amqp_broker.config import (
+    AuthEntry,
+    Certificate,
+    Config,
+    DefaultUser,
+    HttpAuth,
+    HttpsDefinitions,
+    Listener,
+    OAuth,
+    TlsOptions,
+)
 from amqp_broker.configuration.errors import ConfigError
 from amqp_broker.configuration.gathering import GATHERED
 from amqp_broker.configuration.keys import KEYS, Key, is_rabbitmqs, parse_value
@@ -83,7 +93,9 @@ def test_a_key_sets_its_field(tmp_path: Path, text: str, field: str, value: obje
         ("amqp_broker.sync = sometimes", "one of always, interval, never"),
         ("default_permissions.read = *", "a regular expression"),
         ("default_permissions.read = a{20000}", "a regular expression"),
-        ("definitions.import_backend = https", "one of local_filesystem"),
+        ("definitions.import_backend = etcd", "one of local_filesystem"),
+        ("definitions.https.url = http://h/d", "a URL with https"),
+        ("definitions.https.url = https://u:s3cret@h/d", "a URL with https"),
     ],
 )
 def test_a_wrong_value_names_file_line_and_what_was_expected(tmp_path: Path, text: str, expected: str) -> None:
@@ -284,6 +296,34 @@ def test_backends_of_authentication(tmp_path: Path) -> None:
 def test_half_a_backend(tmp_path: Path, text: str, says: str) -> None:
     with pytest.raises(ConfigError, match=re.escape(says)):
         loaded(text, tmp=tmp_path)
+
+
+URL = "definitions.https.url = https://h/d?x=1"
+
+
+@pytest.mark.parametrize(
+    ("text", "source"),
+    [
+        ("load_definitions = /a", Path("/a")),
+        ("load_definitions = /a\ndefinitions.local.path = /b", Path("/b")),
+        (URL, HttpsDefinitions(url="https://h/d?x=1")),
+        (
+            f"{URL}\ndefinitions.tls.verify = verify_none\ndefinitions.tls.cacertfile = /ca.pem",
+            HttpsDefinitions(url="https://h/d?x=1", ca=Path("/ca.pem"), verify_peer=False),
+        ),
+        (f"{URL}\nload_definitions = /a", Path("/a")),
+        (f"{URL}\nload_definitions = /a\ndefinitions.import_backend = local", Path("/a")),
+        (f"{URL}\nload_definitions = /a\ndefinitions.import_backend = https", HttpsDefinitions(url="https://h/d?x=1")),
+        ("definitions.import_backend = local_filesystem", None),
+    ],
+)
+def test_where_definitions_come_from(tmp_path: Path, text: str, source: Path | HttpsDefinitions | None) -> None:
+    assert loaded(text, tmp=tmp_path).config.load_definitions == source
+
+
+def test_a_server_of_definitions_needs_a_url(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"needs definitions\.https\.url"):
+        loaded("definitions.import_backend = https", tmp=tmp_path)
 
 
 def test_further_users(tmp_path: Path) -> None:
