@@ -171,5 +171,7 @@ def test_what_rabbitmq_exports_we_take_over_and_give_back(node: Node, tmp_path: 
     assert users.authenticate_user(broker, "tom", "tomspassword")
     assert users.authenticate_user(broker, "guest", "guest")
     there, here = plain(document), plain(export_definitions(broker))
+    # RabbitMQ exports this binding, but not the internal exchange that it leads to.
+    there["bindings"] = [binding for binding in there["bindings"] if binding["destination"] != "inner"]
     for section in SECTIONS:
         assert here[section] == there[section], section
