@@ -1,6 +1,6 @@
 """TLS: certificates from files, renewed without a restart, and a stream that encrypts.
 
-The stream is not trio's `SSLStream`; decision record 0013 says why. Encryption is OpenSSL's, through `ssl.MemoryBIO`.
+The stream is not trio's `SSLStream`; decision record 0016 says why. Encryption is OpenSSL's, through `ssl.MemoryBIO`.
 """
 
 from __future__ import annotations
