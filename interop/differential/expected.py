@@ -154,11 +154,26 @@ def _returns_of_several(difference: Difference) -> bool:
     return _only_messages(difference) and _gives_back(difference, len(difference.operations) - 1, limited)
 
 
-def _prior_returns(difference: Difference) -> bool:
-    """The last step gives back what more than one consumer had, to a queue with priorities, and it goes out again."""
-    prior = _declared_with(difference, "x-max-priority")
-    is_so = all(_bodies(change.ours) == _bodies(change.theirs) for change in difference.changes())
-    return is_so and _only_messages(difference) and _gives_back(difference, len(difference.operations) - 1, prior)
+def _returns_go_out(difference: Difference) -> bool:
+    """The last step gives back what more than one consumer had, and all of it goes out again."""
+    changes = difference.changes()
+    ours = sorted(body for change in changes for body in _bodies(change.ours))
+    theirs = sorted(body for change in changes for body in _bodies(change.theirs))
+    queues = {each.arguments["queue"] for each in difference.operations if each.call == "queue_declare"}
+    is_so = _gives_back(difference, len(difference.operations) - 1, queues)
+    return is_so and ours == theirs and all(change.kind.startswith("deliv") for change in changes)
+
+
+def _room_for_several(difference: Difference) -> bool:
+    """The last step makes room under the limit of a channel that consumes from several queues."""
+    place = difference.last.connection, difference.last.channel
+    is_limited = any(
+        each.call == "basic_qos" and each.arguments.get("global_qos") and (each.connection, each.channel) == place
+        for each in difference.operations
+    )
+    makes_room = difference.last.call in ("basic_ack", "basic_nack", "basic_reject")
+    queues = _takers(difference, len(difference.operations) - 1, place)
+    return is_limited and makes_room and len(queues) > 1 and _only_messages(difference)
 
 
 def _dead_letter_first(difference: Difference) -> bool:
@@ -228,13 +243,13 @@ EXPECTED: Final = (
     ),
     Expected(
         "4.44",
-        "and gives these out again before it has taken back the next one's, whatever their priorities",
-        _prior_returns,
+        "and gives these out again before it has taken back the next one's: who gets which, in which order",
+        _returns_go_out,
     ),
     Expected(
         "4.36",
-        "what an overflow pushes out of one queue of a publish is sent on at once; in RabbitMQ, where each queue is a "
-        "process, the other queues mostly have the message itself by then",
+        "what dies in one queue of a publish comes to the others behind the message itself; in RabbitMQ, where each "
+        "queue is a process, now and then before it",
         _dead_letter_first,
     ),
     Expected(
@@ -254,6 +269,11 @@ EXPECTED: Final = (
             )
             and _only_messages(difference)
         ),
+    ),
+    Expected(
+        "5.38",
+        "which queue comes first when a channel has room again under its limit, RabbitMQ leaves to chance",
+        _room_for_several,
     ),
     Expected(
         "4.19",
