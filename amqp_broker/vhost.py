@@ -145,8 +145,8 @@ class Vhost:
         self._max_routes = config.max_cached_routes
         self._window_octets = config.queue_window_octets
         self._timers = timers
-        letters = DeadLetters(self._bury)
-        self._hooks = QueueHooks(letters.add, letters.bury_again, self._unused, self._unused, name)
+        self._letters = DeadLetters(self._bury)
+        self._hooks = QueueHooks(self._letters.add, self._letters.bury_again, self._unused, self._unused, name)
         self._chronicle = Chronicle(name, storage, events)
         self._sources = Sources()
         self.add_exchange(default_exchange(self._target_named))
@@ -187,7 +187,7 @@ class Vhost:
         return Route(exchange, queues, cacheable, found.is_routed, found.admitted, found.is_repeated)
 
     def publish(self, message: Message, queues: Sequence[Target]) -> bool:
-        """Put a message into queues.
+        """Put a message into queues; what dies of it in some is sent on when all others have it (rule 4.36).
 
         Returns:
             False when any of them refused it (rule 6.7); the others have it.
@@ -196,11 +196,16 @@ class Vhost:
             target = queues[0]
             return target.enqueue(message)
         accepted = True
-        self.storage.begin(message)
-        for target in queues:
-            if not target.enqueue(message):
-                accepted = False
-        self.storage.end()
+        is_mine = self._letters.hold()
+        try:
+            self.storage.begin(message)
+            for target in queues:
+                if not target.enqueue(message):
+                    accepted = False
+            self.storage.end()
+        finally:
+            if is_mine:
+                self._letters.release()
         return accepted
 
     def set_tracing(self, on: bool) -> None:

@@ -36,14 +36,22 @@ class DeadLetters:
     def __init__(self, bury: Callable[[Queue, Message, DeathReason, set[str]], bool]) -> None:
         self._bury = bury
         self._waiting: deque[tuple[Queue, Message, DeathReason, QueueEntry | None]] = deque()
-        self._burying = False
+        self._is_held = False
 
     def add(self, queue: Queue, message: Message, reason: DeathReason, entry: QueueEntry | None) -> None:
         """Send a dead message on; see `QueueHooks.dead_letter`."""
         self._waiting.append((queue, message, reason, entry))
-        if self._burying:
-            return
-        self._burying = True
+        if self.hold():
+            self.release()
+
+    def hold(self) -> bool:
+        """Send nothing on until `release`; gives False when that is another's to call."""
+        is_held = self._is_held
+        self._is_held = True
+        return not is_held
+
+    def release(self) -> None:
+        """Send on what has died."""
         try:
             while self._waiting:
                 queue, message, reason, entry = self._waiting.popleft()
@@ -52,7 +60,7 @@ class DeadLetters:
                 if entry is not None:
                     queue.buried(entry, reason, reached, has_arrived)
         finally:
-            self._burying = False
+            self._is_held = False
 
     def bury_again(self, queue: Queue, message: Message, letter: Undelivered) -> bool:
         """Send a letter on that had not arrived; see `QueueHooks.bury_again`."""

@@ -161,6 +161,17 @@ def test_without_a_new_key_all_keys_count(channel: ChannelClient) -> None:
 
 
 @pytest.mark.rule("4.36")
+def test_a_dead_letter_comes_behind_the_message_itself(channel: ChannelClient) -> None:
+    """Where one publish brings both to a queue, whichever of the queues comes first."""
+    channel.queue("z")
+    queue_with(channel, "a", to_default("z", max_length=0))
+    channel.queue("b")
+    for routing_key, copies in (("a", [b"z", b"b"]), ("z", [b"b", b"a"])):
+        channel.publish(routing_key, b"1", properties=Properties(headers={"CC": copies}))  # type: ignore[dict-item]
+        assert ["x-death" in got(channel, "z").headers for _ in range(2)] == [False, True]
+
+
+@pytest.mark.rule("4.36")
 def test_dead_letter_is_lost_without_exchange_or_route(channel: ChannelClient) -> None:
     """And the exchange is looked up each time."""
     channel.queue("dead")
