@@ -45,6 +45,7 @@ class LogSettings:
     Attributes:
         level: what has no level of its own.
         file: a name in `directory` or a path; None for no file.
+        rotation_date: when a new file is begun, as `log.file.rotation.date` has it; None never.
         rotation_octets: the size at which a new file is begun; 0 never.
         rotation_count: how many old files are kept then.
         category_levels: by a name of `CATEGORIES`.
@@ -59,6 +60,7 @@ class LogSettings:
     file: str | None = None
     file_level: str | None = None
     file_format: str = "plaintext"
+    rotation_date: str | None = None
     rotation_octets: int = 0
     rotation_count: int = 5
     category_levels: Mapping[str, str] = attrs.Factory(dict)
@@ -110,12 +112,12 @@ def set_up(settings: LogSettings) -> None:
         _add(logger, _LineHandler(stream), settings.console_level, settings.console_format)
     path = settings.file_path
     if path is not None:
-        from logging import handlers  # slow to import, and few need it
+        from amqp_broker.log_rotation import Schedule, ScheduledFileHandler  # slow to import, and few need it
 
         path.parent.mkdir(parents=True, exist_ok=True)
-        rotating = handlers.RotatingFileHandler(
-            path, maxBytes=settings.rotation_octets, backupCount=settings.rotation_count, encoding="utf-8"
-        )
+        schedule = None if settings.rotation_date is None else Schedule.parse(settings.rotation_date)
+        octets, count = settings.rotation_octets, settings.rotation_count
+        rotating = ScheduledFileHandler(path, schedule, octets=octets, count=count)
         _add(logger, rotating, settings.file_level, settings.file_format)
     logger.propagate = False
     set_level(settings.level)

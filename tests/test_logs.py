@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import re
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from amqp_broker import logs
 from amqp_broker.administration import users
+from amqp_broker.log_rotation import Schedule
 from amqp_broker.logs import LogSettings
 from tests.support.client import World
 
@@ -76,6 +80,49 @@ def test_files_are_rotated_by_size(tmp_path: Path) -> None:
         log.info("number %d", number)
     assert path.stat().st_size <= 200
     assert sorted(each.name for each in tmp_path.iterdir()) == ["x.log", "x.log.1", "x.log.2"]
+
+
+@pytest.mark.parametrize(
+    ("text", "last"),
+    [
+        ("$H15", "2026-03-04 12:15"),
+        ("$H45", "2026-03-04 11:45"),
+        ("$D12", "2026-03-04 12:00"),
+        ("$D13", "2026-03-03 13:00"),
+        ("$W3", "2026-03-04 00:00"),
+        ("$W3D13", "2026-02-25 13:00"),
+        ("$W0D23", "2026-03-01 23:00"),
+        ("$M4", "2026-03-04 00:00"),
+        ("$M5D6", "2026-02-05 06:00"),
+        ("$ML", "2026-02-28 00:00"),
+    ],
+)
+def test_times_at_which_files_are_rotated(text: str, last: str) -> None:
+    wednesday = datetime(2026, 3, 4, 12, 30, 5, tzinfo=UTC)
+    assert Schedule.parse(text).last(wednesday) == datetime.fromisoformat(f"{last}+00:00")
+
+
+@pytest.mark.parametrize("text", ["^$", "$", "D0", "$D24", "$H60", "$W7", "$M0", "$M32", "$D0x"])
+def test_times_that_are_none(text: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(text)):
+        Schedule.parse(text)
+
+
+def test_files_are_rotated_by_date(tmp_path: Path) -> None:
+    path = tmp_path / "x.log"
+    path.write_text("yesterday\n")
+    noon = datetime.now().astimezone().replace(hour=12)
+    os.utime(path, times=((noon - timedelta(days=1)).timestamp(),) * 2)
+    logs.set_up(LogSettings(console=False, file=str(path), rotation_date="$D0"))
+    handler = logging.getLogger(logs.ROOT).handlers[0]
+    for day, text in enumerate(["today", "tomorrow"]):
+        for _ in range(2):
+            line = logging.makeLogRecord({"msg": text, "levelname": "info"})
+            line.created = (noon + timedelta(days=day)).timestamp()
+            handler.handle(line)
+    files = [path, tmp_path / "x.log.1", tmp_path / "x.log.2"]
+    assert [file.read_text().split()[-1] for file in files] == ["tomorrow", "today", "yesterday"]
+    assert sorted(tmp_path.iterdir()) == files
 
 
 SECRET = "s3cret"

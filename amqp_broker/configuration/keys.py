@@ -212,6 +212,7 @@ KEYS: Final[tuple[Key, ...]] = (
     _key("log.file", kind.FILE_OR_FALSE, "log.file", "a name in log.dir, or a path"),
     _key("log.file.level", kind.LEVEL, "log.file_level", "where absent, log.default.level"),
     _key("log.file.formatter", kind.choice("plaintext", "json"), "log.file_format"),
+    _key("log.file.rotation.date", kind.SCHEDULE, "log.rotation_date", "local time; `$D0` is every midnight"),
     _key("log.file.rotation.size", kind.OCTETS, "log.rotation_octets", "0 never begins a new file"),
     _key("log.file.rotation.count", kind.COUNT, "log.rotation_count", "old files that are kept"),
     _key("log.connection.level", kind.LEVEL, "log.category_levels"),

@@ -151,6 +151,13 @@ def _https_url(text: str) -> str:
     return text
 
 
+def _schedule(text: str) -> str:
+    from amqp_broker.log_rotation import Schedule  # only where somebody sets one
+
+    Schedule.parse(text)
+    return text
+
+
 def _overwrites(text: str) -> str:
     return "overwrite" if _flag(text) else "keep"
 
@@ -179,6 +186,9 @@ OPTIONAL_PATH: Final = Kind("a path, or none", _unlimited(Path, "none"), none="n
 FLAG: Final = Kind("true or false", _flag)
 OVERWRITES: Final = Kind("true or false", _overwrites, lambda word: _shown(word == "overwrite"))
 HTTPS_URL: Final = Kind("a URL with https, without user and password", _https_url)
+SCHEDULE: Final = Kind(
+    "a time such as $H30, $D0, $W5D16 or $M1D0, or false", _unlimited(_schedule, "false"), none="false"
+)
 WORDS: Final = Kind("words, separated by commas", _words)
 COUNT: Final = Kind("a whole number, 0 or more", _integer(0))
 POSITIVE: Final = Kind("a whole number, 1 or more", _integer(1))

@@ -94,6 +94,8 @@ def test_a_key_sets_its_field(tmp_path: Path, text: str, field: str, value: obje
         ("default_permissions.read = *", "a regular expression"),
         ("default_permissions.read = a{20000}", "a regular expression"),
         ("definitions.import_backend = etcd", "one of local_filesystem"),
+        ("log.file.rotation.date = $D24", "a time such as"),
+        ("log.file.rotation.date = daily", "a time such as"),
         ("definitions.https.url = http://h/d", "a URL with https"),
         ("definitions.https.url = https://u:s3cret@h/d", "a URL with https"),
     ],
