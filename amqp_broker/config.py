@@ -156,16 +156,17 @@ class HttpsDefinitions:
     """A web server that has definitions (RabbitMQ's `definitions.https.url`).
 
     Attributes:
+        url: its query may be a secret, such as a signature, and is shown nowhere.
         ca: who signs its certificate (`definitions.tls.cacertfile`); None for whom the system trusts.
         verify_peer: whether its certificate has to be right (`definitions.tls.verify`).
     """
 
-    url: str
+    url: str = attrs.field(repr=False)
     ca: Path | None = None
     verify_peer: bool = True
 
     def __str__(self) -> str:
-        return self.url
+        return self.url.partition("?")[0]
 
 
 @attrs.frozen(kw_only=True)

@@ -23,7 +23,7 @@ CHECKSUM: Final = "internal_definitions_checksum"
 
 MAX_FETCHED_OCTETS: Final = 1 << 30
 FETCH_TIMEOUT_S: Final = 30.0
-"""Of a web server, for each of its answers' parts."""
+"""To reach a web server, and for each part of its answer."""
 
 
 def load_definitions(broker: Broker, source: Path | HttpsDefinitions, *, skips_unchanged: bool = False) -> None:
@@ -93,7 +93,7 @@ def _fetched(source: HttpsDefinitions) -> bytes:
     try:
         context = ssl.create_default_context(cafile=None if source.ca is None else str(source.ca))
     except (OSError, ssl.SSLError) as error:
-        raise InvalidDefinitionsError(source.url, f"no certificates in PEM form in {source.ca} ({error})") from None
+        raise InvalidDefinitionsError(str(source), f"no certificates in PEM form in {source.ca} ({error})") from None
     if not source.verify_peer:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
@@ -110,9 +110,9 @@ def _fetched(source: HttpsDefinitions) -> bytes:
         with opener.open(source.url, timeout=FETCH_TIMEOUT_S) as answer:
             content: bytes = answer.read(MAX_FETCHED_OCTETS + 1)
     except HTTPError as error:
-        raise InvalidDefinitionsError(source.url, f"the server answers {error.code}") from None
+        raise InvalidDefinitionsError(str(source), f"the server answers {error.code}") from None
     except (OSError, HTTPException, ValueError) as error:
-        raise InvalidDefinitionsError(source.url, f"no answer: {error}") from None
+        raise InvalidDefinitionsError(str(source), f"no answer: {error}") from None
     if len(content) > MAX_FETCHED_OCTETS:
-        raise InvalidDefinitionsError(source.url, f"longer than {MAX_FETCHED_OCTETS} octets")
+        raise InvalidDefinitionsError(str(source), f"longer than {MAX_FETCHED_OCTETS} octets")
     return content

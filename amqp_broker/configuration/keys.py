@@ -193,7 +193,7 @@ KEYS: Final[tuple[Key, ...]] = (
     _key("management.load_definitions", kind.PATH, "load_definitions", "the same as load_definitions"),
     _key("definitions.local.path", kind.PATH, "load_definitions", "the same as load_definitions"),
     _key("definitions.skip_if_unchanged", kind.FLAG, "skips_unchanged_definitions"),
-    _key("definitions.https.url", kind.HTTPS_URL, "load_definitions", "where load_definitions is not given"),
+    _key("definitions.https.url", kind.HTTPS_URL, "load_definitions", "not with load_definitions", secret=True),
     _key("definitions.tls.cacertfile", kind.PATH, "load_definitions", "of definitions.https.url; else the system's"),
     _key("definitions.tls.verify", kind.choice("verify_peer", "verify_none"), "load_definitions", "else verify_peer"),
     _key(

@@ -132,7 +132,9 @@ class _Gathering:
             self._take_listener(row.name, words, value, setting.where)
             return
         if row.field in GATHERED:
-            self._collected.setdefault(row.field, {})[(row.name, *words)] = value
+            given = self._collected.setdefault(row.field, {})
+            given.pop((row.name, *words), None)  # what is given last stands last
+            given[(row.name, *words)] = value
         else:
             self._values[row.field] = value
         self._places[row.field] = setting.where

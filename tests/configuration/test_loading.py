@@ -323,6 +323,21 @@ def test_where_definitions_come_from(tmp_path: Path, text: str, source: Path | H
     assert loaded(text, tmp=tmp_path).config.load_definitions == source
 
 
+def test_the_definitions_named_last_count(tmp_path: Path) -> None:
+    text = "load_definitions = /a\ndefinitions.local.path = /b"
+    assert loaded(text, "load_definitions=/c", tmp=tmp_path).config.load_definitions == Path("/c")
+
+
+def test_a_secret_in_the_url_of_definitions_is_not_shown(tmp_path: Path) -> None:
+    found = loaded("definitions.https.url = https://h/d?signature=s3cret", tmp=tmp_path)
+    shown = {name: value for name, value, _ in found.effective()}
+    assert shown["load_definitions"] == "https://h/d"
+    assert "s3cret" not in repr(found)
+    with pytest.raises(ConfigError) as caught:
+        loaded("definitions.https.url = https://u:s3cret@h/d", tmp=tmp_path)
+    assert "s3cret" not in str(caught.value)
+
+
 def test_a_server_of_definitions_needs_a_url(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"needs definitions\.https\.url"):
         loaded("definitions.import_backend = https", tmp=tmp_path)
