@@ -130,8 +130,11 @@ def test_clients_that_are_left_open_hold_nothing_up() -> None:
         connection.channel()
 
 
-def test_ctrl_c_in_the_body_ends_the_broker() -> None:
+def test_ctrl_c_in_the_body_ends_the_broker(request: pytest.FixtureRequest) -> None:
     before = set(threading.enumerate())
+    # A job in the background of a script ignores it.
+    old = signal.signal(signal.SIGINT, signal.default_int_handler)
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, old))
 
     def interrupted() -> None:
         with run_in_thread():
