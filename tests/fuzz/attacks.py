@@ -5,7 +5,6 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from dataclasses import fields as fields_of
 from enum import Enum, auto
 from random import Random
 from typing import Final
@@ -346,7 +345,7 @@ def unknown_methods(random: Random) -> Attack:
 
 def cut_methods(random: Random) -> Attack:
     """A method whose arguments end too early."""
-    index = random.choice([index for index, method in METHODS.items() if fields_of(method)])  # type: ignore[arg-type]
+    index = random.choice([index for index, method in METHODS.items() if method.__slots__])
     payload = encode_method_payload(METHODS[index]())
     return refused(random, let_in(random, encode_frame(1, 1, payload[: random.randrange(4, len(payload))])))
 
@@ -402,8 +401,8 @@ def random_methods(random: Random) -> Attack:
 def random_method(random: Random) -> Method:
     class_ = random.choice([method for method in METHODS.values() if method.class_id != 10])
     method = class_()
-    for each in fields_of(method):  # type: ignore[arg-type]
-        before = getattr(method, each.name)
+    for name in method.__slots__:
+        before = getattr(method, name)
         if isinstance(before, bool):
             value: object = random.random() < 0.3
         elif isinstance(before, int):
@@ -425,7 +424,7 @@ def random_method(random: Random) -> Method:
                     {"x-match": b"all", "k": random.choice([1, b"v", {}])},
                 ]
             )
-        setattr(method, each.name, value)
+        setattr(method, name, value)
     return method
 
 
