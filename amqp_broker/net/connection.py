@@ -94,6 +94,7 @@ class _Edge:
         self.output.set()
 
     def abort(self) -> None:
+        self.input.end()
         self._scope.cancel()
 
     def work_off(self, data: bytes | bytearray) -> None:
@@ -155,6 +156,9 @@ class _OwnInput:
         self.is_paused = False
         self._going_on.set()
 
+    def end(self) -> None:
+        """Whoever wants that cancels the task, which reads nothing more then."""
+
     async def run(self) -> None:
         """Read until the client has no more to say, or has gone."""
         edge = self._edge
@@ -191,7 +195,7 @@ class _HubInput:
         try:
             await self._is_over.wait()
         finally:
-            self._end()
+            self.end()
         if self._error is not None:
             raise self._error
 
@@ -203,15 +207,16 @@ class _HubInput:
                 edge.work_off(data)
         except Exception as error:
             self._error = error
-            self._end()
+            self.end()
             return
         if data == b"":
-            self._end()
+            self.end()
         elif not edge.connection.may_read:
             self.is_paused = True
             self._hub.forget(self._transport.file)
 
-    def _end(self) -> None:
+    def end(self) -> None:
+        """Bring nothing more, at once."""
         self.is_paused = False  # it is not to go on
         self._hub.forget(self._transport.file)
         self._is_over.set()
