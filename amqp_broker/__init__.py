@@ -20,7 +20,7 @@ if TYPE_CHECKING:
         BrokerStoppedError,
         BrokerThread,
         EmbeddedBroker,
-        open,  # noqa: A004
+        open,  # noqa: A004 - read as amqp_broker.open
         run_in_thread,
     )
 

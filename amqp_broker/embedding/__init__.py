@@ -2,7 +2,7 @@
 
 from amqp_broker.embedding.broker import EmbeddedBroker, QueueHandle
 from amqp_broker.embedding.errors import BrokerCrashedError, BrokerStoppedError
-from amqp_broker.embedding.running import BrokerThread, open, run_in_thread  # noqa: A004
+from amqp_broker.embedding.running import BrokerThread, open, run_in_thread  # noqa: A004 - amqp_broker.open
 
 __all__ = [
     "BrokerCrashedError",

@@ -445,7 +445,7 @@ class EmbeddedBroker:
         """
         self._wait(self._idle(), timeout, lambda: "not idle")
 
-    async def wait_until_idle_async(self, timeout: Duration = 5.0) -> None:  # noqa: ASYNC109
+    async def wait_until_idle_async(self, timeout: Duration = 5.0) -> None:  # noqa: ASYNC109 - as above
         """`wait_until_idle` for programs on asyncio and trio."""
         await self._wait_async(self._idle(), timeout, lambda: "not idle")
 

@@ -138,7 +138,7 @@ class ShovelTask(Task):
                 headers["x-shovelled"] = [hop, *(earlier if isinstance(earlier, list) else [])]
             if shovel.adds_timestamp:
                 headers["x-shovelled-timestamp"] = Int64(int(now()))
-            properties = replace(header.properties, **shovel.properties)  # type: ignore[arg-type]
+            properties = replace(header.properties, **shovel.properties)  # type: ignore[arg-type] # checked when declared
             if shovel.adds_headers or shovel.adds_timestamp:
                 properties.headers = headers
             return encode_content_header(properties, header.body_size)

@@ -73,7 +73,7 @@ class Location:
     def __eq__(self, other: object) -> bool:
         return self.cells == other.cells if isinstance(other, Location) else NotImplemented
 
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = None  # type: ignore[assignment] # as Python does it beside __eq__
 
     def __repr__(self) -> str:
         return f"Location{self.cells}"
@@ -108,7 +108,7 @@ class StoredMessage:
             return NotImplemented
         return (self.address, self.header, self.body) == (other.address, other.header, other.body)
 
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = None  # type: ignore[assignment] # as Python does it beside __eq__
 
 
 def append_publish(

@@ -16,7 +16,7 @@ from enum import Enum, auto
 from inspect import get_annotations
 from re import findall
 from struct import Struct
-from struct import error as StructError  # noqa: N812
+from struct import error as StructError  # noqa: N812 - its own name is lower case
 from typing import Annotated, Any, ClassVar, Final, Protocol, TypeVar, dataclass_transform
 
 from amqp_codec.constants import FRAME_END, FRAME_METHOD, ReplyCode
@@ -82,7 +82,7 @@ class Method:
             return NotImplemented
         return all(getattr(self, name) == getattr(other, name) for name in self.__slots__)
 
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = None  # type: ignore[assignment] # as Python does it beside __eq__
 
     def __repr__(self) -> str:
         fields = ", ".join(f"{name}={getattr(self, name)!r}" for name in self.__slots__)

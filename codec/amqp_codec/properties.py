@@ -8,7 +8,7 @@ demand. What has been checked decodes without error.
 from collections.abc import Callable
 from dataclasses import dataclass
 from struct import Struct
-from struct import error as StructError  # noqa: N812
+from struct import error as StructError  # noqa: N812 - its own name is lower case
 from typing import Any, Final, NamedTuple
 
 from amqp_codec.constants import BASIC_CLASS, ReplyCode

@@ -32,7 +32,7 @@ from amqp_codec.properties import ContentHeader, parse_content_header
 if COMPILED:
     from amqp_codec._speedups import UsualCommands
 else:
-    UsualCommands = None  # type: ignore[assignment, misc]
+    UsualCommands = None  # type: ignore[assignment, misc] # the plain form does it all
 
 _HEAD_SIZE: Final = 7
 _head_at: Final[Callable[[bytes, int], tuple[int, int, int]]] = Struct(">BHI").unpack_from

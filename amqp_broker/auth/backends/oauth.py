@@ -119,6 +119,7 @@ class OAuthBackend:
         allowed = self._options.algorithms
         algorithms = SYMMETRIC if key.key_type == "oct" else ALGORITHMS
         chosen = sorted(algorithms if allowed is None else algorithms & set(allowed))
+        # Its type wants every option; the others have their defaults.
         claims: dict[str, Any] = jwt.decode(token, key.key, algorithms=chosen, options=_SIGNATURE_ONLY)  # type: ignore[arg-type]
         return claims
 
