@@ -8,15 +8,12 @@ from the start of the process to `ready`.
 
 from __future__ import annotations
 
-import argparse
 import struct
 import sys
-import tempfile
 from random import Random
 
 import psutil
 
-from amqp_broker.perf.run import PerfError
 from amqp_broker.perf.wire import (
     BASIC_PUBLISH,
     BODY,
@@ -24,17 +21,15 @@ from amqp_broker.perf.wire import (
     EXCHANGE_DECLARE_OK,
     HEADER,
     Client,
-    WireError,
     frame,
     method_frame,
     shortstr,
     table,
 )
+from interop import figures
 from interop.filling import publish_confirmed
-from interop.machine import current_load, describe_machine
 from interop.own_broker import started_broker
 from interop.probes import round_trip_us
-from interop.processes import ProcessError
 
 EXCHANGE = "interop-delayed"
 BATCH = 250
@@ -45,24 +40,6 @@ CALLS_S = 2.0
 DEADLINE_S = 60.0
 RECOVERY_DEADLINE_S = 600.0
 MIB = 1 << 20
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m interop.delayed_figures", description=__doc__.split("\n")[0])
-    parser.add_argument("--messages", type=int, default=1_000_000, help="that wait (default: %(default)s)")
-    parser.add_argument("--size", type=int, default=100, help="octets of a body (default: %(default)s)")
-    parser.add_argument("--window", type=int, default=10_000, help="unconfirmed messages (default: %(default)s)")
-    arguments = parser.parse_args()
-    print(describe_machine())
-    load = current_load()
-    try:
-        with tempfile.TemporaryDirectory(prefix="amqp-broker-figures-") as directory:
-            measure(directory, arguments.messages, arguments.size, arguments.window)
-    except (PerfError, ProcessError, WireError, OSError) as error:
-        print(f"{type(error).__name__}: {error}", file=sys.stderr)
-        return 1
-    print(f"others: {current_load().others_since(load):.0%}")
-    return 0
 
 
 def measure(directory: str, messages: int, size: int, window: int) -> None:
@@ -102,4 +79,4 @@ def delayed_frames(delay_ms: int, body: bytes) -> bytes:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(figures.main("python -m interop.delayed_figures", __doc__.split("\n")[0], "that wait", 100, measure))

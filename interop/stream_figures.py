@@ -8,10 +8,8 @@ the median of the calls before and meanwhile, and how long a consumer waits that
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
-import tempfile
 import time
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -25,17 +23,15 @@ from amqp_broker.perf.wire import (
     BASIC_CONSUME,
     BASIC_CONSUME_OK,
     Client,
-    WireError,
     ack_frame,
     publish_frames,
     shortstr,
     table,
 )
+from interop import figures
 from interop.filling import publish_confirmed
-from interop.machine import current_load, describe_machine
 from interop.own_broker import started_broker
 from interop.probes import round_trip_us
-from interop.processes import ProcessError
 
 STREAM = "interop-stream"
 BATCH = 250
@@ -45,24 +41,6 @@ BUFFER_OCTETS = 1 << 20
 CALLS_S = 2.0
 DEADLINE_S = 60.0
 MIB = 1 << 20
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m interop.stream_figures", description=__doc__.split("\n")[0])
-    parser.add_argument("--messages", type=int, default=1_000_000, help="in the stream (default: %(default)s)")
-    parser.add_argument("--size", type=int, default=1024, help="octets of a body (default: %(default)s)")
-    parser.add_argument("--window", type=int, default=10_000, help="unconfirmed messages (default: %(default)s)")
-    arguments = parser.parse_args()
-    print(describe_machine())
-    load = current_load()
-    try:
-        with tempfile.TemporaryDirectory(prefix="amqp-broker-figures-") as directory:
-            measure(directory, arguments.messages, arguments.size, arguments.window)
-    except (PerfError, ProcessError, WireError, OSError) as error:
-        print(f"{type(error).__name__}: {error}", file=sys.stderr)
-        return 1
-    print(f"others: {current_load().others_since(load):.0%}")
-    return 0
 
 
 def measure(directory: str, messages: int, size: int, window: int) -> None:
@@ -137,4 +115,4 @@ def forget_files(directory: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(figures.main("python -m interop.stream_figures", __doc__.split("\n")[0], "in the stream", 1024, measure))
