@@ -35,6 +35,7 @@ class FailedError(Exception):
 def connect(path: Path | None, timeout_s: float) -> socket.socket:
     """Connect to a broker's socket; None looks for one. Raises NotReachableError."""
     tried: list[str] = []
+    left_behind = 0
     for candidate in [path] if path is not None else places.candidates():
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         connection.settimeout(timeout_s)
@@ -42,9 +43,14 @@ def connect(path: Path | None, timeout_s: float) -> socket.socket:
             connection.connect(str(candidate))
         except OSError as error:
             connection.close()
+            if isinstance(error, ConnectionRefusedError) and tried:
+                left_behind += 1  # one for each broker that was ever killed: to name them all helps nobody
+                continue
             tried.append(f"{candidate}: {error.strerror or error}")
             continue
         return connection
+    if left_behind:
+        tried.append(f"{left_behind} more that killed brokers have left")
     raise NotReachableError("; ".join(tried))
 
 

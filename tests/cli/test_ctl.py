@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import socket
 import stat
 import subprocess
 import sys
@@ -53,6 +54,19 @@ def test_a_broker_is_asked_changed_and_stopped(data_dir: Path) -> None:
     status, output, errors = ctl(*where, "-q", "ping")
     assert (status, output) == (69, "")
     assert "no broker answers" in errors
+
+
+def test_what_killed_brokers_have_left_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    monkeypatch.setenv("AMQP_BROKER_DATA_DIR", "none")
+    (tmp_path / "amqp-broker").mkdir()
+    for port in range(3):
+        with socket.socket(socket.AF_UNIX) as left:
+            left.bind(str(tmp_path / "amqp-broker" / f"{port}.sock"))
+    status, _, errors = ctl("-q", "ping")
+    assert status == 69
+    assert errors.count(".sock: ") == 1
+    assert "2 more that killed brokers have left" in errors
 
 
 def test_a_directory_that_is_named_is_the_only_broker_meant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
