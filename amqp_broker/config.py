@@ -329,6 +329,11 @@ class Config:
     """Import them only when they are not those that were imported the last time."""
     event_exchange: bool = False
     """Publish what happens to the exchange amq.rabbitmq.event of the default vhost (rule 3.36)."""
+    log_exchange: bool = False
+    """Publish the log to the exchange amq.rabbitmq.log of the default vhost (rule 3.36)."""
+    log_exchange_level: str = "info"
+    """Lines below it are not published."""
+    log_exchange_format: Literal["plaintext", "json"] = "plaintext"
     set_header_timestamp: Literal["keep", "overwrite"] | None = None
     """Add the time to every message that is published, or to those that have none (rule 5.57)."""
     set_header_routing_node: Literal["keep", "overwrite"] | None = None

@@ -74,7 +74,7 @@ class TextFormatter(logging.Formatter):
     """`2026-11-22 06:11:47.123456+00:00 [info] <message>`: RabbitMQ's time and level; line ends are escaped."""
 
     def format(self, record: logging.LogRecord) -> str:
-        return f"{_time_of(record, ' ')} [{_level_of(record)}] {_one_line(_text_of(record))}"
+        return f"{_time_of(record, ' ')} [{level_of(record)}] {_one_line(_text_of(record))}"
 
 
 class JsonFormatter(logging.Formatter):
@@ -86,7 +86,7 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(
             {
                 "time": _time_of(record, " "),
-                "level": _level_of(record),
+                "level": level_of(record),
                 "msg": _text_of(record),
                 "logger": record.name,
                 "pid": record.process,
@@ -138,20 +138,26 @@ class _LineHandler(logging.StreamHandler[TextIO]):
             super().handleError(record)
 
 
-def _add(logger: logging.Logger, handler: logging.Handler, level: str | None, form: str) -> None:
+def shape(handler: logging.Handler, level: str | None, form: str) -> None:
+    """Give a handler its level, None for all there is, and its form, `plaintext` or `json`."""
     handler.setFormatter(JsonFormatter() if form == "json" else TextFormatter())
     if level is not None:
         handler.setLevel(LEVELS[level])
+
+
+def level_of(record: logging.LogRecord) -> str:
+    """The name of a line's level, as RabbitMQ has it."""
+    return record.levelname.lower()
+
+
+def _add(logger: logging.Logger, handler: logging.Handler, level: str | None, form: str) -> None:
+    shape(handler, level, form)
     logger.addHandler(handler)
 
 
 def _time_of(record: logging.LogRecord, between: str) -> str:
     second = time.strftime(f"%Y-%m-%d{between}%H:%M:%S", time.gmtime(record.created))
     return f"{second}.{int(record.created % 1 * 1e6):06d}+00:00"
-
-
-def _level_of(record: logging.LogRecord) -> str:
-    return record.levelname.lower()
 
 
 def _text_of(record: logging.LogRecord) -> str:

@@ -5,16 +5,19 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, MutableMapping
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 import trio
 
+from amqp_broker import logs
 from amqp_broker.administration.loading import load_definitions
 from amqp_broker.broker import Broker
 from amqp_broker.config import AuthEntry, Config
 from amqp_broker.control.node import ListeningOn, Node
 from amqp_broker.ctl import places
+from amqp_broker.log_exchange import CONTENT_TYPES, LOG_EXCHANGE, LogExchange
 from amqp_broker.management.node import ListeningPort
 from amqp_broker.management.server import open_http_ports
 from amqp_broker.net.connection import in_round
@@ -31,6 +34,7 @@ from amqp_broker.storage.lock import DirectoryLock
 from amqp_broker.storage.opening import open_journal
 from amqp_broker.storage.settings import JournalSettings
 from amqp_broker.storage.stream_committer import StreamCommitter
+from amqp_broker.system_exchange import SystemExchange
 from amqp_broker.timers import Timers
 
 TYPE_CHECKING = False
@@ -138,6 +142,8 @@ class Server:
                 background.start_soon(self._data.committer.run)
                 background.start_soon(self._data.stream_committer.run)
             background.start_soon(_watch_resources, self.resources)
+            if self.config.log_exchange:
+                await background.start(_publish_log, self.broker)
             self.node.listeners = [_listening_on(port) for port in node.listeners()]
             for http_port in http_ports:
                 background.start_soon(http_port.serve)
@@ -238,6 +244,24 @@ async def _watch_resources(resources: Resources) -> None:
     while True:
         resources.look()
         await trio.sleep(RESOURCES_LOOK_S)
+
+
+async def _publish_log(broker: Broker, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+    """Publish what is logged to the default vhost, until cancelled."""
+    config = broker.config
+    exchange = SystemExchange(LOG_EXCHANGE, partial(broker.vhosts.get, config.default_vhost))
+    soon = partial(trio.lowlevel.current_trio_token().run_sync_soon, idempotent=True)
+    handler = LogExchange(exchange, config.node_name, CONTENT_TYPES[config.log_exchange_format], soon)
+    logs.shape(handler, config.log_exchange_level, config.log_exchange_format)
+    root = logging.getLogger(logs.ROOT)
+    broker.events.watch(exchange.hear)
+    root.addHandler(handler)
+    try:
+        task_status.started()
+        await trio.sleep_forever()
+    finally:
+        root.removeHandler(handler)
+        broker.events.unwatch(exchange.hear)
 
 
 _PURPOSES: Final = {
