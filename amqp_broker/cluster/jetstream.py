@@ -1,0 +1,375 @@
+"""The log of a vhost as a JetStream stream, and how any stream is read in order.
+
+A stream is kept in files, on three servers where NATS is a cluster. What is appended states the sequence it expects,
+so of two who append one is refused. A stream is read through a consumer of JetStream that is nobody's but the reader's,
+and is made anew, from where the reader is, whenever anything is not as it should be.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import uuid
+from collections import deque
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+import attrs
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
+
+from amqp_broker.cluster.log import Entry, LogUnavailable, OutOfTurn
+from amqp_broker.cluster.nats import ApiError, Nats, Session, checked, within
+
+log = logging.getLogger(__name__)
+
+REPLICAS: Final = 3
+
+BATCH_OCTETS: Final = 8 << 20
+BATCH_ENTRIES: Final = 500
+"""What is appended as one. A server takes a thousand, and refuses when more than 128 MiB wait of all who write."""
+
+PULL_ENTRIES: Final = 512
+PULL_OCTETS: Final = 8 << 20
+PULL_S: Final = 5.0
+HEARTBEAT_S: Final = 1.0
+SILENCE_S: Final = 3.0
+"""A server that owes entries or heartbeats is not waited for longer."""
+CONSUMER_IDLE_S: Final = 30.0
+"""A consumer that nobody pulls from is forgotten by the server."""
+
+STREAM_NOT_FOUND: Final = 10059
+WRONG_LAST_SEQUENCE: Final = (10071, 10164)
+NAME_IN_USE: Final = 10058
+
+
+def _ns(seconds: float) -> int:
+    return int(seconds * 1e9)
+
+
+@attrs.frozen
+class Stored:
+    """An entry of a stream.
+
+    Attributes:
+        pending: how many there were behind it when it was sent.
+    """
+
+    sequence: int
+    subject: str
+    data: bytes
+    headers: dict[str, str]
+    pending: int
+
+
+def _batches(entries: Sequence[Entry]) -> Iterator[Sequence[Entry]]:
+    """Cut a long append into pieces."""
+    first = octets = 0
+    for number, entry in enumerate(entries):
+        if number > first and (octets + len(entry.data) > BATCH_OCTETS or number - first == BATCH_ENTRIES):
+            yield entries[first:number]
+            first, octets = number, 0
+        octets += len(entry.data)
+    if first < len(entries):
+        yield entries[first:]
+
+
+async def make_stream(nats: Nats, name: str, subjects: str, replicas: int | None, **more: object) -> dict[str, Any]:
+    """Make a stream unless it is there; gives what JetStream says of it. Raises LogUnavailable."""
+    wanted = replicas or (REPLICAS if nats.session.is_clustered else 1)
+    config: dict[str, Any] = {
+        "name": name,
+        "subjects": [subjects],
+        "storage": "file",
+        "retention": "limits",
+        "discard": "new",
+        "num_replicas": wanted,
+        "max_consumers": -1,
+        "max_msgs": -1,
+        "max_bytes": -1,
+        "max_age": 0,
+        "max_msg_size": -1,
+        "duplicate_window": _ns(0.1),  # sequences tell what is there twice
+        **more,
+    }
+    try:
+        info = await nats.api(f"STREAM.INFO.{name}")
+    except ApiError as error:
+        if error.code != STREAM_NOT_FOUND:
+            raise
+        try:
+            info = await nats.api(f"STREAM.CREATE.{name}", config)
+        except ApiError as refusal:
+            if refusal.code != NAME_IN_USE:  # else somebody was faster
+                raise
+            info = await nats.api(f"STREAM.INFO.{name}")
+    if info["config"]["num_replicas"] < wanted:
+        log.warning("stream %s has %d replicas, not %d", name, info["config"]["num_replicas"], wanted)
+    return info
+
+
+class Reader:
+    """Reads a stream in order; to be used in the loop, by one at a time.
+
+    Args:
+        name: the stream's.
+        subjects: those wanted, all without it.
+        only_last: of what is there at first, only the last of each subject.
+    """
+
+    def __init__(self, nats: Nats, name: str, subjects: str | None = None, *, only_last: bool = False) -> None:
+        self._nats = nats
+        self._name = name
+        self._subjects = subjects
+        self._only_last = only_last
+        self._consumer: _Consumer | None = None
+
+    async def open(self, after: int) -> int:
+        """Be ready to read what comes after a sequence; gives how much there is. Raises LogUnavailable."""
+        await self.close()
+        self._consumer, pending = await self._new_consumer(after)
+        return pending
+
+    async def read(self, after: int, wait_s: float) -> list[Stored]:
+        """What comes after a sequence; empty when nothing came in time.
+
+        Raises:
+            LogUnavailable: it can't be read at present.
+        """
+        consumer = self._consumer
+        if consumer is None or consumer.is_broken or consumer.position != after:
+            await self.open(after)
+            consumer = self._consumer
+            assert consumer is not None
+        return await consumer.read(wait_s)
+
+    async def close(self) -> None:
+        consumer, self._consumer = self._consumer, None
+        if consumer is not None:
+            await consumer.close()
+
+    async def _new_consumer(self, after: int) -> tuple[_Consumer, int]:
+        session = self._nats.session
+        config: dict[str, Any] = {
+            "ack_policy": "none",
+            "mem_storage": True,
+            "num_replicas": 1,
+            "inactive_threshold": _ns(CONSUMER_IDLE_S),
+            "max_waiting": 4,
+        }
+        if self._subjects is not None:
+            config["filter_subject"] = self._subjects
+        if after:
+            config |= {"deliver_policy": "by_start_sequence", "opt_start_seq": after + 1}
+        else:
+            config["deliver_policy"] = "last_per_subject" if self._only_last and self._subjects else "all"
+        made = await self._nats.api(f"CONSUMER.CREATE.{self._name}", {"stream_name": self._name, "config": config})
+        consumer = _Consumer(session, self._name, str(made["name"]), after)
+        await consumer.open()
+        return consumer, int(made.get("num_pending", 0))
+
+
+class _Consumer:
+    """A consumer of JetStream, pulled from.
+
+    Attributes:
+        position: the sequence up to which `read` has given entries.
+        is_broken: it is of no more use.
+    """
+
+    def __init__(self, session: Session, stream: str, name: str, position: int) -> None:
+        self.position = position
+        self.is_broken = False
+        self._session = session
+        self._subject = f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{name}"
+        self._inbox = session.client.new_inbox()
+        self._subscription: Subscription | None = None
+        self._came: deque[Msg] = deque()
+        self._something = asyncio.Event()
+        self._count = 0
+        self._owed = 0
+        """How many entries the server may send without being asked again."""
+
+    async def open(self) -> None:
+        self._subscription = await self._session.client.subscribe(self._inbox, cb=self._take)
+
+    async def close(self) -> None:
+        if self._subscription is not None and not self._session.over.is_set():
+            await self._subscription.unsubscribe()
+
+    async def _take(self, message: Msg) -> None:
+        self._came.append(message)
+        self._something.set()
+
+    async def read(self, wait_s: float) -> list[Stored]:
+        loop = asyncio.get_running_loop()
+        ends_at = loop.time() + wait_s
+        heard_at = loop.time()
+        read: list[Stored] = []
+        while True:
+            if not self._owed:
+                await self._pull()
+            while self._came:
+                heard_at = loop.time()
+                self._look_at(self._came.popleft(), read)
+            if read:
+                self.position = read[-1].sequence
+                return read
+            if self._session.over.is_set() or loop.time() - heard_at > SILENCE_S:
+                self.is_broken = True
+            left_s = ends_at - loop.time()
+            if self.is_broken or left_s <= 0:
+                return read
+            if not self._owed:
+                continue
+            self._something.clear()
+            try:
+                await asyncio.wait_for(self._something.wait(), min(left_s, SILENCE_S))
+            except TimeoutError:
+                continue
+
+    async def _pull(self) -> None:
+        request = b'{"batch":%d,"max_bytes":%d,"expires":%d,"idle_heartbeat":%d}' % (
+            PULL_ENTRIES,
+            PULL_OCTETS,
+            _ns(PULL_S),
+            _ns(HEARTBEAT_S),
+        )
+        self._owed = PULL_ENTRIES
+        await self._session.client.publish(self._subject, request, reply=self._inbox)
+
+    def _look_at(self, message: Msg, read: list[Stored]) -> None:
+        """Sort what came: an entry, a sign of life, or the end of a pull."""
+        headers = message.headers or {}
+        fields = message.reply.split(".")
+        if len(fields) < 9 or fields[:2] != ["$JS", "ACK"]:
+            status = headers.get("Status")
+            if status != "100":
+                self._owed = 0
+            if status not in ("100", "404", "408", "409") or "Consumer Deleted" in headers.get("Description", ""):
+                self.is_broken = True
+            elif status == "409" and "Max" not in headers.get("Description", ""):
+                self.is_broken = True  # its server, or its leader, goes away
+            return
+        sequence, count, _, pending = (int(field) for field in fields[-4:])
+        if self.is_broken or count != self._count + 1:
+            self.is_broken = True  # something got lost
+            return
+        self._count = count
+        self._owed -= 1
+        read.append(Stored(sequence, message.subject, message.data, headers, pending))
+
+
+class StreamLog:
+    """The log of one vhost: `cluster.log.Log` on a stream.
+
+    Args:
+        nats: who has it.
+        name: the stream's.
+        replicas: on how many servers, None for as many as there are, three at most.
+    """
+
+    def __init__(self, nats: Nats, name: str, replicas: int | None = None) -> None:
+        self.name = name
+        self._nats = nats
+        self._replicas = replicas
+        self._identity = ""
+        self._reader = Reader(nats, name)
+
+    def open(self) -> None:
+        """Make the stream unless it is there. Raises LogUnavailable."""
+        made = self._nats.call(make_stream(self._nats, self.name, f"{self.name}.*", self._replicas, allow_atomic=True))
+        if not made["config"].get("allow_atomic"):
+            raise LogUnavailable(f"stream {self.name} takes no atomic batches; NATS 2.12 or later is needed")
+        self._identity = str(made["created"])
+
+    @property
+    def identity(self) -> str:
+        """When the stream was made, in words of JetStream; known once it is open."""
+        return self._identity
+
+    def append(self, entries: Sequence[Entry], expected: int) -> int:
+        """See `Log.append`."""
+        return self._nats.call(self._append(entries, expected))
+
+    def read(self, after: int, wait_s: float) -> list[tuple[int, Entry]]:
+        """See `Log.read`."""
+        return self._nats.call(self._read(after, wait_s))
+
+    def last(self) -> int:
+        """See `Log.last`."""
+        state = self._nats.call(self._nats.api(f"STREAM.INFO.{self.name}"))["state"]
+        return int(state["last_seq"])
+
+    def subjects(self) -> dict[str, int]:
+        """See `Log.subjects`."""
+        return self._nats.call(self._subjects())
+
+    def purge(self, subject: str, before: int) -> None:
+        """See `Log.purge`."""
+        request = {"filter": f"{self.name}.{subject}", "seq": before}
+        self._nats.call(self._nats.api(f"STREAM.PURGE.{self.name}", request))
+
+    def delete(self) -> None:
+        """Delete the stream with all that is in it; one that is not there is no error. Raises LogUnavailable."""
+        try:
+            self._nats.call(self._nats.api(f"STREAM.DELETE.{self.name}"))
+        except ApiError as error:
+            if error.code != STREAM_NOT_FOUND:
+                raise
+
+    def close(self) -> None:
+        """Give up reading."""
+        self._nats.call(self._reader.close())
+
+    async def _append(self, entries: Sequence[Entry], expected: int) -> int:
+        for batch in _batches(entries):
+            expected = await self._append_batch(batch, expected)
+        return expected
+
+    async def _append_batch(self, batch: Sequence[Entry], expected: int) -> int:
+        """Append all of it or nothing.
+
+        Entries that each state a sequence of their own would not do: where somebody else has appended one, the first of
+        ours is refused, and the second is just what is expected then.
+        """
+        session = self._nats.session
+        headers = {"Nats-Expected-Last-Sequence": str(expected), "Nats-Expected-Stream": self.name}
+        batch_id = uuid.uuid4().hex
+        for number, entry in enumerate(batch, 1):
+            if len(batch) > 1:
+                headers |= {"Nats-Batch-Id": batch_id, "Nats-Batch-Sequence": str(number)}
+            subject = f"{self.name}.{entry.subject}"
+            if number < len(batch):
+                await session.tell(subject, entry.data, headers)
+                headers = {}
+                continue
+            if len(batch) > 1:
+                headers["Nats-Batch-Commit"] = "1"
+            answer = await session.ask(subject, entry.data, headers)
+        try:
+            acknowledged = checked(await within(answer))
+        except ApiError as error:
+            if error.code in WRONG_LAST_SEQUENCE:
+                raise OutOfTurn(f"{self.name}: {error}") from None
+            raise
+        last = expected + len(batch)
+        if int(acknowledged["seq"]) != last:
+            raise LogUnavailable(f"{self.name}: {last} was appended as {acknowledged['seq']}")
+        return last
+
+    async def _read(self, after: int, wait_s: float) -> list[tuple[int, Entry]]:
+        prefix = len(self.name) + 1
+        stored = await self._reader.read(after, wait_s)
+        return [(each.sequence, Entry(each.subject[prefix:], each.data)) for each in stored]
+
+    async def _subjects(self) -> dict[str, int]:
+        prefix = len(self.name) + 1
+        found: dict[str, int] = {}
+        while True:
+            request = {"subjects_filter": f"{self.name}.*", "offset": len(found)}
+            info = await self._nats.api(f"STREAM.INFO.{self.name}", request)
+            there: dict[str, int] = info["state"].get("subjects") or {}
+            found |= {subject[prefix:]: count for subject, count in there.items()}
+            if not there or len(found) >= int(info.get("total", 0)):
+                return found

@@ -1,0 +1,339 @@
+"""A connection to NATS: nats-py in a thread with its own loop, and calls into it that block.
+
+To be called from threads that are not trio's, for a call may last as long as its deadline. A connection that breaks is
+thrown away and another one is made, to the next server of the list, without end; what waited for an answer on it fails
+at once, and whether it has happened nobody knows. Nothing is kept to be sent later: old by then, it could do harm.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import json
+import logging
+import threading
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from concurrent.futures import CancelledError, Future
+from typing import Any, Final, TypeVar
+from urllib.parse import urlsplit, urlunsplit
+
+import attrs
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.errors import Error as NatsError
+
+from amqp_broker.cluster.log import LogUnavailable
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+CONNECT_TIMEOUT_S: Final = 2
+RETRY_S: Final = 0.2
+"""Between two servers that were tried."""
+PING_S: Final = 1.0
+PING_TIMEOUT_S: Final = 3
+"""A server that doesn't answer for so long is left for the next one."""
+REQUEST_TIMEOUT_S: Final = 4.0
+"""For an acknowledgement by the quorum, and what else the JetStream API takes its time for."""
+INFO_TIMEOUT_S: Final = 1.5
+"""For what a server knows by itself: where there is no leader nobody answers."""
+COMPLAINT_EVERY: Final = 50
+"""One line in the log for so many attempts that failed."""
+
+NO_RESPONDERS: Final = "503"
+
+
+class ApiError(LogUnavailable):
+    """JetStream refuses a request.
+
+    Attributes:
+        code: as in its answer, `err_code`.
+    """
+
+    def __init__(self, code: int, text: str) -> None:
+        super().__init__(f"JetStream: {text}")
+        self.code = code
+
+
+@attrs.frozen
+class Answer:
+    """What came to a request."""
+
+    headers: dict[str, str]
+    data: bytes
+
+
+def server_urls(text: str) -> tuple[str, ...]:
+    """Take `nats://user:password@host1,host2:4223` apart; what the first says of scheme and user goes for all.
+
+    Raises:
+        ValueError: there is no server in it, or a scheme that is neither `nats` nor `tls`.
+    """
+    scheme, _, rest = text.partition("://") if "://" in text else ("nats", "", text)
+    login = ""
+    urls = []
+    for part in rest.split(","):
+        own_scheme, _, address = part.strip().rpartition("://")
+        own_login, _, host = address.rpartition("@")
+        login = own_login or login
+        url = f"{own_scheme or scheme}://{login + '@' if login else ''}{host}"
+        parts = urlsplit(url)
+        if parts.scheme not in ("nats", "tls") or not parts.hostname:
+            raise ValueError(f"no server of NATS: {without_login(url)}")
+        urls.append(url if parts.port else f"{url}:4222")
+    return tuple(urls)
+
+
+def without_login(url: str) -> str:
+    """A URL as a log may have it."""
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+
+
+class Session:
+    """One connection to one server.
+
+    Attributes:
+        url: of the server.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.client = Client()
+        self.over = asyncio.Event()
+        self._waiting: dict[str, asyncio.Future[Answer]] = {}
+        self._numbers = itertools.count()
+        self._inbox = ""
+
+    async def open(self, name: str) -> None:
+        """Connect. Raises OSError, TimeoutError or nats' errors."""
+        await self.client.connect(
+            [self.url],
+            name=name,
+            allow_reconnect=False,
+            max_reconnect_attempts=1,
+            reconnect_time_wait=0,
+            connect_timeout=CONNECT_TIMEOUT_S,
+            ping_interval=1 << 30,  # `Nats` does that
+            pending_size=16 << 20,
+            error_cb=self._failed,
+            closed_cb=self._closed,
+        )
+        self._inbox = self.client.new_inbox()
+        await self.client.subscribe(f"{self._inbox}.*", cb=self._answered)
+
+    @property
+    def is_clustered(self) -> bool:
+        """The server has others beside it."""
+        return bool(self.client._server_info.get("cluster"))
+
+    async def ask(self, subject: str, data: bytes, headers: dict[str, str] | None = None) -> asyncio.Future[Answer]:
+        """Send a request. What is sent one after the other arrives in that order.
+
+        Returns:
+            The answer to come, which fails with `LogUnavailable` when the connection breaks.
+        """
+        token = str(next(self._numbers))
+        answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self._waiting[token] = answer
+        answer.add_done_callback(lambda _: self._waiting.pop(token, None))
+        try:
+            await self.tell(subject, data, headers, f"{self._inbox}.{token}")
+        except LogUnavailable:
+            answer.cancel()
+            raise
+        return answer
+
+    async def tell(self, subject: str, data: bytes, headers: dict[str, str] | None = None, reply: str = "") -> None:
+        """Send something. Raises LogUnavailable."""
+        if self.over.is_set():
+            raise LogUnavailable("the connection to NATS is gone")
+        try:
+            await self.client.publish(subject, data, reply=reply, headers=headers)
+        except NatsError as error:
+            raise LogUnavailable(f"NATS: {error}") from None
+
+    async def close(self) -> None:
+        """Let go of it, and of what waits for answers."""
+        self.over.set()
+        for answer in list(self._waiting.values()):
+            if not answer.done():
+                answer.set_exception(LogUnavailable("the connection to NATS broke before the answer came"))
+                answer.exception()  # nobody may be waiting for it
+        with contextlib.suppress(NatsError, OSError, asyncio.TimeoutError):
+            await asyncio.wait_for(self.client.close(), PING_TIMEOUT_S)
+
+    async def _answered(self, message: Msg) -> None:
+        answer = self._waiting.get(message.subject.rpartition(".")[2])
+        if answer is None or answer.done():
+            return
+        headers = message.headers or {}
+        if headers.get("Status") == NO_RESPONDERS:
+            answer.set_exception(LogUnavailable("no server of NATS answers for this at present"))
+        else:
+            answer.set_result(Answer(headers, message.data))
+
+    async def _closed(self) -> None:
+        self.over.set()
+
+    async def _failed(self, error: Exception) -> None:
+        log.debug("NATS %s: %s", without_login(self.url), error)
+
+
+class Nats:
+    """Whoever keeps the cluster's log and leases.
+
+    Args:
+        urls: servers, see `server_urls`.
+        name: what they are told who this is.
+
+    Attributes:
+        on_changed: called in the loop's thread when the connection has come or gone, with whether it is there.
+    """
+
+    def __init__(self, urls: Sequence[str], name: str) -> None:
+        self.on_changed: Callable[[bool], None] = _nobody
+        self._urls = tuple(urls)
+        self._name = name
+        self._session: Session | None = None
+        self._loop = asyncio.new_event_loop()
+        self._connected = threading.Event()
+        self._stopping = asyncio.Event()
+        self._why = "not connected yet"
+        self._thread = threading.Thread(target=self._run, name="nats", daemon=True)
+
+    # From any thread
+
+    def open(self) -> None:
+        """Begin to connect."""
+        self._thread.start()
+
+    def wait_connected(self, timeout_s: float) -> None:
+        """Return when there is a connection. Raises LogUnavailable."""
+        if not self._connected.wait(timeout_s):
+            raise LogUnavailable(f"NATS can't be reached: {self._why}")
+
+    @property
+    def is_connected(self) -> bool:
+        return self._connected.is_set()
+
+    def call(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Run something in the loop and wait for what comes of it. Raises LogUnavailable, and what it raises."""
+        try:
+            future: Future[T] = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+        except RuntimeError:
+            coroutine.close()
+            raise LogUnavailable("the connection to NATS has been closed") from None
+        try:
+            return future.result()
+        except CancelledError:
+            raise LogUnavailable("the connection to NATS has been closed") from None
+
+    def start_soon(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Have something run in the loop until it ends or the loop does."""
+        self._loop.call_soon_threadsafe(lambda: self._tasks.add(self._loop.create_task(work())))
+
+    def close(self) -> None:
+        """Break the connection and end the thread; what was being called fails."""
+        if self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._stopping.set)
+            self._thread.join()
+
+    # In the loop
+
+    @property
+    def session(self) -> Session:
+        """The connection there is. Raises LogUnavailable."""
+        if self._session is None:
+            raise LogUnavailable(f"NATS can't be reached: {self._why}")
+        return self._session
+
+    async def api(self, subject: str, request: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Ask JetStream's API.
+
+        Raises:
+            ApiError: it refuses.
+            LogUnavailable: no answer came; it may have been done.
+        """
+        data = b"" if request is None else json.dumps(request).encode()
+        timeout_s = INFO_TIMEOUT_S if ".INFO." in subject else REQUEST_TIMEOUT_S
+        answer = await within(await self.session.ask(f"$JS.API.{subject}", data), timeout_s)
+        return checked(answer)
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        self._tasks: set[asyncio.Task[None]] = set()
+        try:
+            self._loop.run_until_complete(self._stay_connected())
+        finally:
+            left = asyncio.all_tasks(self._loop)
+            for task in left:
+                task.cancel()
+            self._loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+            self._loop.close()
+
+    async def _stay_connected(self) -> None:
+        stopping = asyncio.create_task(self._stopping.wait())
+        failed = 0
+        for url in itertools.cycle(self._urls):
+            session = Session(url)
+            try:
+                await asyncio.wait_for(session.open(self._name), 2 * CONNECT_TIMEOUT_S + 1)
+            except (TimeoutError, OSError, NatsError) as error:
+                self._why = f"{without_login(url)}: {error or type(error).__name__}"
+                if failed % COMPLAINT_EVERY == 0:
+                    log.warning("NATS: %s; going on trying", self._why)
+                failed += 1
+            else:
+                failed = 0
+                self._session = session
+                self._connected.set()
+                log.info("NATS: connected to %s", without_login(url))
+                self.on_changed(True)
+                await self._watch(session, stopping)
+                self._session = None
+                self._connected.clear()
+                self._why = f"the connection to {without_login(url)} broke"
+                if not stopping.done():
+                    log.warning("NATS: %s", self._why)
+                    self.on_changed(False)
+            await session.close()
+            if stopping.done():
+                return
+            await asyncio.wait([stopping], timeout=RETRY_S if failed else 0)
+
+    async def _watch(self, session: Session, stopping: asyncio.Task[bool]) -> None:
+        """Return when a connection is good no more."""
+        over = asyncio.create_task(session.over.wait())
+        while True:
+            await asyncio.wait([over, stopping], timeout=PING_S, return_when=asyncio.FIRST_COMPLETED)
+            if over.done() or stopping.done():
+                break
+            try:
+                await asyncio.wait_for(session.client.flush(PING_TIMEOUT_S), PING_TIMEOUT_S)
+            except (TimeoutError, NatsError, OSError):
+                break
+        over.cancel()
+
+
+async def within(answer: Awaitable[T], timeout_s: float = REQUEST_TIMEOUT_S) -> T:
+    """Wait for an answer. Raises LogUnavailable."""
+    try:
+        return await asyncio.wait_for(answer, timeout_s)
+    except TimeoutError:
+        raise LogUnavailable(f"NATS: no answer within {timeout_s:g} s") from None
+
+
+def checked(answer: Answer) -> dict[str, Any]:
+    """Read an answer of JetStream. Raises ApiError."""
+    read: dict[str, Any] = json.loads(answer.data)
+    error = read.get("error")
+    if error is not None:
+        raise ApiError(int(error.get("err_code", 0)), str(error.get("description", "refused")))
+    return read
+
+
+def _nobody(_is_there: bool) -> None:
+    """Nobody wants to know."""

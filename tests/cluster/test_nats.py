@@ -1,0 +1,200 @@
+"""What a cluster asks of its log and its table of keys, with a real NATS server."""
+
+from __future__ import annotations
+
+import queue
+import time
+import uuid
+from collections.abc import Callable
+
+import pytest
+
+pytest.importorskip("nats", reason="the extra `cluster` is not installed")
+
+from amqp_broker.cluster.bucket import Bucket
+from amqp_broker.cluster.jetstream import StreamLog
+from amqp_broker.cluster.log import Conflict, Entry, LogUnavailable, OutOfTurn
+from amqp_broker.cluster.nats import Nats, server_urls, without_login
+from tests.support.nats import NatsServer
+
+DEADLINE_S = 10.0
+
+
+@pytest.fixture
+def log(nats: Nats) -> StreamLog:
+    log = StreamLog(nats, uuid.uuid4().hex)
+    log.open()
+    return log
+
+
+@pytest.fixture
+def bucket(nats: Nats) -> Bucket:
+    bucket = Bucket(nats, uuid.uuid4().hex)
+    bucket.open()
+    return bucket
+
+
+def read_all(log: StreamLog, after: int, last: int) -> list[tuple[int, Entry]]:
+    read: list[tuple[int, Entry]] = []
+    while not read or read[-1][0] < last:
+        more = log.read(read[-1][0] if read else after, DEADLINE_S)
+        assert more, "nothing came"
+        read += more
+    return read
+
+
+def test_urls_share_scheme_and_login() -> None:
+    assert server_urls("nats://a:b@one,two:4333") == ("nats://a:b@one:4222", "nats://a:b@two:4333")
+    assert server_urls("one") == ("nats://one:4222",)
+    assert server_urls("tls://one,two") == ("tls://one:4222", "tls://two:4222")
+    assert without_login("nats://a:b@one:4222") == "nats://one:4222"
+
+
+@pytest.mark.parametrize("text", ["", "http://one", "nats://", "nats://a:secret@"])
+def test_what_is_no_server_is_refused_without_a_secret(text: str) -> None:
+    with pytest.raises(ValueError, match="no server of NATS") as refusal:
+        server_urls(text)
+    assert "secret" not in str(refusal.value)
+
+
+def test_a_log_gives_back_what_was_appended(log: StreamLog) -> None:
+    entries = [Entry(f"file/{n % 3}", bytes([n]) * n) for n in range(200)]
+    assert log.append(entries, 0) == 200
+    assert log.last() == 200
+    assert [entry for _, entry in read_all(log, 0, 200)] == entries
+    assert [sequence for sequence, _ in read_all(log, 150, 200)] == list(range(151, 201))
+
+
+def test_large_entries_come_whole_and_in_order(log: StreamLog) -> None:
+    entries = [Entry("a", bytes([n]) * (512 << 10)) for n in range(40)]  # more than one batch
+    assert log.append(entries, 0) == 40
+    assert [entry for _, entry in read_all(log, 0, 40)] == entries
+
+
+def test_of_two_who_append_one_is_refused(log: StreamLog, nats: Nats) -> None:
+    other = StreamLog(nats, log.name)
+    other.open()
+    assert other.identity == log.identity != ""
+    assert log.append([Entry("a", b"1")], 0) == 1
+    with pytest.raises(OutOfTurn):
+        other.append([Entry("a", b"2"), Entry("a", b"3")], 0)
+    assert other.last() == 1  # nor is the second entry in it, which is expected after one
+    assert other.append([Entry("a", b"2")], 1) == 2
+
+
+def test_reading_waits_for_what_comes(log: StreamLog) -> None:
+    assert log.read(0, 0.01) == []
+    log.append([Entry("a", b"1")], 0)
+    assert log.read(0, DEADLINE_S) == [(1, Entry("a", b"1"))]
+    assert log.read(1, 0.01) == []
+    log.append([Entry("b", b"2")], 1)
+    assert log.read(1, DEADLINE_S) == [(2, Entry("b", b"2"))]
+
+
+def test_purging_a_subject_leaves_the_others_and_the_count(log: StreamLog) -> None:
+    log.append([Entry("dead", b"1"), Entry("live", b"2"), Entry("dead", b"3")], 0)
+    assert log.subjects() == {"dead": 2, "live": 1}
+    log.purge("dead", 3)
+    assert log.subjects() == {"dead": 1, "live": 1}
+    assert [sequence for sequence, _ in read_all(log, 0, 3)] == [2, 3]
+    log.purge("dead", 4)
+    assert log.subjects() == {"live": 1}
+    assert log.last() == 3
+    assert log.append([Entry("live", b"4")], 3) == 4
+
+
+def test_a_log_that_was_deleted_is_another_one_later(log: StreamLog) -> None:
+    log.append([Entry("a", b"1")], 0)
+    before = log.identity
+    log.delete()
+    log.delete()
+    with pytest.raises(LogUnavailable):
+        log.last()
+    log.open()
+    assert log.identity != before
+    assert log.last() == 0
+
+
+def test_a_log_survives_its_server(own_server: NatsServer, connect: Callable[[int], Nats]) -> None:
+    nats = connect(own_server.port)
+    log = StreamLog(nats, "survivor")
+    log.open()
+    log.append([Entry("a", b"1")], 0)
+    own_server.stop()
+    with pytest.raises(LogUnavailable):
+        log.append([Entry("a", b"2")], 1)
+    own_server.start()
+    nats.wait_connected(DEADLINE_S)
+    last = log.last()
+    assert log.append([Entry("a", b"3")], last) == last + 1
+    assert read_all(log, 0, last + 1)[0] == (1, Entry("a", b"1"))
+
+
+def test_an_append_fails_as_soon_as_the_connection_breaks(
+    own_server: NatsServer, connect: Callable[[int], Nats]
+) -> None:
+    nats = connect(own_server.port)
+    log = StreamLog(nats, "broken")
+    log.open()
+    changes: queue.SimpleQueue[bool] = queue.SimpleQueue()
+    nats.on_changed = changes.put
+    own_server.stop()
+    assert changes.get(timeout=DEADLINE_S) is False
+    began = time.monotonic()
+    with pytest.raises(LogUnavailable):
+        log.append([Entry("a", b"2")], 0)
+    assert time.monotonic() - began < 1
+
+
+def test_a_key_changes_hands_by_its_revision(bucket: Bucket) -> None:
+    first = bucket.create("lease.a", b"one")
+    with pytest.raises(Conflict):
+        bucket.create("lease.a", b"two")
+    second = bucket.update("lease.a", b"two", first)
+    assert second > first
+    with pytest.raises(Conflict):
+        bucket.update("lease.a", b"three", first)
+    with pytest.raises(Conflict):
+        bucket.delete("lease.a", first)
+    bucket.delete("lease.a", second)
+    assert bucket.items() == {}
+    third = bucket.create("lease.a", b"anew")
+    assert bucket.items() == {"lease.a": (b"anew", third)}
+
+
+def test_all_keys_are_read_at_once(bucket: Bucket) -> None:
+    revisions = {f"k.{n}": bucket.put(f"k.{n}", str(n).encode()) for n in range(50)}
+    revisions["k.7"] = bucket.put("k.7", b"later")
+    bucket.delete("k.8")
+    items = bucket.items()
+    assert items["k.7"] == (b"later", revisions["k.7"])
+    assert items.keys() == revisions.keys() - {"k.8"}
+
+
+def test_a_watcher_is_told_what_is_there_and_what_changes(bucket: Bucket) -> None:
+    told: queue.SimpleQueue[tuple[str, bytes | None, int]] = queue.SimpleQueue()
+    first = bucket.put("a", b"1")
+    stop = bucket.watch(lambda key, value, revision: told.put((key, value, revision)))
+    assert told.get(timeout=DEADLINE_S) == ("a", b"1", first)
+    second = bucket.put("b/c", b"2")
+    assert told.get(timeout=DEADLINE_S) == ("b/c", b"2", second)
+    bucket.delete("a")
+    key, value, revision = told.get(timeout=DEADLINE_S)
+    assert (key, value) == ("a", None)
+    assert revision > second
+    stop()
+
+
+def test_a_watcher_goes_on_after_its_server_was_away(own_server: NatsServer, connect: Callable[[int], Nats]) -> None:
+    nats = connect(own_server.port)
+    bucket = Bucket(nats, "keys")
+    bucket.open()
+    told: queue.SimpleQueue[tuple[str, bytes | None, int]] = queue.SimpleQueue()
+    bucket.watch(lambda key, value, revision: told.put((key, value, revision)))
+    bucket.put("a", b"1")
+    assert told.get(timeout=DEADLINE_S)[:2] == ("a", b"1")
+    own_server.stop()
+    own_server.start()
+    nats.wait_connected(DEADLINE_S)
+    bucket.put("a", b"2")
+    assert told.get(timeout=DEADLINE_S)[:2] == ("a", b"2")
