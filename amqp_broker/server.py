@@ -7,7 +7,6 @@ import os
 from collections.abc import Callable, MutableMapping
 from functools import partial
 from pathlib import Path
-from typing import Final
 
 import trio
 
@@ -15,10 +14,9 @@ from amqp_broker import logs
 from amqp_broker.administration.loading import load_definitions
 from amqp_broker.broker import Broker
 from amqp_broker.config import AuthEntry, Config
-from amqp_broker.control.node import ListeningOn, Node
 from amqp_broker.ctl import places
+from amqp_broker.inspection.node import Node
 from amqp_broker.log_exchange import CONTENT_TYPES, LOG_EXCHANGE, LogExchange
-from amqp_broker.management.node import ListeningPort
 from amqp_broker.management.server import open_http_ports
 from amqp_broker.net.connection import in_round
 from amqp_broker.net.control import serve_control
@@ -123,7 +121,7 @@ class Server:
         systemd = Notifier(self._environment)
         doors = await open_doors(self.config, inherited_sockets(self._environment))
         try:
-            node, http_ports = await open_http_ports(self.broker, doors)
+            http_ports = await open_http_ports(self.node, doors)
         except BaseException:
             with trio.CancelScope(shield=True):
                 for door in doors:
@@ -144,7 +142,6 @@ class Server:
             background.start_soon(_watch_resources, self.resources)
             if self.config.log_exchange:
                 await background.start(_publish_log, self.broker)
-            self.node.listeners = [_listening_on(port) for port in node.listeners()]
             for http_port in http_ports:
                 background.start_soon(http_port.serve)
             if self.config.has_control_socket:
@@ -262,19 +259,6 @@ async def _publish_log(broker: Broker, task_status: trio.TaskStatus[None] = trio
     finally:
         root.removeHandler(handler)
         broker.events.unwatch(exchange.hear)
-
-
-_PURPOSES: Final = {
-    "amqp": "AMQP 0-9-1",
-    "amqp/ssl": "AMQP 0-9-1 over TLS",
-    "http": "HTTP API",
-    "http/prometheus": "Prometheus exporter API over HTTP",
-}
-
-
-def _listening_on(port: ListeningPort) -> ListeningOn:
-    interface = f"[{port.address}]" if ":" in port.address else port.address
-    return ListeningOn(interface, port.port, port.protocol, _PURPOSES[port.protocol])
 
 
 def _tls_of(config: Config) -> TlsKeeper | None:

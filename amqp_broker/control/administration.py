@@ -26,7 +26,8 @@ from amqp_broker.control.errors import (
     EXIT_USAGE,
     ControlError,
 )
-from amqp_broker.control.node import Answer, Node, Request
+from amqp_broker.control.request import Answer, Request
+from amqp_broker.inspection.node import Node
 from amqp_broker.registry import CLUSTER_NAME
 
 Row = dict[str, Any]

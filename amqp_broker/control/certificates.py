@@ -12,7 +12,8 @@ from typing import Any, Final
 import attrs
 
 from amqp_broker.control.errors import EXIT_DATA, ControlError
-from amqp_broker.control.node import Node, Request
+from amqp_broker.control.request import Request
+from amqp_broker.inspection.node import Node
 
 UNITS_S: Final = {"days": 86400, "weeks": 7 * 86400, "months": 30 * 86400, "years": 365 * 86400}
 

@@ -9,7 +9,8 @@ from amqp_broker.administration.errors import AdministrationError
 from amqp_broker.control import administration, certificates, health, links, listing, reports
 from amqp_broker.control.administration import Run, as_control_error
 from amqp_broker.control.errors import EXIT_USAGE, ControlError
-from amqp_broker.control.node import Answer, Node, Request
+from amqp_broker.control.request import Answer, Request
+from amqp_broker.inspection.node import Node
 
 COMMANDS: Final[Mapping[str, Run]] = {
     **administration.COMMANDS,

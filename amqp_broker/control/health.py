@@ -7,16 +7,15 @@ import platform
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-import attrs
-
 from amqp_broker import logs
 from amqp_broker.administration.loading import load_definitions
 from amqp_broker.configuration.errors import ConfigError
 from amqp_broker.configuration.values import FACTOR, OCTETS, SHARE, Kind
 from amqp_broker.control.errors import EXIT_DATA, EXIT_SOFTWARE, EXIT_USAGE, ControlError
 from amqp_broker.control.listing import connections_of
-from amqp_broker.control.node import Node, Request
+from amqp_broker.control.request import Request
 from amqp_broker.errors import AMQPError
+from amqp_broker.inspection.node import ListeningPort, Node
 from amqp_broker.queues.queue import Queue
 from amqp_broker.session.connection import Connection
 
@@ -64,11 +63,27 @@ def alarms(node: Node, _request: Request) -> Iterable[str]:
 
 
 def listeners(node: Node, _request: Request) -> Iterable[str]:
-    return (each.text[0].upper() + each.text[1:] for each in node.listeners)
+    return (f"Interface: {port_text(each)}" for each in node.listeners)
 
 
 def listener_rows(node: Node, _request: Request) -> Iterator[Row]:
-    return (attrs.asdict(each) for each in node.listeners)
+    return map(listener_row, node.listeners)
+
+
+def listener_row(listener: ListeningPort) -> Row:
+    """A port, in RabbitMQ's order of fields."""
+    return {
+        "interface": listener.interface,
+        "port": listener.port,
+        "protocol": listener.protocol,
+        "purpose": listener.purpose,
+    }
+
+
+def port_text(listener: ListeningPort) -> str:
+    """The same as `interface`, and what follows it in a line."""
+    row = listener_row(listener)
+    return f"{row.pop('interface')}, " + ", ".join(f"{name}: {value}" for name, value in row.items())
 
 
 def check_port_listener(node: Node, request: Request) -> Iterable[str]:

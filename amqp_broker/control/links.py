@@ -8,8 +8,9 @@ from typing import Any
 from amqp_broker.administration.parameters import clear_parameter
 from amqp_broker.administration.shovels import COMPONENT
 from amqp_broker.control.errors import EXIT_DATA, ControlError
-from amqp_broker.control.node import Node, Request
+from amqp_broker.control.request import Request
 from amqp_broker.inspection.links import federation_records, link_id, shovel_records
+from amqp_broker.inspection.node import Node
 from amqp_broker.links.board import FEDERATION, SHOVEL, LinkState
 
 Row = dict[str, Any]

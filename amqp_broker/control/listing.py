@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
-from amqp_broker.control.node import Node, Request
+from amqp_broker.control.request import Request
 from amqp_broker.control.values import argument_table
 from amqp_broker.inspection.connections import channel_record, connection_record
 from amqp_broker.inspection.exchanges import binding_record, bindings_of, default_binding_record, exchange_record
 from amqp_broker.inspection.features import deprecated_records, deprecated_used_records, flag_records
+from amqp_broker.inspection.node import Node
 from amqp_broker.inspection.queues import consumer_record, queue_record
 from amqp_broker.inspection.values import readable
 from amqp_broker.routing.binding import Binding

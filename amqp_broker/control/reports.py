@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import platform
 import ssl
-import time
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
@@ -13,11 +12,12 @@ import attrs
 
 from amqp_broker import __version__
 from amqp_broker.control.errors import EXIT_DATA, ControlError
-from amqp_broker.control.health import listeners
-from amqp_broker.control.node import Node, Request
+from amqp_broker.control.health import listener_row, listeners, port_text
+from amqp_broker.control.request import Request
 from amqp_broker.ctl.plugins import BUILT_IN
 from amqp_broker.inspection.features import FLAGS
 from amqp_broker.inspection.memory import MEMORY_CATEGORIES, memory_record
+from amqp_broker.inspection.node import Node
 from amqp_broker.past import Past
 from amqp_broker.session.connection import Connection
 
@@ -42,7 +42,7 @@ def status(node: Node, request: Request) -> Iterable[str | Row]:
     yield "Runtime\n"
     yield f"OS PID: {os.getpid()}"
     yield f"OS: {platform.system()}"
-    yield f"Uptime (seconds): {_uptime_s(node)}"
+    yield f"Uptime (seconds): {int(node.uptime_s)}"
     yield f"Is under maintenance?: {'true' if broker.is_suspended else 'false'}"
     yield f"RabbitMQ version: {broker.config.version}"
     yield f"Node name: {node.name}"
@@ -90,7 +90,7 @@ def cluster_status(node: Node, _request: Request) -> Iterable[str]:
     yield from _section("Alarms", list(node.broker.alarms))
     yield "\nNetwork Partitions\n\n(none)\n\nListeners\n"
     for each in node.listeners:
-        yield f"Node: {node.name}, {each.text}"
+        yield f"Node: {node.name}, interface: {port_text(each)}"
     yield "\nFeature flags\n"
     yield from (f"Flag: {name}, state: enabled" for name in FLAGS)
 
@@ -141,7 +141,7 @@ def _status_record(node: Node) -> Row:
     return {
         "pid": os.getpid(),
         "os": platform.system(),
-        "uptime": _uptime_s(node),
+        "uptime": int(node.uptime_s),
         "is_under_maintenance": broker.is_suspended,
         "rabbitmq_version": broker.config.version,
         "product_name": "",
@@ -167,7 +167,7 @@ def _status_record(node: Node) -> Row:
         "disk_free": resources.disk_free_octets,
         "disk_free_limit": resources.disk_free_limit_octets,
         "totals": _totals(node),
-        "listeners": [attrs.asdict(each) | {"node": node.name} for each in node.listeners],
+        "listeners": [listener_row(each) | {"node": node.name} for each in node.listeners],
     }
 
 
@@ -184,10 +184,6 @@ def _totals(node: Node) -> dict[str, int]:
         "queue_count": sum(len(vhost.queues) for vhost in node.broker.vhosts.values()),
         "virtual_host_count": len(node.broker.vhosts),
     }
-
-
-def _uptime_s(node: Node) -> int:
-    return int(time.time() - node.started_at)
 
 
 def _unit(request: Request) -> str:

@@ -18,8 +18,8 @@ from starlette.types import Receive, Scope, Send
 from amqp_broker.administration import AdministrationError
 from amqp_broker.auth.backend import Undecided
 from amqp_broker.auth.users import Peer
-from amqp_broker.broker import Broker
 from amqp_broker.errors import AMQPError
+from amqp_broker.inspection.node import Node
 from amqp_broker.management.attempts import Attempts
 from amqp_broker.management.bodies import read_body, read_form
 from amqp_broker.management.call import Call, Caller
@@ -29,7 +29,6 @@ from amqp_broker.management.figures import figures_of
 from amqp_broker.management.listing import Listing, only
 from amqp_broker.management.live import Live, Streams
 from amqp_broker.management.login import Login, log_in, login_in_form, login_in_header
-from amqp_broker.management.node import Node
 from amqp_broker.management.replies import Reply
 from amqp_broker.management.routes import Endpoint, Found, Needs, Router
 from amqp_broker.management.statistics import Statistics
@@ -58,17 +57,16 @@ class ManagementApi:
 
     def __init__(
         self,
-        broker: Broker,
         node: Node,
         statistics: Statistics,
         endpoints: Iterable[Endpoint],
     ) -> None:
-        self._broker = broker
+        self._broker = node.broker
         self._node = node
         self._statistics = statistics
         self._attempts = Attempts()
         self._router = Router(endpoints)
-        self._streams = Streams(broker.config)
+        self._streams = Streams(node.broker.config)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
@@ -117,7 +115,6 @@ class ManagementApi:
             caller = await self._log_in(request, login_in_header(header or "") if body is None else login_in_form(body))
             caller.check(endpoint.needs)
         call = Call(
-            broker=self._broker,
             node=self._node,
             statistics=figures_of(self._statistics, request.query_params),
             attempts=self._attempts,

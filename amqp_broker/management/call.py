@@ -11,11 +11,11 @@ from amqp_broker.administration.values import as_table
 from amqp_broker.auth.backend import Identity
 from amqp_broker.auth.users import Peer
 from amqp_broker.broker import Broker
+from amqp_broker.inspection.node import Node
 from amqp_broker.inspection.values import Json
 from amqp_broker.management.attempts import Attempts
 from amqp_broker.management.errors import bad_request, hidden, keys_missing, no_such, not_authorised, not_found
 from amqp_broker.management.figures import Figures
-from amqp_broker.management.node import Node
 from amqp_broker.management.routes import Needs
 from amqp_broker.session.rights import Rights
 from amqp_broker.vhost import Vhost
@@ -90,7 +90,6 @@ class Call:
         only_vhost: the one vhost that lists are to be about (`x-vhost`); empty for all.
     """
 
-    broker: Broker
     node: Node
     statistics: Figures
     attempts: Attempts
@@ -101,6 +100,10 @@ class Call:
     reason: str = ""
     only_vhost: str = ""
     _rights: dict[str, Rights] = attrs.field(factory=dict, init=False)
+
+    @property
+    def broker(self) -> Broker:
+        return self.node.broker
 
     @property
     def user(self) -> Caller:

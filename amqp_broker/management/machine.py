@@ -9,14 +9,10 @@ import psutil
 
 from amqp_broker import __version__
 from amqp_broker.auth.sasl import MECHANISMS
-from amqp_broker.broker import Broker
+from amqp_broker.inspection.node import Node
 from amqp_broker.inspection.values import Json, Record
-from amqp_broker.management.node import Node
 from amqp_broker.resources import open_files_limit
 from amqp_broker.routing.types import EXCHANGE_TYPES
-
-DISK_FREE_LIMIT_OCTETS = 50_000_000
-"""RabbitMQ's default, below which it would raise an alarm."""
 
 _COUNTERS = (
     "gc_num",
@@ -55,7 +51,7 @@ def listener_records(node: Node) -> list[Json]:
             "socket_opts": {},
             "tls": listener.protocol in ("amqp/ssl", "https"),
         }
-        for listener in node.listeners()
+        for listener in node.listeners
     ]
 
 
@@ -69,7 +65,7 @@ def context_records(node: Node) -> list[Json]:
             "path": shown[listener.protocol][1],
             "port": str(listener.port),
         }
-        for listener in node.listeners()
+        for listener in node.listeners
         if listener.protocol in shown
     ]
 
@@ -83,14 +79,14 @@ def erlang_version() -> Record:
     }
 
 
-def node_record(node: Node, broker: Broker) -> Record:
+def node_record(node: Node) -> Record:
     """The node as `nodes` shows it."""
-    process = psutil.Process(node.os_pid)
+    broker, resources = node.broker, node.resources
+    process = psutil.Process()
     with process.oneshot():
         memory_used = process.memory_info().rss
         files_used = process.num_fds() if hasattr(process, "num_fds") else 0
         threads = process.num_threads()
-    memory_limit = int(psutil.virtual_memory().total * broker.config.memory_high_watermark)
     directory = str(broker.config.data_dir or os.getcwd())
     files_total = open_files_limit()
     connections = sum(1 for _ in broker.clients)
@@ -99,17 +95,17 @@ def node_record(node: Node, broker: Broker) -> Record:
         "type": "disc",
         "running": True,
         "being_drained": False,
-        "os_pid": str(node.os_pid),
-        "uptime": node.uptime_ms,
+        "os_pid": str(process.pid),
+        "uptime": int(node.uptime_s * 1000),
         "run_queue": 0,
         "processors": os.cpu_count() or 1,
         "rates_mode": "basic",
         "mem_used": memory_used,
-        "mem_limit": memory_limit,
+        "mem_limit": resources.memory_limit_octets,
         "mem_alarm": "memory" in broker.alarms,
         "mem_calculation_strategy": "rss",
         "disk_free": psutil.disk_usage(directory).free,
-        "disk_free_limit": DISK_FREE_LIMIT_OCTETS,
+        "disk_free_limit": resources.disk_free_limit_octets,
         "disk_free_alarm": "disk" in broker.alarms,
         "fd_used": files_used,
         "fd_total": files_total,
@@ -126,9 +122,9 @@ def node_record(node: Node, broker: Broker) -> Record:
         ],
         "enabled_plugins": ["rabbitmq_management", "rabbitmq_prometheus"],
         "contexts": context_records(node),
-        "log_files": ["<stderr>"],
+        "log_files": list(node.log_paths),
         "db_dir": directory,
-        "config_files": [],
+        "config_files": [str(path) for path in node.config_paths],
         "net_ticktime": 60,
         "cluster_links": [],
         "metrics_gc_queue_length": {},

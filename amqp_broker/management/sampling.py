@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from amqp_broker.broker import Broker
 from amqp_broker.counters import MessageCounters
+from amqp_broker.inspection.node import Node
 from amqp_broker.management.churn import churn_counts
 from amqp_broker.management.counts import counts_of, exchange_counts, lengths_of, octets_of, vhost_counters
-from amqp_broker.management.node import Node
 from amqp_broker.management.statistics import Statistics
 from amqp_broker.session.connection import Connection
 
 
-def sample(broker: Broker, node: Node, statistics: Statistics) -> Iterator[None]:
+def sample(node: Node, statistics: Statistics) -> Iterator[None]:
     """Take one sample of everything; yields between objects, so that others have their turn."""
+    broker = node.broker
     total = MessageCounters()
     totals = {"messages": 0, "messages_ready": 0, "messages_unacknowledged": 0}
     for vhost in list(broker.vhosts.values()):

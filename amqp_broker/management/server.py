@@ -11,12 +11,11 @@ from collections.abc import Awaitable, Callable, Sequence
 import attrs
 import trio
 
-from amqp_broker.broker import Broker
 from amqp_broker.config import Config
-from amqp_broker.management.node import ListeningPort, Node
+from amqp_broker.inspection.node import ListeningPort, Node
 from amqp_broker.net.doors import Door, open_http
 
-Serve = Callable[[Broker, Node, list[trio.SocketListener]], Awaitable[None]]
+Serve = Callable[[Node, list[trio.SocketListener]], Awaitable[None]]
 
 
 @attrs.frozen
@@ -28,7 +27,6 @@ class HttpPort:
         urls: where people and programs find it.
     """
 
-    broker: Broker
     node: Node
     listeners: list[trio.SocketListener]
     load: Callable[[], Serve]
@@ -41,20 +39,20 @@ class HttpPort:
                 for listener in self.listeners:
                     nursery.start_soon(_wait_for_client, listener, nursery.cancel_scope)
             serve = await trio.to_thread.run_sync(self.load)
-            await serve(self.broker, self.node, self.listeners)
+            await serve(self.node, self.listeners)
         finally:
             with trio.CancelScope(shield=True):
                 for listener in self.listeners:
                     await listener.aclose()
 
 
-async def open_http_ports(broker: Broker, doors: Sequence[Door]) -> tuple[Node, list[HttpPort]]:
-    """Open the ports for management and metrics, those that there are to be; gives them and what they say of the node.
+async def open_http_ports(node: Node, doors: Sequence[Door]) -> list[HttpPort]:
+    """Open the ports for management and metrics, those that there are to be, and tell the node of them and the doors.
 
     Raises:
         ListenError: one can't be listened on; none is left open.
     """
-    config, default = broker.config, Config()
+    config, default = node.broker.config, Config()
     wanted = (
         ("http", config.management_host, config.management_port, default.management_port, "--management-port"),
         ("http/prometheus", config.metrics_host, config.metrics_port, default.metrics_port, "--metrics-port"),
@@ -63,7 +61,6 @@ async def open_http_ports(broker: Broker, doors: Sequence[Door]) -> tuple[Node, 
     amqp_ports = [listener.port for listener in config.all_listeners if listener.path is None]
     is_anywhere = amqp_ports != [] and not any(amqp_ports)
     ports = [_amqp_port(door) for door in doors]
-    node = Node(config.node_name, lambda: ports)
     opened: list[HttpPort] = []
     try:
         for protocol, own_host, port, default_port, option in wanted:
@@ -75,16 +72,15 @@ async def open_http_ports(broker: Broker, doors: Sequence[Door]) -> tuple[Node, 
             ports += there
             load, path = (_load_management, "") if protocol == "http" else (_load_metrics, "/metrics")
             shown = f"[{host}]" if ":" in host else host
-            opened.append(
-                HttpPort(broker, node, listeners, load, [f"http://{shown}:{one.port}{path}" for one in there])
-            )
+            opened.append(HttpPort(node, listeners, load, [f"http://{shown}:{one.port}{path}" for one in there]))
     except BaseException:
         with trio.CancelScope(shield=True):
             for http_port in opened:
                 for listener in http_port.listeners:
                     await listener.aclose()
         raise
-    return node, opened
+    node.listeners = ports
+    return opened
 
 
 def _amqp_port(door: Door) -> ListeningPort:

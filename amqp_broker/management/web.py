@@ -10,11 +10,10 @@ import hypercorn.config
 import hypercorn.trio
 import trio
 
-from amqp_broker.broker import Broker
+from amqp_broker.inspection.node import Node
 from amqp_broker.management.api import ENDPOINTS
 from amqp_broker.management.app import ManagementApi
 from amqp_broker.management.metrics.app import MetricsSite
-from amqp_broker.management.node import Node
 from amqp_broker.management.sampling import sample
 from amqp_broker.management.site import Site
 from amqp_broker.management.statistics import PERIOD_S, Statistics
@@ -28,19 +27,18 @@ SLICE_S: Final = 0.001
 """How long sampling may go on before the loop has its turn."""
 
 
-async def serve_management(broker: Broker, node: Node, listeners: list[trio.SocketListener]) -> None:
+async def serve_management(node: Node, listeners: list[trio.SocketListener]) -> None:
     """Serve the API and its page on these sockets until cancelled."""
+    broker = node.broker
     statistics = Statistics(broker.timers.now)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(_sample, broker, node, statistics)
-        await _serve(
-            Site(ManagementApi(broker, node, statistics, ENDPOINTS), broker.config.management_path_prefix), listeners
-        )
+        nursery.start_soon(_sample, node, statistics)
+        await _serve(Site(ManagementApi(node, statistics, ENDPOINTS), broker.config.management_path_prefix), listeners)
 
 
-async def serve_metrics(broker: Broker, node: Node, listeners: list[trio.SocketListener]) -> None:
+async def serve_metrics(node: Node, listeners: list[trio.SocketListener]) -> None:
     """Serve metrics on these sockets until cancelled."""
-    await _serve(MetricsSite(broker, node), listeners)
+    await _serve(MetricsSite(node), listeners)
 
 
 async def _serve(site: Site | MetricsSite, listeners: list[trio.SocketListener]) -> None:
@@ -54,10 +52,10 @@ async def _serve(site: Site | MetricsSite, listeners: list[trio.SocketListener])
     await hypercorn.trio.serve(app, config, mode="asgi", shutdown_trigger=trio.sleep_forever)
 
 
-async def _sample(broker: Broker, node: Node, statistics: Statistics) -> None:
+async def _sample(node: Node, statistics: Statistics) -> None:
     while True:
         ends = trio.current_time() + SLICE_S
-        for _ in sample(broker, node, statistics):
+        for _ in sample(node, statistics):
             if trio.current_time() >= ends:
                 await trio.lowlevel.checkpoint()
                 ends = trio.current_time() + SLICE_S

@@ -23,8 +23,9 @@ import trio
 
 from amqp_broker.control.commands import run
 from amqp_broker.control.errors import EXIT_DATA, EXIT_SOFTWARE, EXIT_USAGE, ControlError
-from amqp_broker.control.node import Answer, Node, Request
+from amqp_broker.control.request import Answer, Request
 from amqp_broker.ctl.places import make_private
+from amqp_broker.inspection.node import Node
 from amqp_broker.net.turns import SLICE_S, until_stored
 
 log = logging.getLogger(__name__)

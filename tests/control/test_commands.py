@@ -12,9 +12,10 @@ from amqp_broker.broker import CLUSTER_ID
 from amqp_broker.config import Config
 from amqp_broker.control import commands
 from amqp_broker.control.errors import ControlError
-from amqp_broker.control.node import Node, Request
+from amqp_broker.control.request import Request
 from amqp_broker.ctl import local
 from amqp_broker.ctl.commands import COMMANDS
+from amqp_broker.inspection.node import Node
 from amqp_broker.registry import GLOBAL
 from amqp_broker.resources import Resources
 from tests.support.certificates import Authority

@@ -16,8 +16,9 @@ from amqp_broker.administration import parameters, permissions, users, vhosts
 from amqp_broker.config import Config
 from amqp_broker.control.commands import run
 from amqp_broker.control.errors import ControlError
-from amqp_broker.control.node import ListeningOn, Node, Request
+from amqp_broker.control.request import Request
 from amqp_broker.ctl import asking, main
+from amqp_broker.inspection.node import ListeningPort, Node
 from amqp_broker.resources import Resources
 from amqp_codec import Int64, Table
 from tests.support.client import World
@@ -82,10 +83,10 @@ def node() -> Node:
         for _ in range(count):
             channel.publish(name, b"x")
     listeners = [
-        ListeningOn("[::]", 15697, "http/prometheus", "Prometheus exporter API over HTTP"),
-        ListeningOn("[::]", 15677, "http", "HTTP API"),
-        ListeningOn("[::]", 25677, "clustering", "inter-node and CLI tool communication"),
-        ListeningOn("127.0.0.1", 5677, "amqp", "AMQP 0-9-1 and AMQP 1.0"),
+        ListeningPort("http/prometheus", "::", 15697),
+        ListeningPort("http", "::", 15677),
+        ListeningPort("clustering", "::", 25677),
+        ListeningPort("amqp", "127.0.0.1", 5677, "AMQP 0-9-1 and AMQP 1.0"),
     ]
     return Node(broker, Resources(broker), listeners)
 

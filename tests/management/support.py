@@ -8,13 +8,19 @@ from contextlib import asynccontextmanager
 import httpx
 
 from amqp_broker.broker import Broker
+from amqp_broker.inspection.node import ListeningPort, Node
 from amqp_broker.management.api import ENDPOINTS
 from amqp_broker.management.app import ManagementApi
-from amqp_broker.management.node import ListeningPort, Node
 from amqp_broker.management.site import Site
 from amqp_broker.management.statistics import Statistics
+from amqp_broker.resources import Resources
 
 GUEST = ("guest", "guest")
+
+
+def node_of(broker: Broker, *ports: ListeningPort) -> Node:
+    """A node that listens, for AMQP if nothing else is said."""
+    return Node(broker, Resources(broker), ports or [ListeningPort("amqp", "127.0.0.1", 5672)])
 
 
 @asynccontextmanager
@@ -25,10 +31,10 @@ async def api_of(
     statistics: Statistics | None = None,
 ) -> AsyncIterator[httpx.AsyncClient]:
     """Call the API of a broker; paths begin behind `/api/`."""
-    node = node or Node("rabbit@localhost", lambda: [ListeningPort("amqp", "127.0.0.1", 5672)])
+    node = node or node_of(broker)
     if statistics is None:
         statistics = Statistics(broker.timers.now)
-    site = Site(ManagementApi(broker, node, statistics, ENDPOINTS), broker.config.management_path_prefix)
+    site = Site(ManagementApi(node, statistics, ENDPOINTS), broker.config.management_path_prefix)
     transport = httpx.ASGITransport(site)
     async with httpx.AsyncClient(transport=transport, base_url="http://broker/api/", auth=auth) as client:
         yield client

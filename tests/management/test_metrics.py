@@ -13,7 +13,7 @@ import pytest
 from amqp_broker.management.metrics.app import MetricsSite
 from amqp_broker.management.metrics.exposition import Family, Sample, lines
 from amqp_broker.management.metrics.objects import FAMILIES
-from amqp_broker.management.node import Node
+from tests.management.support import api_of, node_of
 from tests.support.client import ChannelClient, World
 
 RECORDED = Path(__file__).parents[1] / "data" / "rabbitmq-4.3.6-metrics.txt"
@@ -51,7 +51,7 @@ def channel() -> ChannelClient:
 
 @pytest.fixture
 async def pages(channel: ChannelClient) -> AsyncIterator[httpx.AsyncClient]:
-    site = MetricsSite(channel.world.broker, Node("rabbit@localhost", list))
+    site = MetricsSite(node_of(channel.world.broker))
     async with httpx.AsyncClient(transport=httpx.ASGITransport(site), base_url="http://broker") as client:
         yield client
 
@@ -162,3 +162,9 @@ def test_a_family_without_samples_is_left_out() -> None:
     assert list(lines(Family("x", "gauge", "X", []))) == []
     text = "".join(lines(Family("x_total", "counter", "X", [Sample(1.5, {"a": "\n"})])))
     assert text == '# TYPE x_total counter\n# HELP x_total X\nx_total{a="\\n"} 1.5\n'
+
+
+async def test_the_cluster_is_called_what_it_was_called_last(channel: ChannelClient, pages: httpx.AsyncClient) -> None:
+    async with api_of(channel.world.broker) as api:
+        await api.put("cluster-name", json={"name": "of today"})
+    assert 'rabbitmq_cluster="of today"' in (await pages.get("/metrics")).text

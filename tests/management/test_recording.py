@@ -10,13 +10,14 @@ import attrs
 import httpx
 
 from amqp_broker.auth.users import Peer
-from amqp_broker.management.node import ListeningPort, Node
+from amqp_broker.config import Config
+from amqp_broker.inspection.node import ListeningPort
 from amqp_broker.management.sampling import sample
 from amqp_broker.management.statistics import Statistics
 from amqp_codec import BasicQos, BasicQosOk, ConfirmSelect, ConfirmSelectOk, Properties, Table
 from tests.management.deviations import DEVIATIONS, rendered
 from tests.management.shapes import differences, shape_of
-from tests.management.support import api_of
+from tests.management.support import api_of, node_of
 from tests.support.client import CAPABILITIES, ChannelClient, Client, World
 
 RECORDING: Final = Path(__file__).parent.parent / "data" / "management" / "rabbitmq-4.3.6.json"
@@ -110,17 +111,17 @@ async def ask(api: httpx.AsyncClient, call: Recorded) -> httpx.Response:
 
 
 async def test_the_recording_comes_out_again() -> None:
-    world = World()
+    world = World(Config(node_name="r5@localhost"))
     statistics = Statistics(world.broker.timers.now)
     ports = [ListeningPort("amqp", "127.0.0.1", PORT), ListeningPort("http", "127.0.0.1", 15677)]
-    node = Node("r5@localhost", lambda: ports)
+    node = node_of(world.broker, *ports)
     clients: list[ChannelClient] = []
     found: list[tuple[str, str]] = []
     async with api_of(world.broker, None, node, statistics) as api:
         for call in CALLS:
             if call.name == FIRST_READ:
                 clients = use(world)
-                for _ in sample(world.broker, node, statistics):
+                for _ in sample(node, statistics):
                     pass
             found += ((call.name, difference) for difference in found_in(await ask(api, call), call))
     assert len(clients) == 4

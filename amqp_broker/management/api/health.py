@@ -56,7 +56,7 @@ def check_port_listener(call: Call) -> object:
         port = int(call.path["port"])
     except ValueError:
         raise bad_request("port is not an integer") from None
-    ports = sorted({listener.port for listener in call.node.listeners()})
+    ports = sorted({listener.port for listener in call.node.listeners})
     if port in ports:
         return {"status": "ok", "port": port}
     return failed("No active listener", missing=port, ports=ports)
@@ -65,7 +65,7 @@ def check_port_listener(call: Call) -> object:
 @routes.get("health/checks/protocol-listener/{protocols}")
 def check_protocol_listener(call: Call) -> object:
     """Whether protocols are listened for; several are divided by commas."""
-    there = sorted({listener.protocol for listener in call.node.listeners()})
+    there = sorted({listener.protocol for listener in call.node.listeners})
     wanted = [protocol.strip() for protocol in call.path["protocols"].split(",")]
     missing = [name for name in wanted if PROTOCOL_NAMES.get(name.lower(), name.lower()) not in there]
     if missing:

@@ -52,4 +52,4 @@ def reset_statistics(call: Call) -> Reply:
 
 def _record(call: Call) -> Record:
     events = call.broker.events
-    return node_record(call.node, call.broker) | call.statistics.with_rates(events, churn_counts(events))
+    return node_record(call.node) | call.statistics.with_rates(events, churn_counts(events))

@@ -13,12 +13,11 @@ from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from amqp_broker.auth.patterns import InvalidPatternError, Pattern
-from amqp_broker.broker import Broker
 from amqp_broker.inspection.memory import memory_record
+from amqp_broker.inspection.node import Node
 from amqp_broker.management.metrics.exposition import CONTENT_TYPE, Family, Sample, lines
 from amqp_broker.management.metrics.objects import FAMILIES, Wanted, of_objects
 from amqp_broker.management.metrics.overall import identity, overall, queue_sums
-from amqp_broker.management.node import Node
 from amqp_broker.management.site import live
 
 log = logging.getLogger(__name__)
@@ -32,8 +31,8 @@ LINES: Final = 50
 class MetricsSite:
     """The whole port."""
 
-    def __init__(self, broker: Broker, node: Node) -> None:
-        self._broker = broker
+    def __init__(self, node: Node) -> None:
+        self._broker = node.broker
         self._node = node
         self._pages: dict[str, Page] = {
             "/metrics": self._aggregated,
@@ -62,11 +61,11 @@ class MetricsSite:
         return StreamingResponse(_written(families), media_type=None, headers={"content-type": CONTENT_TYPE})
 
     def _aggregated(self, _request: Request) -> Iterator[Family]:
-        return chain(overall(self._broker, self._node, "aggregated"), queue_sums(self._broker))
+        return chain(overall(self._node, "aggregated"), queue_sums(self._broker))
 
     def _per_object(self, _request: Request) -> Iterator[Family]:
         objects = of_objects(self._broker, "rabbitmq_", FAMILIES, Wanted())
-        return chain(overall(self._broker, self._node, "per-object"), objects)
+        return chain(overall(self._node, "per-object"), objects)
 
     def _detailed(self, request: Request) -> Iterator[Family]:
         """Only the families that are asked for, of some vhosts and queues."""
@@ -75,10 +74,10 @@ class MetricsSite:
         patterns = [Pattern(text) for text in query.getlist("queue")]
         wanted = Wanted(vhosts, lambda name: not patterns or any(pattern.search(name) for pattern in patterns))
         families = of_objects(self._broker, "rabbitmq_detailed_", query.getlist("family"), wanted)
-        return chain([identity(self._broker, self._node, "detailed")], families)
+        return chain([identity(self._node, "detailed")], families)
 
     def _memory(self, _request: Request) -> Iterator[Family]:
-        yield identity(self._broker, self._node, "memory-breakdown")
+        yield identity(self._node, "memory-breakdown")
         for name, value in memory_record().items():
             if isinstance(value, int):
                 yield Family(f"rabbitmq_memory_{name}_bytes", "gauge", f"Memory used by {name}", [Sample(value)])

@@ -10,11 +10,11 @@ from amqp_broker import __version__
 from amqp_broker.broker import CLUSTER_ID, Broker
 from amqp_broker.counters import MessageCounters, SizeCounters
 from amqp_broker.events import EventKind
+from amqp_broker.inspection.node import Node
 from amqp_broker.management.api.overview import PRODUCT
 from amqp_broker.management.churn import churn_counts
 from amqp_broker.management.machine import erlang_version, node_record
 from amqp_broker.management.metrics.exposition import Family, Sample
-from amqp_broker.management.node import Node
 from amqp_broker.past import Past
 from amqp_broker.queues.arguments import QueueType
 from amqp_broker.registry import GLOBAL
@@ -82,10 +82,11 @@ class Totals:
                     self.past.sizes.add(channel.sizes)
 
 
-def overall(broker: Broker, node: Node, endpoint: str) -> Iterator[Family]:
+def overall(node: Node, endpoint: str) -> Iterator[Family]:
     """The families that every page but the detailed one has."""
+    broker = node.broker
     yield _gauge("build_info", "Which program this is", Sample(1, _build(broker)))
-    yield identity(broker, node, endpoint)
+    yield identity(node, endpoint)
     totals = Totals(broker)
     for name, count in churn_counts(broker.events).items():
         metric = next(metric for metric, counter in _CHURN.items() if counter == name)
@@ -94,7 +95,7 @@ def overall(broker: Broker, node: Node, endpoint: str) -> Iterator[Family]:
     yield _gauge("channels", "Channels currently open", Sample(totals.channels))
     yield _gauge("consumers", "Consumers currently connected", Sample(totals.consumers))
     yield _gauge("queues", "Queues available", Sample(totals.queues))
-    yield from _machine(broker, node)
+    yield from _machine(node)
     yield from _alarms(broker)
     yield from _logins(broker)
     yield from _messages(totals)
@@ -134,12 +135,13 @@ def queue_sums(broker: Broker) -> Iterator[Family]:
         yield _counter(name, help_, Sample(value))
 
 
-def identity(broker: Broker, node: Node, endpoint: str) -> Family:
+def identity(node: Node, endpoint: str) -> Family:
     """The one series that dashboards join all others with."""
+    broker = node.broker
     cluster_id = broker.registry.parameters.get((GLOBAL, "", CLUSTER_ID), "")
     labels = {
         "rabbitmq_node": node.name,
-        "rabbitmq_cluster": broker.config.cluster_name,
+        "rabbitmq_cluster": broker.cluster_name,
         "rabbitmq_cluster_permanent_id": str(cluster_id),
         "rabbitmq_endpoint": endpoint,
     }
@@ -158,8 +160,8 @@ def _build(broker: Broker) -> dict[str, str]:
     }
 
 
-def _machine(broker: Broker, node: Node) -> Iterator[Family]:
-    record = node_record(node, broker)
+def _machine(node: Node) -> Iterator[Family]:
+    record = node_record(node)
     for name, help_, field in (
         ("process_open_fds", "Open file descriptors", "fd_used"),
         ("process_max_fds", "Open file descriptors limit", "fd_total"),
@@ -169,7 +171,7 @@ def _machine(broker: Broker, node: Node) -> Iterator[Family]:
         ("disk_space_available_limit_bytes", "Free disk space low watermark in bytes", "disk_free_limit"),
     ):
         yield _gauge(name, help_, Sample(_figure(record[field])))
-    yield _gauge("erlang_uptime_seconds", "Node uptime", Sample(node.uptime_ms / 1000))
+    yield _gauge("erlang_uptime_seconds", "Node uptime", Sample(node.uptime_s))
 
 
 def _alarms(broker: Broker) -> Iterator[Family]:

@@ -1,0 +1,32 @@
+"""One command as it is asked, and what it answers with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+import attrs
+
+Answer: TypeAlias = "dict[str, Any] | str | None"
+"""A row of a list or a line of text; None where there is nothing to tell yet, and others may have their turn."""
+
+
+@attrs.frozen(kw_only=True)
+class Request:
+    """What is asked.
+
+    Attributes:
+        options: by long name without dashes; True for one without a value.
+        columns: of a list.
+        content: what came with the request.
+    """
+
+    vhost: str = "/"
+    arguments: Sequence[object] = ()
+    options: dict[str, object] = attrs.Factory(dict)
+    columns: Sequence[str] = ()
+    content: bytes = attrs.field(default=b"", repr=False)
+
+    def text(self, index: int) -> str:
+        """An argument, empty where there is none."""
+        return str(self.arguments[index]) if index < len(self.arguments) else ""
