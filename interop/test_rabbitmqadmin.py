@@ -1,4 +1,7 @@
-"""rabbitmqadmin, the Python script of RabbitMQ 3 and 4.0 to 4.2, unmodified: each of its sub-commands."""
+"""rabbitmqadmin, the Python script of RabbitMQ 3 and 4.0 to 4.2, unmodified: each of its sub-commands.
+
+And our own of that name, fetched from the broker: the same sub-commands with the same results.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import os
 import re
 import shutil
 import subprocess
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
@@ -19,7 +23,7 @@ SCRIPT = os.environ.get("RABBITMQADMIN") or shutil.which("rabbitmqadmin")
 DEADLINE_S = 30.0
 VHOST = "admin/v1"
 
-pytestmark = pytest.mark.skipif(
+without_script = pytest.mark.skipif(
     SCRIPT is None or b"python" not in Path(SCRIPT).read_bytes()[:80],
     reason="no rabbitmqadmin in Python: install Debian's package rabbitmq-server, or name a script in RABBITMQADMIN",
 )
@@ -78,18 +82,34 @@ class Admin(Protocol):
         """Run the script; gives what it writes. Its status is checked."""
 
 
+@pytest.fixture(
+    scope="module", params=[pytest.param("rabbitmq", marks=without_script), pytest.param("own", marks=pytest.mark.long)]
+)
+def script(request: pytest.FixtureRequest, management_url: str, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The path of what is run."""
+    if request.param == "rabbitmq":
+        return str(SCRIPT)
+    parts = urlsplit(management_url)
+    path = tmp_path_factory.mktemp("script") / "rabbitmqadmin"
+    with urllib.request.urlopen(
+        f"http://{parts.hostname}:{parts.port}/cli/rabbitmqadmin", timeout=DEADLINE_S
+    ) as answer:
+        path.write_bytes(answer.read())
+    path.chmod(0o755)
+    return str(path)
+
+
 @pytest.fixture(scope="module")
-def admin(management_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Admin]:
+def admin(script: str, management_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Admin]:
     """The script, in a vhost of its own with one of everything."""
     parts = urlsplit(management_url)
     home = tmp_path_factory.mktemp("home")
     options = ["-H", str(parts.hostname), "-P", str(parts.port), "-u", str(parts.username), "-p", str(parts.password)]
 
     def run(*words: str, stdin: str = "", vhost: str = VHOST, fails: bool = False) -> str:
-        assert SCRIPT is not None
         within = ["-V", vhost] if vhost else []
         done = subprocess.run(
-            [SCRIPT, *options, *within, *words],
+            [script, *options, *within, *words],
             input=stdin,
             capture_output=True,
             text=True,

@@ -19,6 +19,7 @@ MODULES: Final = {
     "rabbitmq-streams": CONTROL,
     "rabbitmq-upgrade": CONTROL,
     "rabbitmq-server": "cli.main",
+    "rabbitmqadmin": "management.rabbitmqadmin",
 }
 """Whose `main` each name calls."""
 

@@ -6,6 +6,7 @@ from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from amqp_broker.management.app import API_PREFIX
+from amqp_broker.management.documents import add_documents
 from amqp_broker.management.static import Pages
 from amqp_broker.management.writing import empty_response
 
@@ -22,6 +23,7 @@ class Site:
         self._prefix = prefix.rstrip("/")
         self._api = api
         self._pages = Pages()
+        add_documents(self._pages)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -31,7 +33,9 @@ class Site:
                 is_root = scope["path"] in ("/", self._prefix)
                 answer = RedirectResponse(f"{self._prefix}/") if is_root else empty_response(404)
                 await answer(scope, receive, send)
-            elif scope["path"].startswith(API_PREFIX):
+            elif scope["path"] in ("/api", "/cli"):
+                await RedirectResponse(f"{self._prefix}{scope['path']}/")(scope, receive, send)
+            elif scope["path"].startswith(API_PREFIX) and scope["path"] not in self._pages:
                 await self._api(scope, receive, send)
             else:
                 await self._pages(scope, receive, send)

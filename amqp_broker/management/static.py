@@ -1,4 +1,6 @@
-"""Serves the web page: a few small files that lie in `page/`, are read once and checked by the browser each time.
+"""Serves the web page, a few small files that lie in `page/`, and what people read besides.
+
+Files are read once and checked by the browser each time.
 
 The policy sent with them lets the page run only what comes from here, so a name that a client made up can't.
 """
@@ -60,11 +62,18 @@ class Pages:
 
     def __init__(self) -> None:
         self._files: Final = {
-            f"/{path.relative_to(DIRECTORY).as_posix()}": _read(path)
+            f"/{path.relative_to(DIRECTORY).as_posix()}": _file(path.read_bytes(), MEDIA_TYPES[path.suffix])
             for path in DIRECTORY.rglob("*")
             if path.suffix in MEDIA_TYPES
         }
         self._files["/"] = self._files["/index.html"]
+
+    def __contains__(self, path: str) -> bool:
+        return path in self._files
+
+    def add(self, path: str, octets: bytes, media_type: str) -> None:
+        """Serve something else."""
+        self._files[path] = _file(octets, media_type)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._answer(scope)(scope, receive, send)
@@ -89,8 +98,7 @@ class Pages:
         return response
 
 
-def _read(path: Path) -> _File:
-    octets = path.read_bytes()
+def _file(octets: bytes, media_type: str) -> _File:
     # Weak: the same tag stands for the file as it is and zipped.
     etag = f'W/"{hashlib.blake2b(octets, digest_size=12).hexdigest()}"'
-    return _File(MEDIA_TYPES[path.suffix], etag, octets, gzip.compress(octets, mtime=0))
+    return _File(media_type, etag, octets, gzip.compress(octets, mtime=0))

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from amqp_broker.management.api import ENDPOINTS
-from amqp_broker.management.routes import Needs
+from amqp_broker.management.documents import WHO
 
 PAGE: Final = Path(__file__).parent.parent.parent / "docs" / "http-api.md"
 
@@ -142,14 +142,6 @@ REFERENCE: Final = (
 )
 """Methods and path."""
 
-_WHO: Final = {
-    Needs.NOBODY: "nobody",
-    Needs.MANAGEMENT: "any tag",
-    Needs.POLICYMAKER: "policymaker",
-    Needs.MONITORING: "monitoring",
-    Needs.ADMINISTRATOR: "administrator",
-}
-
 
 def rendered() -> str:
     """The page."""
@@ -171,7 +163,7 @@ def rendered() -> str:
         if endpoint is None:
             lines.append(f"| {method} | `{path}` | no | | |")
         else:
-            lines.append(f"| {method} | `{path}` | yes | {_WHO[endpoint.needs]} | {endpoint.summary} |")
+            lines.append(f"| {method} | `{path}` | yes | {WHO[endpoint.needs]} | {endpoint.summary} |")
     more = [endpoint for key, endpoint in there.items() if key not in wanted]
     lines += [
         "",
@@ -180,7 +172,7 @@ def rendered() -> str:
         "| method | path below `/api/` | needs | what for |",
         "|---|---|---|---|",
     ]
-    lines += [f"| {each.method} | `{each.path}` | {_WHO[each.needs]} | {each.summary} |" for each in more]
+    lines += [f"| {each.method} | `{each.path}` | {WHO[each.needs]} | {each.summary} |" for each in more]
     return "\n".join(lines) + "\n"
 
 

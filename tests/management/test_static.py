@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import gzip
 import re
+import sys
 from pathlib import Path
 
 import pytest
 
+from amqp_broker.config import Config
 from amqp_broker.management.static import DIRECTORY, MEDIA_TYPES
 from tests.management.support import api_of
 from tests.support.client import World
@@ -35,6 +37,25 @@ async def test_what_has_not_changed_is_not_sent_again() -> None:
         assert plain.content == first.content == (DIRECTORY / "app.js").read_bytes()
         again = await client.get("http://broker/app.js", headers={"if-none-match": first.headers["etag"]})
         assert (again.status_code, again.content) == (304, b"")
+
+
+async def test_the_api_is_described_for_people() -> None:
+    async with api_of(World().broker, auth=None) as client:
+        page = await client.get("http://broker/api/")
+        assert page.headers["content-type"] == "text/html; charset=utf-8"
+        assert "<code>queues/{vhost}/{name}</code>" in page.text
+        assert (await client.get("http://broker/api/index.html")).text == page.text
+        assert (await client.get("http://broker/api")).headers["location"] == "/api/"
+
+
+async def test_rabbitmqadmin_is_there_to_download() -> None:
+    async with api_of(World(Config(management_path_prefix="/rabbit")).broker, auth=None) as client:
+        page = await client.get("http://broker/rabbit/cli", follow_redirects=True)
+        assert 'href="rabbitmqadmin"' in page.text
+        script = (await client.get("http://broker/rabbit/cli/rabbitmqadmin")).text
+        assert script.startswith("#!/usr/bin/env python3\n")
+        imported = re.findall(r"^(?:from|import) (\w+)", script, re.MULTILINE)
+        assert set(imported) - {"__future__"} <= sys.stdlib_module_names
 
 
 @pytest.mark.parametrize("path", ["nothing.js", "../static.py", "%2e%2e/static.py", "views", "views/"])

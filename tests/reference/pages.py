@@ -86,7 +86,7 @@ OTHERS: Final[Mapping[str, str]] = {
     "rabbitmq-plugins set": "yes | as `enable`",
     "rabbitmq-plugins is_enabled": "yes |",
     "rabbitmq-plugins directories": "no | there are no plugins to load",
-    "rabbitmqadmin": "no | RabbitMQ's own script works with the HTTP API of this broker",
+    "rabbitmqadmin": "yes, as an alias | our own script, also at `/cli/rabbitmqadmin`; RabbitMQ's work as well",
 }
 """Of the programs that are no other name of `amqp-brokerctl`."""
 
