@@ -9,18 +9,24 @@ from __future__ import annotations
 
 import os
 import stat
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
-
-from platformdirs import user_data_dir
 
 SOCKET_NAME: Final = "control.sock"
 LONGEST_PATH: Final = 100
 
 
 def default_data_directory() -> Path:
-    return Path(user_data_dir("amqp-broker", appauthor=False))
+    """Where programs of this user keep their data: by the XDG specification, or what Apple and Microsoft say."""
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "amqp-broker"
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Application Support" / "amqp-broker"
+    given = os.environ.get("XDG_DATA_HOME", "")
+    # By the specification a path that is not absolute is to be ignored.
+    return (Path(given) if Path(given).is_absolute() else Path.home() / ".local" / "share") / "amqp-broker"
 
 
 def runtime_directory() -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -26,3 +27,25 @@ def test_a_directory_that_others_may_write_to_is_refused(tmp_path: Path) -> None
     (tmp_path / "open").chmod(0o777)
     with pytest.raises(PermissionError):
         places.make_private(tmp_path / "open")
+
+
+@pytest.mark.parametrize(
+    ("platform", "environment", "expected"),
+    [
+        ("linux", {}, "/home/u/.local/share/amqp-broker"),
+        ("linux", {"XDG_DATA_HOME": "/data"}, "/data/amqp-broker"),
+        ("linux", {"XDG_DATA_HOME": "data"}, "/home/u/.local/share/amqp-broker"),
+        ("darwin", {"XDG_DATA_HOME": "/data"}, "/home/u/Library/Application Support/amqp-broker"),
+        ("win32", {}, "/home/u/AppData/Local/amqp-broker"),
+        ("win32", {"LOCALAPPDATA": "/local"}, "/local/amqp-broker"),
+    ],
+)
+def test_the_default_data_directory_is_where_the_platform_has_them(
+    platform: str, environment: dict[str, str], expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "platform", platform)
+    for name in ("XDG_DATA_HOME", "LOCALAPPDATA"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in {"HOME": "/home/u", **environment}.items():
+        monkeypatch.setenv(name, value)
+    assert places.default_data_directory() == Path(expected)
