@@ -48,6 +48,13 @@ def test_alarms_fail_the_check(node: Node) -> None:
     assert "Memory alarm on node rabbit@localhost" in caught.value.text
 
 
+def test_one_vhost_too_many_is_a_usage_error(node: Node) -> None:
+    node.broker.max_vhosts = 1
+    with pytest.raises(ControlError, match="cannot create vhost 'v': vhost limit of") as caught:
+        lines(node, "add_vhost", "v")
+    assert caught.value.status == 64
+
+
 def test_limits_of_memory_and_disk_count_at_once(node: Node) -> None:
     lines(node, "set_vm_memory_high_watermark", "absolute", "5")
     assert list(node.broker.alarms) == ["memory"]

@@ -273,6 +273,14 @@ async def test_a_vhost_and_its_protection(api: httpx.AsyncClient, channel: Chann
     client.expect_close(320, "CONNECTION_FORCED - vhost 'v' is deleted")
 
 
+async def test_one_vhost_too_many(api: httpx.AsyncClient, channel: ChannelClient) -> None:
+    channel.world.broker.max_vhosts = 1
+    answer = await api.put("vhosts/v")
+    assert answer.status_code == 400
+    assert answer.json()["error"] == "bad_request"
+    assert "cannot create vhost 'v': vhost limit of" in answer.json()["reason"]
+
+
 async def test_policies_and_parameters(api: httpx.AsyncClient, channel: ChannelClient) -> None:
     channel.queue("q")
     policy = {"pattern": "^q", "definition": {"max-length": 5}, "priority": "3"}
