@@ -22,6 +22,7 @@ from amqp_broker.event_exchange import EventExchange
 from amqp_broker.events import INTERNAL_USER, EventKind, Events
 from amqp_broker.links.board import Board
 from amqp_broker.past import Past
+from amqp_broker.placement import Placement
 from amqp_broker.queues.queue import Queue
 from amqp_broker.registry import CLUSTER_NAME, GLOBAL, LIMITS_NAME, VHOST_LIMITS, Registry, limit_of, policies_of
 from amqp_broker.routing.binding import Keeper
@@ -77,6 +78,7 @@ class Broker:
         auth: finds out who a client is.
         failed_logins: how long the next refusal waits.
         fetch: what backends ask others with; there is nobody to ask until the edge sets it.
+        placement: where vhosts are, in a cluster; None where all are here.
         registry: users and parameters; to be changed through `administration`.
         clients: who is connected, from the first octet on.
         links: the shovels and links of federation that run.
@@ -115,6 +117,7 @@ class Broker:
         self.auth = make_chain(
             self.config, self.users, lambda request, done: self.fetch(request, done), self.timers.now
         )
+        self.placement: Placement | None = None
         self.vhosts: dict[str, Vhost] = {}
         self._event_exchange: EventExchange | None = None
         self.links = Board()

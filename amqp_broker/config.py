@@ -240,6 +240,9 @@ class Config:
     """The RabbitMQ version that clients are told; chapter 9 of the conformance document says why."""
     cluster_name: str = "amqp-broker@localhost"
 
+    cluster_hold_s: float = 10.0
+    """How long a client is held whose vhost no node has at the moment."""
+
     channel_max: int = 2047
     frame_max_octets: int = 128 * KIB
     handshake_frame_max_octets: int = 8 * KIB

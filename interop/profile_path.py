@@ -20,6 +20,7 @@ import amqp_broker
 from amqp_broker.auth.users import Peer
 from amqp_broker.broker import Broker
 from amqp_broker.config import Config
+from amqp_broker.placement import Elsewhere, Parcel
 from amqp_broker.session.connection import Connection
 from amqp_codec import (
     PROTOCOL_HEADER,
@@ -57,6 +58,8 @@ class _Client:
         self.send(1, ChannelOpen())
 
     def output_waiting(self) -> None: ...
+
+    def hand_over(self, parcel: Parcel, to: Elsewhere) -> None: ...
 
     def reading_changed(self) -> None: ...
 

@@ -43,6 +43,7 @@ class Peer:
         certificate_name: the user that its verified certificate names (rule 1.9); empty without one.
         own_address: the broker's own end of the connection; the rest as above.
         own_port: the same.
+        came_through: the node of the cluster to which it has connected; empty for this one.
     """
 
     address: str = ""
@@ -52,6 +53,7 @@ class Peer:
     own_address: str = ""
     own_port: int = 0
     tls: Tls | None = None
+    came_through: str = ""
 
     @property
     def is_loopback(self) -> bool:

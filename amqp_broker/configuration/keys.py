@@ -82,6 +82,7 @@ KEYS: Final[tuple[Key, ...]] = (
     _key("prometheus.tcp.port", kind.PORT_OR_OFF, "metrics_port", "0 takes a free one, off serves no metrics"),
     _key("amqp_broker.node_name", kind.TEXT, "node_name"),
     _key("cluster_name", kind.TEXT, "cluster_name"),
+    _key("amqp_broker.cluster_hold", kind.MILLISECONDS, "cluster_hold_s"),
     _key("product.name", kind.TEXT, "product", "clients branch on it"),
     _key("product.version", kind.TEXT, "version", "clients branch on it"),
     # Connections

@@ -16,10 +16,13 @@ import trio
 
 from amqp_broker.auth.users import Peer
 from amqp_broker.broker import Broker
+from amqp_broker.net.forwarding import Forwarder
 from amqp_broker.net.hub import Hub
 from amqp_broker.net.transport import SocketTransport, Transport, transport_of, unsent
 from amqp_broker.outbox import Buffer
+from amqp_broker.placement import Elsewhere, Parcel
 from amqp_broker.session.connection import Connection
+from amqp_broker.session.state import State
 
 log = logging.getLogger(__name__)
 
@@ -66,8 +69,11 @@ class _Edge:
 
     connection: Connection
     input: _OwnInput | _HubInput
+    nursery: trio.Nursery
 
-    def __init__(self, scope: trio.CancelScope, transport: Transport, read_octets: int) -> None:
+    def __init__(
+        self, scope: trio.CancelScope, transport: Transport, read_octets: int, forwarder: Forwarder | None
+    ) -> None:
         self.output = trio.Event()
         self.is_finishing = False
         self.is_sending = False
@@ -76,6 +82,7 @@ class _Edge:
         self.round = _this_round()
         self.wanted_octets = min(SMALL_READ_OCTETS, read_octets)
         self._read_octets = read_octets
+        self._forwarder = forwarder
         self._scope = scope
         self._transport = transport
 
@@ -95,6 +102,25 @@ class _Edge:
 
     def abort(self) -> None:
         self.input.end()
+        self._scope.cancel()
+
+    def hand_over(self, parcel: Parcel, to: Elsewhere) -> None:
+        assert self._forwarder is not None
+        self.nursery.start_soon(self._hand_over, self._forwarder, parcel, to)
+
+    async def _hand_over(self, forwarder: Forwarder, parcel: Parcel, to: Elsewhere) -> None:
+        """Have another node go on with the client, which is not read meanwhile; then pass octets on to the end."""
+        crossing = await forwarder.hand_over(parcel, to)
+        connection = self.connection
+        if connection.state is not State.OPEN:  # it took too long
+            if crossing is not None:
+                await trio.aclose_forcefully(crossing.stream)
+            return
+        if crossing is None:
+            assert connection.handshake.handing_over is not None
+            self.round.work_off(connection.handshake.handing_over.not_taken)
+            return
+        await forwarder.carry(self._transport, crossing, connection.handed_over())
         self._scope.cancel()
 
     def work_off(self, data: bytes | bytearray) -> None:
@@ -244,11 +270,12 @@ async def serve_client(
     *,
     hub: Hub | None = None,
     handshake_timeout_s: float | None = None,
+    forwarder: Forwarder | None = None,
 ) -> None:
     """Serve one client until it or the broker closes; closes the stream in any case."""
     transport = transport_of(stream)
     with trio.CancelScope() as scope:
-        edge = _Edge(scope, transport, broker.config.read_octets)
+        edge = _Edge(scope, transport, broker.config.read_octets, forwarder)
         if hub is not None and isinstance(transport, SocketTransport):
             edge.input = _HubInput(edge, transport, hub)
         else:
@@ -256,6 +283,7 @@ async def serve_client(
         connection = edge.connection = Connection(broker, edge, peer, handshake_timeout_s)
         try:
             async with trio.open_nursery() as nursery:
+                edge.nursery = nursery
                 nursery.start_soon(_write, edge, transport)
                 await edge.input.run()
                 if not edge.is_finishing:

@@ -22,7 +22,9 @@ from amqp_broker.config import TlsOptions
 from amqp_broker.net.certificate import user_in
 from amqp_broker.net.connection import serve_client
 from amqp_broker.net.doors import Door
+from amqp_broker.net.forwarding import Forwarder, Gate
 from amqp_broker.net.hub import Hub
+from amqp_broker.net.prelude import PreludeError
 from amqp_broker.net.proxy_protocol import HeaderReader, ProxyProtocolError
 from amqp_broker.net.suites import agreed
 from amqp_broker.net.tls import TlsKeeper, TlsStream
@@ -49,11 +51,18 @@ class Manners:
         tls: None for plain TCP.
         tls_options: how a certificate names a user.
         is_proxied: a PROXY header comes first.
+        gate: other nodes hand connections over here.
     """
 
     tls: TlsKeeper | None = None
     tls_options: TlsOptions | None = None
     is_proxied: bool = False
+    gate: Gate | None = None
+
+    @property
+    def is_plain(self) -> bool:
+        """AMQP begins at once."""
+        return self.tls is None and not self.is_proxied and self.gate is None
 
 
 class Reception:
@@ -63,12 +72,18 @@ class Reception:
         broker: whom they come to.
         open_files_limit: gives how many files the process may have open.
         hub: reads what they send; without one each has a task for that.
+        forwarder: where clients of vhosts go that other nodes have.
     """
 
     def __init__(
-        self, broker: Broker, open_files_limit: Callable[[], int] | None = None, hub: Hub | None = None
+        self,
+        broker: Broker,
+        open_files_limit: Callable[[], int] | None = None,
+        hub: Hub | None = None,
+        forwarder: Forwarder | None = None,
     ) -> None:
         self._broker = broker
+        self._forwarder = forwarder
         self._hub = hub
         self._open_files_limit = open_files_limit or resources.open_files_limit
         self._trusted = [ipaddress.ip_network(network) for network in broker.config.trusted_proxies]
@@ -120,8 +135,8 @@ class Reception:
         except OSError:
             await trio.aclose_forcefully(stream)
             return
-        if manners.tls is None and not manners.is_proxied:
-            await serve_client(self._broker, stream, peer, hub=self._hub)
+        if manners.is_plain:
+            await serve_client(self._broker, stream, peer, hub=self._hub, forwarder=self._forwarder)
             return
         began_at = trio.current_time()
         patience_s = self._broker.config.handshake_timeout_s
@@ -144,7 +159,9 @@ class Reception:
                 await trio.aclose_forcefully(stream)
         if welcomed is not None:
             rest_s = patience_s - (trio.current_time() - began_at)
-            await serve_client(self._broker, *welcomed, hub=self._hub, handshake_timeout_s=rest_s)
+            await serve_client(
+                self._broker, *welcomed, hub=self._hub, handshake_timeout_s=rest_s, forwarder=self._forwarder
+            )
 
     async def _welcome(
         self, stream: trio.SocketStream, peer: Peer, manners: Manners
@@ -160,7 +177,7 @@ class Reception:
                 return None
             peer = proxied
         if manners.tls is None:
-            return stream, peer
+            return await self._through_gate(stream, manners.gate, peer)
         encrypted = TlsStream(stream, manners.tls.context)
         patience_s = self._broker.config.tls_handshake_timeout_s
         try:
@@ -175,7 +192,19 @@ class Reception:
         certificate = encrypted.peer_certificate()
         name = "" if manners.tls_options is None else user_in(certificate, manners.tls_options)
         tls = agreed(encrypted.version, encrypted.cipher, certificate)
-        return encrypted, attrs.evolve(peer, is_encrypted=True, certificate_name=name, tls=tls)
+        peer = attrs.evolve(peer, is_encrypted=True, certificate_name=name, tls=tls)
+        return await self._through_gate(encrypted, manners.gate, peer)
+
+    async def _through_gate(
+        self, stream: trio.abc.HalfCloseableStream, gate: Gate | None, peer: Peer
+    ) -> tuple[trio.abc.HalfCloseableStream, Peer] | None:
+        if gate is None:
+            return stream, peer
+        try:
+            handed_over = await gate.let_in(stream)
+        except PreludeError as error:
+            raise _RefusedError(f"it is no node of this cluster: {error}") from None
+        return None if handed_over is None else (stream, handed_over)
 
     async def _read_proxy_header(self, stream: trio.SocketStream, peer: Peer) -> Peer | None:
         if not self._is_trusted(peer):

@@ -10,6 +10,7 @@ from amqp_broker.auth.backend import Credentials, Decide, Identify, Identity, Re
 from amqp_broker.auth.users import Peer
 from amqp_broker.broker import Broker
 from amqp_broker.outbox import Buffer
+from amqp_broker.placement import Elsewhere, Parcel
 from amqp_broker.session.connection import Connection
 
 LINK_USER: Final = "rmq-link"
@@ -73,6 +74,10 @@ class LocalStream(trio.abc.Stream):
         self._chunks.clear()
         self._connection.lost()
         self._output.set()
+
+    def hand_over(self, _parcel: Parcel, _to: Elsewhere) -> None:
+        """What the broker does by itself it does where the vhost is."""
+        self.abort()
 
     # The stream that the client sees
 

@@ -18,6 +18,7 @@ from amqp_broker.broker import Broker
 from amqp_broker.errors import AMQPError, channel_error, command_invalid, not_allowed
 from amqp_broker.message import Message
 from amqp_broker.outbox import Outbox
+from amqp_broker.placement import Elsewhere, Parcel
 from amqp_broker.queues.queue import Queue
 from amqp_broker.queues.unacked import Unacked
 from amqp_broker.session import news
@@ -81,6 +82,9 @@ class Edge(Protocol):
 
     def abort(self) -> None:
         """Close the socket now."""
+
+    def hand_over(self, parcel: Parcel, to: Elsewhere) -> None:
+        """Have another node go on with the client; calls `handed_over`, or `handing_over.not_taken`."""
 
 
 _HEADER: Final = State.HEADER
@@ -295,6 +299,14 @@ class Connection:
         received_octets = self.heartbeat.received_octets
         self.heartbeat = self._new_heartbeat(tuning.heartbeat_s)
         self.heartbeat.received_octets = received_octets
+
+    def handed_over(self) -> bytes:
+        """Another node goes on with the client; gives what has been received and not been looked at."""
+        self.state = State.HANDED_OVER
+        self.heartbeat.stop()
+        self.ending.call_off()
+        self.broker.clients.pop(self, None)
+        return self._reader.take_rest()
 
     def enter(self, vhost: Vhost) -> None:
         """Be open, in that vhost."""

@@ -13,7 +13,9 @@ from typing import TypeVar
 from amqp_broker.auth.backend import Identity
 from amqp_broker.errors import AMQPError, not_allowed
 from amqp_broker.events import EventKind
+from amqp_broker.placement import Placement
 from amqp_broker.session import login, news
+from amqp_broker.session.handing_over import HandingOver
 from amqp_broker.session.state import State
 from amqp_broker.timers import Timer
 from amqp_broker.vhost import Vhost
@@ -46,7 +48,9 @@ class Handshake:
         timeout_s: for all of it.
 
     Attributes:
-        is_waiting: a backend is finding out who the client is, or whether it may open the vhost.
+        is_waiting: a backend is finding out who the client is, or whether it may open the vhost; or it is not known yet
+            which node of the cluster has that.
+        handing_over: the search for that node.
     """
 
     def __init__(self, connection: Connection, timeout_s: float) -> None:
@@ -54,6 +58,9 @@ class Handshake:
         self._header = b""
         self._expiry: Timer | None = None
         self.is_waiting = False
+        self.handing_over: HandingOver | None = None
+        self._start_ok: ConnectionStartOk | None = None
+        self._tune_ok: ConnectionTuneOk | None = None
         connection.ending.drop_after(timeout_s, self._too_slow)
 
     def stop(self) -> None:
@@ -61,6 +68,8 @@ class Handshake:
         if self._expiry is not None:
             self._expiry.cancel()
             self._expiry = None
+        if self.handing_over is not None:
+            self.handing_over.stop()
 
     def skip_login(self, identity: Identity, name: str) -> None:
         """Begin with tuning: the other end is in this process, and known. To be called before anything is received."""
@@ -87,6 +96,8 @@ class Handshake:
     def on_start_ok(self, method: ConnectionStartOk) -> None:
         connection = self._connection
         connection.client_properties = method.client_properties
+        if connection.broker.placement is not None:
+            self._start_ok = method  # another node may have to hear it
         try:
             credentials = login.credentials(connection.config, method.mechanism, method.response, connection.peer)
         except login.LoginRefusedError as refusal:
@@ -182,19 +193,46 @@ class Handshake:
             return
         connection.tune(tuning)
         connection.state = State.OPEN
+        self._tune_ok = method
 
     def on_open(self, method: ConnectionOpen) -> None:
+        placement = self._connection.broker.placement
+        if placement is None or placement.is_here(method.virtual_host):
+            self._open(method)
+        else:
+            self._find(method, placement)
+
+    def _find(self, method: ConnectionOpen, placement: Placement) -> None:
+        """Find the node that has the vhost. Raises AMQPError 530 when there is no such vhost."""
+        connection = self._connection
+        self._known_vhost(method)
+        if connection.peer.came_through:
+            connection.edge.abort()  # it was here when the other node asked, which is to find out again
+            return
+        assert self._start_ok is not None
+        assert self._tune_ok is not None
+        said = self._start_ok, self._tune_ok, method
+        self._start_ok = None
+        self.handing_over = HandingOver(connection, placement, said, partial(self._open, method))
+        self.handing_over.begin()
+
+    def _open(self, method: ConnectionOpen) -> None:
         connection = self._connection
         limit = connection.config.max_connections
         if limit is not None and len(list(connection.broker.open_clients())) >= limit:
             raise not_allowed(f"connection refused: node connection limit ({limit}) is reached")
-        vhost = connection.broker.vhosts.get(method.virtual_host)
-        if vhost is None:
-            raise not_allowed(f"vhost {method.virtual_host} not found")
+        vhost = self._known_vhost(method)
         connection.broker.check_limits(connection.user, vhost)
         assert connection.identity is not None
         may_open = partial(connection.identity.authorizer.may_open, connection.identity, vhost.name, connection.peer)
         self._await_answer(may_open, partial(self._opened, vhost))
+
+    def _known_vhost(self, method: ConnectionOpen) -> Vhost:
+        """The vhost that is to be opened. Raises AMQPError 530."""
+        vhost = self._connection.broker.vhosts.get(method.virtual_host)
+        if vhost is None:
+            raise not_allowed(f"vhost {method.virtual_host} not found")
+        return vhost
 
     def _opened(self, vhost: Vhost, may_open: bool) -> None:
         connection = self._connection

@@ -16,6 +16,8 @@ class State(Enum):
     RUNNING = auto()
     CLOSING = auto()
     """The broker sent `connection.close` and waits for `close-ok` (rule 1.40)."""
+    HANDED_OVER = auto()
+    """Another node has the vhost, and its session goes on with the client."""
     ENDED = auto()
     """Nothing that comes is looked at any more."""
 

@@ -168,6 +168,12 @@ class CommandReader:
         """There were enough commands, so `receive` may give more without further octets."""
         return len(self._unread) > 0
 
+    def take_rest(self) -> bytes:
+        """The octets that have been received and not been looked at; somebody else makes commands of them."""
+        unread, self._unread = self._unread, b""
+        offset, self._offset = self._offset, 0
+        return unread[offset:] + self._pending.take()
+
     def receive(self, data: bytes | bytearray) -> list[Received]:
         """All commands that `data` completes, but not more than `most`. A CodecError can only be the last one."""
         if self.failed:

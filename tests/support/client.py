@@ -13,6 +13,7 @@ from typing import TypeVar
 from amqp_broker.auth.users import Peer
 from amqp_broker.broker import Broker
 from amqp_broker.config import Config
+from amqp_broker.placement import Elsewhere, Parcel
 from amqp_broker.session.connection import Connection
 from amqp_broker.storage.interface import Storage
 from amqp_codec import (
@@ -107,6 +108,7 @@ class Client:
     Attributes:
         inbox: commands that came and that nobody has asked for yet, in order.
         raw: all octets the broker ever sent.
+        handed_over: other nodes that were to go on with it.
         is_closed: the broker has closed the socket.
         is_finished: the broker has closed its side after writing everything.
     """
@@ -115,6 +117,7 @@ class Client:
         self.world = world
         self.inbox: deque[Command] = deque()
         self.raw = bytearray()
+        self.handed_over: list[tuple[Parcel, Elsewhere]] = []
         self.is_closed = False
         self.is_finished = False
         self.reads = True
@@ -135,6 +138,9 @@ class Client:
     def abort(self) -> None:
         self.is_closed = True
         self.connection.lost()
+
+    def hand_over(self, parcel: Parcel, to: Elsewhere) -> None:
+        self.handed_over.append((parcel, to))
 
     # Octets
 

@@ -1,0 +1,206 @@
+"""Hands connections over to the nodes that have their vhosts, and takes those of other nodes.
+
+Once a connection is handed over, this node passes octets on and knows no more of it than its two sockets: heartbeats,
+flow and the end of it are between the client and the node that has the vhost.
+"""
+
+from __future__ import annotations
+
+import logging
+import ssl
+from collections.abc import Callable
+from typing import Final
+
+import attrs
+import trio
+
+from amqp_broker.auth.users import Peer
+from amqp_broker.net.prelude import (
+    GREETING_OCTETS,
+    HEAD_OCTETS,
+    PreludeError,
+    Verdict,
+    check_greeting,
+    greeting,
+    letter,
+    letter_octets,
+    read_letter,
+)
+from amqp_broker.net.transport import Transport
+from amqp_broker.placement import Elsewhere, Parcel
+from amqp_codec import ConnectionStart, ConnectionTune
+
+log = logging.getLogger(__name__)
+
+READ_OCTETS: Final = 256 << 10
+TAKE_TIMEOUT_S: Final = 3.0
+"""For a node to take a connection, from connecting to it until `open-ok`."""
+LAST_WORDS_S: Final = 5.0
+"""How long a client has to close its side, when the other node has closed its own."""
+
+_FRAME_HEAD: Final = 7
+_DROPPED: Final = {bytes((0, method.class_id, 0, method.method_id)) for method in (ConnectionStart, ConnectionTune)}
+"""What begins the methods of the other node that the client has had from this one already."""
+
+
+class Crossing:
+    """A connection to the node that has taken a client.
+
+    Attributes:
+        first: what the client is to be sent first.
+    """
+
+    def __init__(self, stream: trio.abc.Stream, first: bytes) -> None:
+        self.stream = stream
+        self.first = first
+
+
+class Forwarder:
+    """Hands connections over.
+
+    Args:
+        node: the name of this one.
+        secret: gives the cluster's.
+        context: for TLS to the other nodes; None for plain TCP.
+    """
+
+    def __init__(self, node: str, secret: Callable[[], bytes], context: ssl.SSLContext | None = None) -> None:
+        self._node = node
+        self._secret = secret
+        self._context = context
+        self._scopes: set[trio.CancelScope] = set()
+
+    async def hand_over(self, parcel: Parcel, to: Elsewhere) -> Crossing | None:
+        """Give a connection to another node; None when that doesn't take it."""
+        stream: trio.abc.Stream | None = None
+        crossing = None
+        try:
+            with trio.move_on_after(TAKE_TIMEOUT_S):
+                stream = await self._connect(to)
+                greeted = await _exactly(stream, GREETING_OCTETS)
+                check_greeting(greeted)
+                await stream.send_all(letter(parcel, self._node, self._secret(), greeted) + parcel.octets)
+                verdict = (await _exactly(stream, 1))[0]
+                if verdict == Verdict.TAKEN:
+                    crossing = Crossing(stream, await _first_words(stream))
+                elif verdict != Verdict.NOT_HERE:
+                    log.warning("node %s at %s:%d does not take connections of this one", to.node, to.host, to.port)
+        except PreludeError as error:
+            log.warning("node %s at %s:%d can't be understood: %s", to.node, to.host, to.port, error)
+        except (OSError, trio.BrokenResourceError, trio.ClosedResourceError) as error:
+            log.debug("node %s at %s:%d: %s", to.node, to.host, to.port, error)
+        finally:
+            if stream is not None and crossing is None:
+                await trio.aclose_forcefully(stream)
+        return crossing
+
+    async def carry(self, transport: Transport, crossing: Crossing, rest: bytes) -> None:
+        """Pass octets on until both sides have ended, or `close`.
+
+        Args:
+            transport: to the client.
+            crossing: to the other node.
+            rest: what has come from the client already.
+        """
+        stream = crossing.stream
+        with trio.CancelScope() as scope:
+            self._scopes.add(scope)
+            try:
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(_from_client, transport, stream, rest, scope)
+                    await _to_client(transport, crossing)
+                    scope.deadline = trio.current_time() + LAST_WORDS_S
+            finally:
+                self._scopes.discard(scope)
+                await trio.aclose_forcefully(stream)
+
+    def close(self) -> None:
+        """Break all connections that are passed on: this node ends."""
+        for scope in self._scopes:
+            scope.cancel()
+
+    async def _connect(self, to: Elsewhere) -> trio.abc.Stream:
+        stream = await trio.open_tcp_stream(to.host, to.port)
+        if self._context is None:
+            return stream
+        encrypted = trio.SSLStream(stream, self._context, server_hostname=to.host, https_compatible=True)
+        await encrypted.do_handshake()
+        return encrypted
+
+
+@attrs.frozen
+class Gate:
+    """What is asked of whoever hands a connection over.
+
+    Attributes:
+        secret: gives the cluster's.
+        is_here: whether this node has a vhost.
+    """
+
+    secret: Callable[[], bytes]
+    is_here: Callable[[str], bool]
+
+    async def let_in(self, stream: trio.abc.Stream) -> Peer | None:
+        """Do what comes before AMQP; None where the vhost is not here.
+
+        Raises:
+            PreludeError: that is no node of this cluster.
+        """
+        greeted = greeting()
+        await stream.send_all(greeted)
+        head = await _exactly(stream, HEAD_OCTETS)
+        try:
+            table = await _exactly(stream, letter_octets(head))
+            vhost, peer = read_letter(head, table, self.secret(), greeted)
+        except PreludeError:
+            await stream.send_all(bytes((Verdict.REFUSED,)))
+            raise
+        is_here = self.is_here(vhost)
+        await stream.send_all(bytes((Verdict.TAKEN if is_here else Verdict.NOT_HERE,)))
+        return peer if is_here else None
+
+
+async def _exactly(stream: trio.abc.Stream, octets: int) -> bytes:
+    received = b""
+    while len(received) < octets:
+        data = await stream.receive_some(octets - len(received))
+        if not data:
+            raise trio.BrokenResourceError("it has hung up")
+        received += data
+    return received
+
+
+async def _first_words(stream: trio.abc.Stream) -> bytes:
+    """Wait for what the other node says to `connection.open`, and pass over what comes before that."""
+    while True:
+        head = await _exactly(stream, _FRAME_HEAD)
+        frame = head + await _exactly(stream, int.from_bytes(head[3:7], "big") + 1)
+        if frame[_FRAME_HEAD : _FRAME_HEAD + 4] not in _DROPPED:
+            return frame
+
+
+async def _from_client(transport: Transport, stream: trio.abc.Stream, rest: bytes, scope: trio.CancelScope) -> None:
+    data: bytes | bytearray = rest
+    try:
+        while True:
+            if data:
+                await stream.send_all(data)
+            data = await transport.receive(READ_OCTETS)
+            if not data:
+                break
+    except (trio.BrokenResourceError, trio.ClosedResourceError):
+        pass
+    scope.cancel()
+
+
+async def _to_client(transport: Transport, crossing: Crossing) -> None:
+    """Pass on what the other node says; where it breaks off, so does this."""
+    data: bytes | bytearray = crossing.first
+    while data:
+        await transport.send([data], _nothing)
+        data = await crossing.stream.receive_some(READ_OCTETS)
+    await transport.end()
+
+
+def _nothing(_octets: int) -> None:
+    """Nobody counts."""

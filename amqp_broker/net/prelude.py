@@ -1,0 +1,124 @@
+"""What two nodes of a cluster say to each other before one hands a client over: who it is, and that it may.
+
+The node that has the vhost begins with a `greeting`, whose number is used once. The other answers with a `letter` that
+says whose connection follows, signed with the cluster's secret over that number; the octets of the client follow at
+once. One octet says what becomes of it. Nothing here is hidden; where the network can't be trusted, TLS is around it.
+"""
+
+from __future__ import annotations
+
+import hmac
+import secrets
+from enum import IntEnum
+from struct import Struct
+from typing import Final
+
+import attrs
+
+from amqp_broker.auth.users import Peer, Tls
+from amqp_broker.placement import Parcel
+from amqp_codec import CodecError, Table, decode_table, encode_table
+
+MAGIC: Final = b"AMQPOVER\x01"
+NONCE_OCTETS: Final = 16
+GREETING_OCTETS: Final = len(MAGIC) + NONCE_OCTETS
+MAC_OCTETS: Final = 32
+LONGEST_LETTER_OCTETS: Final = 64 << 10
+
+_HEAD: Final = Struct(f">{MAC_OCTETS}sI")
+HEAD_OCTETS: Final = _HEAD.size
+
+
+class PreludeError(Exception):
+    """The other side is no node of this cluster; the text is for the log."""
+
+
+class Verdict(IntEnum):
+    """What becomes of a connection that is handed over."""
+
+    TAKEN = 1
+    NOT_HERE = 2
+    REFUSED = 3
+
+
+def greeting() -> bytes:
+    """What begins, with a number that was never used before."""
+    return MAGIC + secrets.token_bytes(NONCE_OCTETS)
+
+
+def check_greeting(said: bytes) -> None:
+    """Raises PreludeError."""
+    if not said.startswith(MAGIC):
+        raise PreludeError(f"it begins with {said[: len(MAGIC)]!r}")
+
+
+def letter(parcel: Parcel, node: str, secret: bytes, greeted: bytes) -> bytes:
+    """What answers a greeting: head and table."""
+    table = encode_table({"vhost": parcel.vhost, "node": node, **_table_of(parcel.peer)})
+    return _HEAD.pack(_mac(secret, greeted, table), len(table)) + table
+
+
+def letter_octets(head: bytes) -> int:
+    """How much follows the head of a letter. Raises PreludeError."""
+    octets: int = _HEAD.unpack(head)[1]
+    if octets > LONGEST_LETTER_OCTETS:
+        raise PreludeError(f"it would say {octets} octets")
+    return octets
+
+
+def read_letter(head: bytes, table: bytes, secret: bytes, greeted: bytes) -> tuple[str, Peer]:
+    """Read the vhost and whose connection it is. Raises PreludeError."""
+    if not hmac.compare_digest(_HEAD.unpack(head)[0], _mac(secret, greeted, table)):
+        raise PreludeError("it does not know the cluster's secret")
+    try:
+        fields = decode_table(table, 0)[0]
+        return _text(fields, "vhost"), _peer_of(fields)
+    except (CodecError, KeyError, TypeError) as error:
+        raise PreludeError(f"its letter can't be read: {error}") from None
+
+
+def _mac(secret: bytes, greeted: bytes, table: bytes) -> bytes:
+    return hmac.digest(secret, greeted + table, "sha256")
+
+
+def _table_of(peer: Peer) -> Table:
+    table: Table = {
+        "address": peer.address,
+        "port": peer.port,
+        "own_address": peer.own_address,
+        "own_port": peer.own_port,
+        "is_encrypted": peer.is_encrypted,
+        "certificate_name": peer.certificate_name,
+    }
+    if peer.tls is not None:
+        tls: Table = dict(attrs.asdict(peer.tls))
+        table["tls"] = tls
+    return table
+
+
+def _peer_of(fields: Table) -> Peer:
+    tls = fields.get("tls")
+    return Peer(
+        address=_text(fields, "address"),
+        port=_number(fields, "port"),
+        is_encrypted=fields["is_encrypted"] is True,
+        certificate_name=_text(fields, "certificate_name"),
+        own_address=_text(fields, "own_address"),
+        own_port=_number(fields, "own_port"),
+        tls=Tls(**{key: _text(tls, key) for key in tls}) if isinstance(tls, dict) else None,
+        came_through=_text(fields, "node"),
+    )
+
+
+def _text(fields: Table, key: str) -> str:
+    value = fields[key]
+    if not isinstance(value, bytes):
+        raise TypeError(f"{key} is no text")
+    return value.decode("utf-8", "surrogateescape")
+
+
+def _number(fields: Table, key: str) -> int:
+    value = fields[key]
+    if not isinstance(value, int):
+        raise TypeError(f"{key} is no number")
+    return int(value)

@@ -1,0 +1,53 @@
+"""Where the vhosts of a cluster are: what a session asks, and what it gives away when that is another node."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol, TypeAlias
+
+import attrs
+
+from amqp_broker.auth.users import Peer
+
+
+@attrs.frozen
+class Elsewhere:
+    """The node that has a vhost.
+
+    Attributes:
+        host: where other nodes reach it, with `port`.
+    """
+
+    node: str
+    host: str
+    port: int
+
+
+@attrs.frozen
+class Parcel:
+    """A connection that another node is to go on with.
+
+    Attributes:
+        peer: whose it is.
+        octets: what that node would have received up to `connection.open`, had it been asked first.
+    """
+
+    vhost: str
+    peer: Peer
+    octets: bytes = attrs.field(repr=False)
+
+
+Found: TypeAlias = "Callable[[Elsewhere | None], None]"
+
+
+class Placement(Protocol):
+    """Whoever knows."""
+
+    def is_here(self, vhost: str) -> bool:
+        """Whether this node has a vhost."""
+
+    def locate(self, vhost: str, found: Found) -> None:
+        """Tell who has a vhost, None for this node, at once or as soon as somebody has it."""
+
+    def forget(self, vhost: str, found: Found) -> None:
+        """Nobody waits for that any more."""

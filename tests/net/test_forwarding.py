@@ -1,0 +1,243 @@
+"""Two nodes, and clients that connect to the one that does not have their vhost."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import pytest
+import trio
+
+from amqp_broker.auth.users import Peer, Tls
+from amqp_broker.broker import Broker
+from amqp_broker.config import Config
+from amqp_broker.net.connection import in_round
+from amqp_broker.net.forwarding import Forwarder, Gate
+from amqp_broker.net.hub import new_hub
+from amqp_broker.net.listener import Manners, Reception
+from amqp_broker.net.prelude import GREETING_OCTETS, PreludeError, check_greeting, greeting, letter, read_letter
+from amqp_broker.placement import Elsewhere, Found, Parcel
+from amqp_broker.server import run_timers
+from amqp_broker.session.connection import Connection
+from amqp_codec import (
+    PROTOCOL_HEADER,
+    BasicConsume,
+    BasicConsumeOk,
+    BasicDeliver,
+    ConnectionClose,
+    ConnectionOpen,
+    ConnectionOpenOk,
+    ConnectionStart,
+    ConnectionStartOk,
+    ConnectionTune,
+    ConnectionTuneOk,
+    QueueDeclare,
+    QueueDeclareOk,
+)
+from tests.support.client import PLAIN_GUEST
+from tests.support.wire import Dial, WireClient, publish_frames, until
+
+DEADLINE_S = 10
+SECRET = b"secret"
+LARGE = 3_000_000
+
+
+@dataclass
+class Place:
+    """A placement that knows one other node."""
+
+    has_it: bool
+    other: Elsewhere | None = None
+    asked: int = 0
+    waiting: list[Found] | None = None
+
+    def is_here(self, _vhost: str) -> bool:
+        self.asked += 1
+        return self.has_it
+
+    def locate(self, _vhost: str, found: Found) -> None:
+        found(None if self.has_it else self.other)
+
+    def forget(self, _vhost: str, _found: Found) -> None: ...
+
+
+@dataclass
+class Node:
+    """A broker that listens for clients, and for other nodes."""
+
+    broker: Broker
+    place: Place
+    forwarder: Forwarder
+    port: int
+    cluster_port: int
+
+
+async def open_node(nursery: trio.Nursery, name: str, has_it: bool, secret: bytes = SECRET) -> Node:
+    broker = Broker(Config(cluster_hold_s=2.0))
+    place = broker.placement = Place(has_it)
+    hub = new_hub()
+    forwarder = Forwarder(name, lambda: secret)
+    reception = Reception(broker, hub=hub, forwarder=forwarder)
+    if hub is not None:
+        nursery.start_soon(hub.run)
+    nursery.start_soon(run_timers, broker.timers)
+    ports = []
+    for manners in (Manners(), Manners(gate=Gate(lambda: secret, place.is_here))):
+        (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+        nursery.start_soon(reception.accept, listener, nursery, manners)
+        ports.append(listener.socket.getsockname()[1])
+    return Node(broker, place, forwarder, *ports)
+
+
+@pytest.fixture
+async def nodes(nursery: trio.Nursery) -> AsyncIterator[tuple[Node, Node]]:
+    """The node where clients come, and the one that has the vhost."""
+    front, owner = await open_node(nursery, "front", False), await open_node(nursery, "owner", True)
+    front.place.other = Elsewhere("owner", "127.0.0.1", owner.cluster_port)
+    with trio.fail_after(DEADLINE_S):
+        yield front, owner
+
+
+async def test_a_client_does_not_notice_where_its_vhost_is(nodes: tuple[Node, Node], dial: Dial) -> None:
+    front, owner = nodes
+    client = await dial("127.0.0.1", front.port)
+    await client.open()
+    await client.call(1, QueueDeclare(queue="q"), QueueDeclareOk)
+    body = bytes(range(256)) * (LARGE // 256)
+    await client.send_octets(publish_frames("q", body) + publish_frames("q", b"small"))
+    await client.call(1, BasicConsume(queue="q", no_ack=True), BasicConsumeOk)
+    for expected in (body, b"small"):
+        command = await client.receive()
+        assert command is not None
+        assert isinstance(command.method, BasicDeliver)
+        assert command.body == expected
+    assert "q" in owner.broker.vhosts["/"].queues
+    assert "q" not in front.broker.vhosts["/"].queues
+
+
+async def test_the_owner_knows_who_the_client_is(nodes: tuple[Node, Node], dial: Dial) -> None:
+    front, owner = nodes
+    client = await dial("127.0.0.1", front.port)
+    await client.open()
+    (connection,) = owner.broker.clients
+    assert isinstance(connection, Connection)
+    socket = client.stream.socket  # type: ignore[attr-defined]
+    assert (connection.peer.address, connection.peer.port) == socket.getsockname()
+    assert connection.peer.own_port == front.port
+    assert connection.peer.came_through == "front"
+    assert connection.user == "guest"
+    assert not front.broker.clients
+
+
+async def test_the_owner_closes_what_breaks_rules(nodes: tuple[Node, Node], dial: Dial) -> None:
+    front, owner = nodes
+    client = await dial("127.0.0.1", front.port)
+    await client.open()
+    (connection,) = owner.broker.clients
+    in_round(connection.force_close, "maintenance")
+    close = await client.expect(0, ConnectionClose)
+    assert close.reply_code == 320
+    await client.stream.aclose()
+    await until(lambda: not owner.broker.clients)
+
+
+async def test_when_a_client_goes_the_owner_knows(nodes: tuple[Node, Node], dial: Dial) -> None:
+    front, owner = nodes
+    client = await dial("127.0.0.1", front.port)
+    await client.open()
+    await client.stream.aclose()
+    await until(lambda: not owner.broker.clients)
+
+
+async def test_when_the_owner_breaks_off_so_does_the_client(nodes: tuple[Node, Node], dial: Dial) -> None:
+    front, owner = nodes
+    client = await dial("127.0.0.1", front.port)
+    await client.open()
+    (connection,) = owner.broker.clients
+    assert isinstance(connection, Connection)
+    connection.edge.abort()
+    assert await client.rest() == b""
+
+
+async def test_a_node_that_ends_breaks_what_it_passes_on(nodes: tuple[Node, Node], dial: Dial) -> None:
+    front, owner = nodes
+    client = await dial("127.0.0.1", front.port)
+    await client.open()
+    front.forwarder.close()
+    assert await client.rest() == b""
+    await until(lambda: not owner.broker.clients)
+
+
+async def opening(client: WireClient) -> None:
+    await client.send_octets(PROTOCOL_HEADER)
+    await client.expect(0, ConnectionStart)
+    start_ok = ConnectionStartOk(client_properties={}, mechanism="PLAIN", response=PLAIN_GUEST, locale="en_US")
+    await client.call(0, start_ok, ConnectionTune)
+    await client.send(0, ConnectionTuneOk(channel_max=2047, frame_max=131072, heartbeat=0))
+    await client.send(0, ConnectionOpen(virtual_host="/"))
+
+
+async def test_a_client_is_held_while_the_vhost_moves(nodes: tuple[Node, Node], dial: Dial) -> None:
+    front, owner = nodes
+    owner.place.has_it = False
+    client = await dial("127.0.0.1", front.port)
+    await opening(client)
+    await until(lambda: owner.place.asked > 0)
+    owner.place.has_it = True
+    await client.expect(0, ConnectionOpenOk)
+    assert len(owner.broker.clients) == 1
+
+
+async def test_a_node_that_nobody_reaches_is_not_waited_for_for_ever(nodes: tuple[Node, Node], dial: Dial) -> None:
+    front, _ = nodes
+    (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    nobody = listener.socket.getsockname()[1]
+    await listener.aclose()
+    front.place.other = Elsewhere("gone", "127.0.0.1", nobody)
+    client = await dial("127.0.0.1", front.port)
+    await opening(client)
+    assert (await client.expect(0, ConnectionClose)).reply_code == 541
+
+
+async def test_who_does_not_know_the_secret_hands_nothing_over(
+    nursery: trio.Nursery, nodes: tuple[Node, Node], caplog: pytest.LogCaptureFixture
+) -> None:
+    _, owner = nodes
+    stranger = Forwarder("stranger", lambda: b"guessed")
+    parcel = Parcel("/", Peer("127.0.0.1", 1), b"")
+    assert await stranger.hand_over(parcel, Elsewhere("owner", "127.0.0.1", owner.cluster_port)) is None
+    assert "does not know the cluster's secret" in caplog.text
+    assert not owner.broker.clients
+
+
+@pytest.mark.parametrize("said", [b"AMQP\x00\x00\x09\x01" + bytes(100), b"\xff" * 200, b"GET / HTTP/1.1\r\n\r\n" * 10])
+async def test_who_speaks_something_else_is_refused(nodes: tuple[Node, Node], dial: Dial, said: bytes) -> None:
+    _, owner = nodes
+    client = await dial("127.0.0.1", owner.cluster_port)
+    await client.send_octets(said)
+    assert len(await client.rest()) <= GREETING_OCTETS + 1
+    assert not owner.broker.clients
+
+
+def test_a_letter_says_all_of_a_peer() -> None:
+    peer = Peer("2001:db8::1", 4711, True, "CN=x", "192.0.2.1", 5671, Tls("tlsv1.3", "any", "aes", "aead", "CN=x"))
+    greeted = greeting()
+    written = letter(Parcel("vü", peer, b""), "front", SECRET, greeted)
+    vhost, read = read_letter(written[:36], written[36:], SECRET, greeted)
+    assert vhost == "vü"
+    assert read.came_through == "front"
+    assert read == Peer(
+        "2001:db8::1", 4711, True, "CN=x", "192.0.2.1", 5671, Tls("tlsv1.3", "any", "aes", "aead", "CN=x"), "front"
+    )
+
+
+def test_a_letter_counts_once() -> None:
+    written = letter(Parcel("/", Peer(), b""), "front", SECRET, greeting())
+    with pytest.raises(PreludeError):
+        read_letter(written[:36], written[36:], SECRET, greeting())
+
+
+def test_a_greeting_of_something_else_is_not_answered() -> None:
+    check_greeting(greeting())
+    with pytest.raises(PreludeError, match="SSH-2"):
+        check_greeting(b"SSH-2.0-OpenSSH_9.2p1 De")
