@@ -138,6 +138,16 @@ class Broker:
         name = self.registry.parameters.get((GLOBAL, "", CLUSTER_NAME))
         return name if isinstance(name, str) else self.config.cluster_name
 
+    @property
+    def storages(self) -> list[Storage]:
+        """Where anything is kept: one for all, but where vhosts have their own."""
+        return list(dict.fromkeys([self.storage, *(vhost.storage for vhost in self.vhosts.values())]))
+
+    @property
+    def stored_count(self) -> int:
+        """Of all of them; whoever compares it knows whether something was stored."""
+        return sum(storage.stored_count for storage in self.storages)
+
     def definitions(self) -> Iterator[Change]:
         """All that survives a restart beside messages (rule 7.1)."""
         yield from self.registry.definitions()
@@ -168,12 +178,12 @@ class Broker:
 
     def _restore(self, change: Change) -> Queue | Keeper | None:
         if change.kind is ChangeKind.VHOST_SET:
-            restore_vhost(self._make_vhost(text_of(change.table, "vhost")), change.table)
+            restore_vhost(self.make_vhost(text_of(change.table, "vhost")), change.table)
         elif change.kind in KEYS:
             self.registry.restore(change)
         else:
             name = text_of(change.table, "vhost")
-            return restore(self.vhosts.get(name) or self._make_vhost(name), change)
+            return restore(self.vhosts.get(name) or self.make_vhost(name), change)
         return None
 
     def _begin(self) -> None:
@@ -185,7 +195,7 @@ class Broker:
         config, registry = self.config, self.registry
         has_id = (GLOBAL, "", CLUSTER_ID) in registry.parameters
         if not has_id and not any(self.users) and config.load_definitions is None:
-            vhost = self.vhosts.get(config.default_vhost) or self._make_vhost(config.default_vhost)
+            vhost = self.vhosts.get(config.default_vhost) or self.make_vhost(config.default_vhost)
             vhost.description = "Default virtual host"
             self.storage.changed(vhost_set(vhost))
             user = User(
@@ -221,7 +231,7 @@ class Broker:
 
     def add_vhost(self, name: str) -> Vhost:
         """Make a vhost that is not there; it can be opened at once."""
-        vhost = self._make_vhost(name)
+        vhost = self.make_vhost(name)
         self.storage.changed(vhost_set(vhost))
         return vhost
 
@@ -231,10 +241,14 @@ class Broker:
 
     def delete_vhost(self, name: str, user: str) -> None:
         """Delete a vhost with all that is in it or was said of it; its connections are closed (rule 1.33)."""
+        self.storage.changed(Change(ChangeKind.VHOST_DELETED, {"vhost": name}))
+        self.drop_vhost(name, user)
+
+    def drop_vhost(self, name: str, user: str) -> None:
+        """Do as `delete_vhost`, for one that storage knows to be deleted."""
         vhost = self.vhosts.pop(name)
         for client in [client for client in self.clients if client.vhost_name == name]:
             client.force_close(f"vhost '{name}' is deleted")
-        self.storage.changed(Change(ChangeKind.VHOST_DELETED, {"vhost": name}))
         vhost.delete(user)
         self.past.add(vhost.past)
         self.registry.forget_vhost(name)
@@ -250,7 +264,8 @@ class Broker:
         vhost.max_connections = limit_of(limits, "max-connections")
         vhost.max_queues = limit_of(limits, "max-queues")
 
-    def _make_vhost(self, name: str) -> Vhost:
+    def make_vhost(self, name: str) -> Vhost:
+        """Make a vhost that storage knows, or is told of by the caller."""
         vhost = self.vhosts[name] = Vhost(name, self.config, self.timers, self.storage, self.events)
         return vhost
 

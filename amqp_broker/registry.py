@@ -137,7 +137,10 @@ class Registry:
         """Carry out what `definitions` gave."""
         table = change.table
         if change.kind is ChangeKind.USER_SET:
-            self.users.add(_user_of(table))
+            new = _user_of(table)
+            if (there := self.users.get(new.name)) is not None:
+                new.permissions, new.topic_permissions = there.permissions, there.topic_permissions
+            self.users.add(new)
         elif change.kind is ChangeKind.PERMISSIONS_SET:
             configure, write, read = (text_of(table, field) for field in _PERMISSION_FIELDS)
             self.users.set_permissions(

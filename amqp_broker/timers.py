@@ -125,6 +125,33 @@ class Timers:
             self._cancelled = 0
 
 
+class Branch(Timers):
+    """A schedule within another, for what may have to end as a whole."""
+
+    def __init__(self, trunk: Timers) -> None:
+        super().__init__(trunk.now)
+        self.on_earlier = self._plan
+        self._trunk = trunk
+        self._next: Timer | None = None
+
+    def end(self) -> None:
+        """Nothing of it happens any more."""
+        self.on_earlier = _nobody_waits
+        if self._next is not None:
+            self._next.cancel()
+
+    def _plan(self) -> None:
+        if self._next is not None:
+            self._next.cancel()
+        due = self.next_deadline()
+        self._next = None if due is None else self._trunk.at(due, self._turn)
+
+    def _turn(self) -> None:
+        self.on_error = self._trunk.on_error
+        self.run()
+        self.on_earlier()
+
+
 def _has_rest(work: Iterator[object]) -> bool:
     """Do a slice of some work; tells whether there may be more."""
     return sum(1 for _ in islice(work, SLICE)) == SLICE

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from amqp_broker.timers import SLICE, Timers
+from amqp_broker.timers import SLICE, Branch, Timers
 
 
 class Clock:
@@ -153,3 +153,49 @@ def test_at_the_end_all_work_is_finished(timers: Timers) -> None:
     assert (done.count("a"), done.count("b")) == (5 * SLICE, 2)
     timers.run()
     assert timers.next_deadline() is None
+
+
+def test_a_branch_has_its_turns_in_the_schedule_it_is_part_of() -> None:
+    clock = Clock()
+    calls: list[str] = []
+    branch = Branch(clock.timers)
+    branch.at(103.0, lambda: calls.append("late"))
+
+    def go_on() -> None:
+        branch.after(1.0, lambda: calls.append("then"))
+
+    branch.at(101.0, go_on)
+    cancelled = branch.at(100.5, lambda: calls.append("never"))
+    cancelled.cancel()
+    clock.run_at(101.0)
+    assert clock.timers.next_deadline() == 102.0
+    clock.run_at(102.0)
+    assert calls == ["then"]
+    clock.run_at(103.0)
+    assert calls == ["then", "late"]
+    assert clock.timers.next_deadline() is None
+
+
+def test_a_branch_ends_as_a_whole() -> None:
+    clock = Clock()
+    branch = Branch(clock.timers)
+    branch.at(101.0, lambda: pytest.fail("it has ended"))
+    branch.end()
+    branch.at(100.0, lambda: pytest.fail("it has ended"))
+    clock.run_at(102.0)
+    assert clock.timers.next_deadline() is None
+
+
+def test_a_fault_in_a_branch_is_told_where_those_of_the_trunk_are() -> None:
+    clock = Clock()
+    errors: list[Exception] = []
+    clock.timers.on_error = errors.append
+    branch = Branch(clock.timers)
+
+    def fail() -> None:
+        raise IndexError
+
+    branch.at(101.0, fail)
+    branch.at(101.5, lambda: errors.append(ValueError()))
+    clock.run_at(102.0)
+    assert [type(error) for error in errors] == [IndexError, ValueError]

@@ -125,12 +125,12 @@ class ManagementApi:
             reason=request.headers.get("x-reason", ""),
             only_vhost=request.headers.get("x-vhost", ""),
         )
-        stored_before = self._broker.storage.stored_count
+        stored_before = self._broker.stored_count
         result = await _decided(partial(endpoint.handler, call))
         if isinstance(result, Generator):
             result = await in_turns(result)
         if method != "GET":
-            await until_stored(self._broker.storage, stored_before)
+            await until_stored(self._broker, stored_before)
         if isinstance(result, Live):
             return self._streams.answer(result, call.user.name, partial(self._ask, call))
         return await _response(request, call, result)

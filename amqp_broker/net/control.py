@@ -122,13 +122,13 @@ async def _read_content(stream: trio.SocketStream, rest: bytes, octets: int) -> 
 
 async def _answer(node: Node, line: bytes, rest: bytes, stream: trio.SocketStream) -> None:
     end: dict[str, Any] = {"exit": 0}
-    stored_before = node.broker.storage.stored_count
+    stored_before = node.broker.stored_count
     try:
         name, request, content_octets = _request_of(line)
         if content_octets:
             request = attrs.evolve(request, content=await _read_content(stream, rest, content_octets))
         await _send(run(node, name, request), stream)
-        await until_stored(node.broker.storage, stored_before)
+        await until_stored(node.broker, stored_before)
     except ControlError as error:
         end = {"exit": error.status, "error": error.text}
     except (trio.BrokenResourceError, trio.ClosedResourceError):

@@ -8,7 +8,7 @@ from typing import Final, TypeVar
 
 import trio
 
-from amqp_broker.storage.interface import Storage
+from amqp_broker.broker import Broker
 
 SLICE_S: Final = 0.002
 """How long work in steps goes on before others have their turn."""
@@ -30,9 +30,11 @@ async def in_turns(work: Generator[None, None, _T]) -> _T:
             ends = time.perf_counter() + SLICE_S
 
 
-async def until_stored(storage: Storage, stored_before: int) -> None:
+async def until_stored(broker: Broker, stored_before: int) -> None:
     """Wait until storage has what was changed since `stored_count` was `stored_before` (rule 7.5)."""
-    if storage.has_unsaved_changes or storage.stored_count != stored_before:
-        stored = trio.Event()
-        storage.when_durable(stored.set)
-        await stored.wait()
+    is_stored = broker.stored_count != stored_before
+    for storage in broker.storages:
+        if is_stored or storage.has_unsaved_changes:
+            stored = trio.Event()
+            storage.when_durable(stored.set)
+            await stored.wait()

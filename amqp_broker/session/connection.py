@@ -227,9 +227,11 @@ class Connection:
         self.settle_confirms()
         if self._has_published:
             self._has_published = False
-            if self.broker.storage.is_behind:
+            assert self.vhost is not None
+            storage = self.vhost.storage
+            if storage.is_behind:
                 self._waits_for_storage = True
-                self.broker.storage.when_durable(self._storage_caught_up)
+                storage.when_durable(self._storage_caught_up)
 
     def lost(self) -> None:
         """The socket is gone: give back everything (rule 1.41)."""

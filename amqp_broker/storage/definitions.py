@@ -58,13 +58,14 @@ KEYS: Final = {
 
 They stand in the order in which they are made again: the later ones refer to the earlier."""
 
-_UNDONE: Final = {
+UNDONE: Final = {
     ChangeKind.VHOST_DELETED: ChangeKind.VHOST_SET,
     ChangeKind.USER_DELETED: ChangeKind.USER_SET,
     ChangeKind.PERMISSIONS_CLEARED: ChangeKind.PERMISSIONS_SET,
     ChangeKind.TOPIC_PERMISSIONS_CLEARED: ChangeKind.TOPIC_PERMISSIONS_SET,
     ChangeKind.PARAMETER_CLEARED: ChangeKind.PARAMETER_SET,
 }
+"""What ends what is administered."""
 
 
 @attrs.frozen
@@ -156,8 +157,8 @@ class Definitions:
             self._forget_binding(change.encode())
         elif kind in KEYS:
             self.administered[kind][_key(kind, table)] = change
-        elif kind in _UNDONE:
-            self.administered[_UNDONE[kind]].pop(_key(_UNDONE[kind], table), None)
+        elif kind in UNDONE:
+            self.administered[UNDONE[kind]].pop(_key(UNDONE[kind], table), None)
             if kind is ChangeKind.VHOST_DELETED:
                 self._forget_vhost(text_of(table, "vhost"))
             elif kind is ChangeKind.USER_DELETED:

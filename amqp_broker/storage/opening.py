@@ -55,8 +55,16 @@ def open_journal(
     settings: JournalSettings,
     disk: Disk | None = None,
     clock: Callable[[], float] = time.monotonic,
+    stream_disk: Disk | None = None,
 ) -> Opened:
     """Recover what is in a directory; whoever calls this holds its lock.
+
+    Args:
+        directory: where everything is, or nothing yet.
+        settings: how the journal is to behave.
+        disk: what it is on; the system's if none is given.
+        clock: in seconds.
+        stream_disk: the same one for streams, if their thread is to have its own.
 
     Raises:
         OSError: it can't be read or written.
@@ -87,7 +95,7 @@ def open_journal(
             name = definitions.adopt(queue_id, STREAM_ARGUMENTS)
             next_queue_id = max(next_queue_id, queue_id + 1)
             log.error("the declaration of a stream is lost: its messages are in stream %r of vhost '/'", name)
-    streams = Streams(disk, directory, state.identity, settings, found.streams, clock)
+    streams = Streams(stream_disk or disk, directory, state.identity, settings, found.streams, clock)
     streams.forget_others({queue_id_of(change.table) for change in definitions.queues.values()})
     if not recovery.was_clean:
         crashed_before = state.next_segment

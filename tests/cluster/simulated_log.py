@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
 from random import Random
 
 import attrs
 
-from amqp_broker.cluster.log import Entry, LogUnavailable, OutOfTurn
+from amqp_broker.cluster.log import Conflict, Entry, LogUnavailable, OutOfTurn, Watcher
 
 
 @attrs.define
@@ -139,3 +140,71 @@ class Line:
         weather, chance = self._log.weather, self._log.random.random
         if self.is_cut or self.answers_are_cut or chance() < weather.lost + weather.unanswered:
             raise LogUnavailable("no answer")
+
+
+class SimulatedTable:
+    """A table of keys: a `KeyValue` for all nodes together, each told by its own watch.
+
+    Attributes:
+        values: by key, with revisions; a deleted one has None.
+        is_cut: nobody gets through.
+    """
+
+    def __init__(self, random: Random) -> None:
+        self.random = random
+        self.values: dict[str, tuple[bytes | None, int]] = {}
+        self.is_cut = False
+        self.weather = Weather()
+        self._revision = 0
+        self._watches: list[Watch] = []
+
+    def put(self, key: str, value: bytes) -> int:
+        return self._change(key, value)
+
+    def create(self, key: str, value: bytes) -> int:
+        if self.values.get(key, (None, 0))[0] is not None:
+            raise Conflict
+        return self._change(key, value)
+
+    def update(self, key: str, value: bytes, revision: int) -> int:
+        if self.values.get(key, (None, 0))[1] != revision:
+            raise Conflict
+        return self._change(key, value)
+
+    def delete(self, key: str, revision: int | None = None) -> None:
+        if revision is not None and self.values.get(key, (None, 0))[1] != revision:
+            raise Conflict
+        self._change(key, None)
+
+    def watch(self, watcher: Watcher) -> Callable[[], None]:
+        watch = Watch(watcher, dict(self.values))
+        self._watches.append(watch)
+        return lambda: self._watches.remove(watch)
+
+    def tell(self) -> None:
+        """All watches are told all there is to tell."""
+        for watch in self._watches:
+            watch.tell(len(watch.news))
+
+    def _change(self, key: str, value: bytes | None) -> int:
+        if self.is_cut or self.random.random() < self.weather.lost:
+            raise LogUnavailable("lost")
+        self._revision += 1
+        self.values[key] = (value, self._revision)
+        for watch in self._watches:
+            watch.news.append((key, value, self._revision))
+        if self.random.random() < self.weather.unanswered:
+            raise LogUnavailable("unanswered")
+        return self._revision
+
+
+class Watch:
+    """What one watcher has still to be told."""
+
+    def __init__(self, watcher: Watcher, values: dict[str, tuple[bytes | None, int]]) -> None:
+        self.news = deque((key, *each) for key, each in values.items())
+        self._watcher = watcher
+
+    def tell(self, count: int) -> None:
+        for _ in range(min(count, len(self.news))):
+            self._watcher(*self.news.popleft())
