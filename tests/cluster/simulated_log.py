@@ -148,6 +148,7 @@ class SimulatedTable:
     Attributes:
         values: by key, with revisions; a deleted one has None.
         is_cut: nobody gets through.
+        watches: who is told, in the order in which they began.
     """
 
     def __init__(self, random: Random) -> None:
@@ -156,7 +157,7 @@ class SimulatedTable:
         self.is_cut = False
         self.weather = Weather()
         self._revision = 0
-        self._watches: list[Watch] = []
+        self.watches: list[Watch] = []
 
     def put(self, key: str, value: bytes) -> int:
         return self._change(key, value)
@@ -178,20 +179,24 @@ class SimulatedTable:
 
     def watch(self, watcher: Watcher) -> Callable[[], None]:
         watch = Watch(watcher, dict(self.values))
-        self._watches.append(watch)
-        return lambda: self._watches.remove(watch)
+        self.watches.append(watch)
+        return lambda: self.watches.remove(watch)
 
     def tell(self) -> None:
         """All watches are told all there is to tell."""
-        for watch in self._watches:
+        for watch in self.watches:
             watch.tell(len(watch.news))
+
+    def value(self, key: str) -> bytes | None:
+        """What a key has; None if it is not there."""
+        return self.values.get(key, (None, 0))[0]
 
     def _change(self, key: str, value: bytes | None) -> int:
         if self.is_cut or self.random.random() < self.weather.lost:
             raise LogUnavailable("lost")
         self._revision += 1
         self.values[key] = (value, self._revision)
-        for watch in self._watches:
+        for watch in self.watches:
             watch.news.append((key, value, self._revision))
         if self.random.random() < self.weather.unanswered:
             raise LogUnavailable("unanswered")

@@ -100,7 +100,7 @@ def test_each_change_holds_at_the_other_and_after_a_start(two: tuple[Node, Node]
         settle(one, other)
         late = Node(one.table)
         assert one.state() == other.state() == late.state()
-        one.table._watches.pop()
+        one.table.watches.pop()
 
 
 def test_limits_and_policies_take_effect_at_the_other(two: tuple[Node, Node]) -> None:
@@ -116,7 +116,7 @@ def test_what_belongs_to_something_told_later_is_not_lost(two: tuple[Node, Node]
     one, other = two
     told = other.told
     news: list[tuple[str, bytes | None, int]] = []
-    other.table._watches[1]._watcher = lambda *each: news.append(each)
+    other.table.watches[1]._watcher = lambda *each: news.append(each)
     for change in CHANGES[:6]:
         change(one.broker)
     settle(one, other)
