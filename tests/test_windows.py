@@ -11,7 +11,8 @@ ROOT = Path(__file__).parents[1]
 
 PROGRAM = """
 import sys, types
-import hypercorn.trio, hypercorn.config, psutil, trio, starlette.requests  # they look at the platform themselves
+# These look at the platform themselves:
+import asyncio, hypercorn.trio, hypercorn.config, psutil, trio, starlette.requests
 for name in ("fcntl", "grp", "pwd", "resource", "termios", "tty"):
     sys.modules[name] = None
 sys.modules["msvcrt"] = types.ModuleType("msvcrt")

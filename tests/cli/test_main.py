@@ -14,7 +14,7 @@ import pika
 import pytest
 
 PROJECT = Path(__file__).parents[2]
-DEADLINE_S = 10.0
+DEADLINE_S = 60.0
 
 
 def start(*arguments: str) -> subprocess.Popen[str]:

@@ -1,6 +1,6 @@
 import tracemalloc
 from collections.abc import Iterable
-from time import perf_counter
+from time import process_time
 
 import pytest
 from hypothesis import given, settings
@@ -328,10 +328,10 @@ def test_a_large_frame_in_many_reads_takes_linear_time() -> None:
     def seconds(octets: int) -> float:
         data = PUBLISH + header_frame(octets) + body_frame(bytes(octets))
         reader = new_reader(0)
-        begin = perf_counter()
+        begin = process_time()
         commands = [item for i in range(0, len(data), 64) for item in reader.receive(data[i : i + 64])]
         assert len(commands) == 1
-        return perf_counter() - begin
+        return process_time() - begin
 
     # Four times the octets: 4 when linear, 16 when quadratic.
     small = min(seconds(1 << 20) for _ in range(3))

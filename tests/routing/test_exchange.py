@@ -87,10 +87,10 @@ def test_deleting_a_queue_does_not_look_at_other_bindings() -> None:
     queues = [Queue(f"q{i}") for i in range(20_000)]
     for queue in queues:
         exchange.bind(queue, "", {})
-    began = time.perf_counter()
+    began = time.process_time()
     for queue in queues:
         assert len(exchange.unbind_destination(queue)) == 1
-    assert time.perf_counter() - began < 5  # looking at all, 200 million bindings, takes far longer
+    assert time.process_time() - began < 5  # looking at all, 200 million bindings, takes far longer
     assert not exchange.has_bindings
 
 

@@ -185,8 +185,8 @@ def test_bindings_for_other_values_cost_nothing() -> None:
     exchange = Exchange("x", "headers")
     for number in range(20_000):
         exchange.bind(Queue(str(number)), "", {"for": number, "kind": b"job"})
-    began = time.perf_counter()
+    began = time.process_time()
     for number in range(1000):
         assert sent(exchange, "", headers={"for": number, "kind": b"job"}) == [str(number)]
     # Looking at each binding once would be 20 million looks.
-    assert time.perf_counter() - began < 1
+    assert time.process_time() - began < 1

@@ -130,10 +130,10 @@ def test_any_number_of_hashes_routes_in_time(pattern: str, key: str) -> None:
     exchange = Exchange("x", "topic")
     exchange.check_binding(pattern, {})
     exchange.bind(Queue("q"), pattern, {})
-    began = time.perf_counter()
+    began = time.process_time()
     sent(exchange, key)
     # A matcher that tries every way would take longer than the universe has lasted.
-    assert time.perf_counter() - began < 0.5
+    assert time.process_time() - began < 0.5
 
 
 @pytest.mark.rule("3.25")
@@ -143,10 +143,10 @@ def test_hundreds_of_hostile_patterns_route_in_time(head: str, words: list[str],
     pick = random.Random(0)
     exchange = Exchange("x", "topic")
     bind_all(exchange, [head + ".".join(pick.choices(words, k=60)) for _ in range(500)])
-    began = time.perf_counter()
+    began = time.process_time()
     sent(exchange, key)
     # Some 60 000 nodes, each visited once; once for each word of the key would be millions.
-    assert time.perf_counter() - began < 1
+    assert time.process_time() - began < 1
 
 
 @pytest.mark.rule("3.25")
@@ -163,8 +163,8 @@ def test_bindings_with_other_words_cost_nothing(prefix: str) -> None:
     exchange = Exchange("x", "topic")
     bind_all(exchange, [f"{prefix}w{i}.x.y" for i in range(20_000)])
     exchange.bind(Queue("q"), f"{prefix}a.#", {})
-    began = time.perf_counter()
+    began = time.process_time()
     for _ in range(500):
         assert sent(exchange, "a.b.c") == ["q"]
     # Looking at each binding once would be 10 million looks.
-    assert time.perf_counter() - began < 1
+    assert time.process_time() - began < 1
