@@ -51,6 +51,11 @@ class Node:
     url: str
     management_url: str
     _env: dict[str, str]
+    _server: LineProcess
+
+    def stop(self) -> None:
+        """End it in order. Raises ProcessError."""
+        self._server.stop(deadline_s=STOP_DEADLINE_S)
 
     def ctl(self, *arguments: str) -> str:
         """Run `rabbitmqctl` on it; gives what it writes.
@@ -87,30 +92,97 @@ def running_node(port: int = 0, *, has_management: bool = False) -> Iterator[Nod
         RabbitMQUnavailableError: not installed.
         ProcessError: it did not start, or did not stop in time.
     """
+    with contextlib.ExitStack() as stack:
+        family = stack.enter_context(_family())
+        node = family.start(stack, "interop-" + secrets.token_hex(4), port, has_management=has_management)
+        yield node
+        node.stop()
+
+
+@contextlib.contextmanager
+def running_cluster(count: int = 3) -> Iterator[list[Node]]:
+    """Fresh nodes of RabbitMQ, as `running_node` starts one, that are one cluster. Raises what that does."""
+    names = [f"interop-{secrets.token_hex(4)}" for _ in range(count)]
+    settings = "cluster_formation.peer_discovery_backend = classic_config\n" + "".join(
+        f"cluster_formation.classic_config.nodes.{number} = {name}@localhost\n"
+        for number, name in enumerate(names, start=1)
+    )
+    with contextlib.ExitStack() as stack:
+        family = stack.enter_context(_family())
+        nodes = [family.start(stack, name, settings=settings) for name in names]
+        yield nodes
+        for node in nodes:
+            node.stop()
+
+
+@contextlib.contextmanager
+def _family() -> Iterator[_Family]:
+    """Raises RabbitMQUnavailableError."""
     epmd_path = shutil.which("epmd")
     if not SERVER.exists() or epmd_path is None:
         raise RabbitMQUnavailableError(f"no {SERVER} or no epmd: install Debian's package rabbitmq-server")
-    amqp_port, dist_port, epmd_port, management_port = _free_ports(4)
-    amqp_port = port or amqp_port
-    with tempfile.TemporaryDirectory(prefix="rabbitmq-") as name:
+    (epmd_port,) = _free_ports(1)
+    with tempfile.TemporaryDirectory(prefix="rabbitmq-") as name, contextlib.ExitStack() as stack:
         directory = Path(name)
-        env = _environment(directory, amqp_port, dist_port, epmd_port)
+        cookie = directory / ".erlang.cookie"
+        cookie.write_text(secrets.token_hex(16))
+        cookie.chmod(0o600)
+        family = _Family(directory, epmd_port)
+        command = [epmd_path, "-port", str(epmd_port), "-address", "127.0.0.1"]
+        epmd = LineProcess(command, env=_clean_environment(), cwd=directory)
+        stack.callback(epmd.kill)
+        yield family
+
+
+@attrs.frozen
+class _Family:
+    """Nodes that know one another: a directory with their cookie, and their epmd."""
+
+    directory: Path
+    epmd_port: int
+
+    def start(
+        self, stack: contextlib.ExitStack, name: str, port: int = 0, *, has_management: bool = False, settings: str = ""
+    ) -> Node:
+        """Start a node, which ends with the stack at the latest. Raises ProcessError."""
+        amqp_port, dist_port, management_port = _free_ports(3)
+        amqp_port = port or amqp_port
+        directory = self.directory / name
+        directory.mkdir()
         if has_management:
-            (directory / "enabled_plugins").write_text("[rabbitmq_management].\n")
-            (directory / "rabbitmq.conf").write_text(
-                f"management.tcp.ip = 127.0.0.1\nmanagement.tcp.port = {management_port}\n"
-            )
-        with contextlib.ExitStack() as stack:
-            epmd = LineProcess([epmd_path, "-port", str(epmd_port), "-address", "127.0.0.1"], env=env, cwd=directory)
-            stack.callback(epmd.kill)
-            server = LineProcess([str(SERVER)], env=env, cwd=directory)
-            stack.callback(server.kill)
-            # The shell around the Erlang machine writes this line after the listeners are open.
-            server.wait_line("  Starting broker... completed", deadline_s=START_DEADLINE_S)
-            url = f"amqp://guest:guest@127.0.0.1:{amqp_port}"
-            Client(url).close()
-            yield Node(url, f"http://guest:guest@127.0.0.1:{management_port}" if has_management else "", env)
-            server.stop(deadline_s=STOP_DEADLINE_S)
+            settings += f"management.tcp.ip = 127.0.0.1\nmanagement.tcp.port = {management_port}\n"
+        (directory / "enabled_plugins").write_text("[rabbitmq_management].\n" if has_management else "[].\n")
+        (directory / "rabbitmq.conf").write_text(settings)
+        (directory / "rabbitmq-env.conf").touch()
+        env = self._environment(name, directory, amqp_port, dist_port)
+        server = LineProcess([str(SERVER)], env=env, cwd=directory)
+        stack.callback(server.kill)
+        # The shell around the Erlang machine writes this line after the listeners are open.
+        server.wait_line("  Starting broker... completed", deadline_s=START_DEADLINE_S)
+        url = f"amqp://guest:guest@127.0.0.1:{amqp_port}"
+        Client(url).close()
+        management_url = f"http://guest:guest@127.0.0.1:{management_port}" if has_management else ""
+        return Node(url, management_url, env, server)
+
+    def _environment(self, name: str, directory: Path, amqp_port: int, dist_port: int) -> dict[str, str]:
+        return _clean_environment() | {
+            "HOME": str(self.directory),
+            "ERL_EPMD_PORT": str(self.epmd_port),
+            "ERL_EPMD_ADDRESS": "127.0.0.1",
+            "RABBITMQ_NODENAME": f"{name}@localhost",
+            "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
+            "RABBITMQ_NODE_PORT": str(amqp_port),
+            "RABBITMQ_DIST_PORT": str(dist_port),
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": ("-start_epmd false -kernel inet_dist_use_interface {127,0,0,1}"),
+            "RABBITMQ_CONF_ENV_FILE": str(directory / "rabbitmq-env.conf"),
+            "RABBITMQ_CONFIG_FILE": str(directory / "rabbitmq.conf"),
+            "RABBITMQ_ADVANCED_CONFIG_FILE": str(directory / "advanced.config"),
+            "RABBITMQ_GENERATED_CONFIG_DIR": str(directory / "config"),
+            "RABBITMQ_ENABLED_PLUGINS_FILE": str(directory / "enabled_plugins"),
+            "RABBITMQ_MNESIA_BASE": str(directory / "mnesia"),
+            "RABBITMQ_LOG_BASE": str(directory / "log"),
+            "RABBITMQ_PID_FILE": str(directory / "rabbitmq.pid"),
+        }
 
 
 def _free_ports(count: int) -> list[int]:
@@ -122,33 +194,9 @@ def _free_ports(count: int) -> list[int]:
         return [sock.getsockname()[1] for sock in sockets]
 
 
-def _environment(directory: Path, amqp_port: int, dist_port: int, epmd_port: int) -> dict[str, str]:
-    """Settings of this node alone: what the caller's environment says about RabbitMQ or Erlang is dropped."""
-    env = {key: value for key, value in os.environ.items() if not key.startswith(("RABBITMQ_", "ERL_"))}
-    cookie = directory / ".erlang.cookie"
-    cookie.write_text(secrets.token_hex(16))
-    cookie.chmod(0o600)
-    for file in ("rabbitmq.conf", "rabbitmq-env.conf"):
-        (directory / file).touch()
-    (directory / "enabled_plugins").write_text("[].\n")
-    return env | {
-        "HOME": str(directory),
-        "ERL_EPMD_PORT": str(epmd_port),
-        "ERL_EPMD_ADDRESS": "127.0.0.1",
-        "RABBITMQ_NODENAME": f"interop-{secrets.token_hex(4)}@localhost",
-        "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
-        "RABBITMQ_NODE_PORT": str(amqp_port),
-        "RABBITMQ_DIST_PORT": str(dist_port),
-        "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": ("-start_epmd false -kernel inet_dist_use_interface {127,0,0,1}"),
-        "RABBITMQ_CONF_ENV_FILE": str(directory / "rabbitmq-env.conf"),
-        "RABBITMQ_CONFIG_FILE": str(directory / "rabbitmq.conf"),
-        "RABBITMQ_ADVANCED_CONFIG_FILE": str(directory / "advanced.config"),
-        "RABBITMQ_GENERATED_CONFIG_DIR": str(directory / "config"),
-        "RABBITMQ_ENABLED_PLUGINS_FILE": str(directory / "enabled_plugins"),
-        "RABBITMQ_MNESIA_BASE": str(directory / "mnesia"),
-        "RABBITMQ_LOG_BASE": str(directory / "log"),
-        "RABBITMQ_PID_FILE": str(directory / "rabbitmq.pid"),
-    }
+def _clean_environment() -> dict[str, str]:
+    """What the caller's environment says about RabbitMQ or Erlang is dropped."""
+    return {key: value for key, value in os.environ.items() if not key.startswith(("RABBITMQ_", "ERL_"))}
 
 
 @contextlib.contextmanager
