@@ -8,9 +8,11 @@ from urllib.parse import urlsplit
 
 import attrs
 import pytest
+import trustme
 
 from interop.own_broker import started_broker
-from interop.rabbitmq import RabbitMQUnavailableError, running_node
+from interop.rabbitmq import MANAGEMENT, RabbitMQUnavailableError, free_ports, running_node
+from interop.restartable import Restartable, running
 from tests.support.leftovers import forget_open_sockets_of_clients
 
 __all__ = ["forget_open_sockets_of_clients"]
@@ -56,7 +58,7 @@ def broker_urls(request: pytest.FixtureRequest) -> Iterator[Urls]:
             broker.stop()
     elif choice == "rabbitmq":
         try:
-            with running_node(has_management=True) as node:
+            with running_node(plugins=[MANAGEMENT]) as node:
                 yield Urls(node.url, node.management_url)
         except RabbitMQUnavailableError as error:
             pytest.skip(str(error))
@@ -74,3 +76,58 @@ def broker_url(broker_urls: Urls) -> str:
 @pytest.fixture(scope="session")
 def management_url(broker_urls: Urls) -> str:
     return broker_urls.management
+
+
+@pytest.fixture(scope="module")
+def restartable(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Restartable]:
+    """A broker of the kind under test that can be killed; its messages stay."""
+    choice: str | None = request.config.getoption("--broker")
+    if choice not in {None, "rabbitmq"}:
+        pytest.skip("a broker at a URL is nobody's to kill")
+    try:
+        with running(choice or "ours", tmp_path_factory.mktemp("broker")) as broker:
+            yield broker
+    except RabbitMQUnavailableError as error:
+        pytest.skip(str(error))
+
+
+@attrs.frozen
+class TlsUrl:
+    """A TLS listener, and the file with whom to trust for it."""
+
+    url: str
+    ca: Path
+
+
+@pytest.fixture(scope="module")
+def broker_over_tls(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TlsUrl]:
+    """A broker of the kind under test with a TLS listener; the same settings for both kinds."""
+    directory = tmp_path_factory.mktemp("tls")
+    authority = trustme.CA()
+    certificate = authority.issue_cert("localhost", "127.0.0.1")
+    authority.cert_pem.write_to_path(directory / "ca.pem")
+    certificate.cert_chain_pems[0].write_to_path(directory / "server.pem")
+    certificate.private_key_pem.write_to_path(directory / "server.key")
+    (port,) = free_ports(1)
+    settings = (
+        f"listeners.ssl.1 = 127.0.0.1:{port}\n"
+        f"ssl_options.cacertfile = {directory}/ca.pem\n"
+        f"ssl_options.certfile = {directory}/server.pem\n"
+        f"ssl_options.keyfile = {directory}/server.key\n"
+    )
+    there = TlsUrl(f"amqps://guest:guest@localhost:{port}", directory / "ca.pem")
+    choice: str | None = request.config.getoption("--broker")
+    if choice is None:
+        file = directory / "rabbitmq.conf"
+        file.write_text(settings)
+        with started_broker("--memory", "--config", str(file)) as broker:
+            yield there
+            broker.stop()
+    elif choice == "rabbitmq":
+        try:
+            with running_node(settings=settings):
+                yield there
+        except RabbitMQUnavailableError as error:
+            pytest.skip(str(error))
+    else:
+        pytest.skip("of a broker at a URL nobody knows the certificate")

@@ -17,7 +17,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import attrs
@@ -30,6 +30,9 @@ SERVER = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 
 CTL = Path("/usr/lib/rabbitmq/bin/rabbitmqctl")
 
+MANAGEMENT = "rabbitmq_management"
+FEDERATION = "rabbitmq_federation"
+
 CTL_DEADLINE_S = 60.0
 START_DEADLINE_S = 60.0
 STOP_DEADLINE_S = 30.0
@@ -39,7 +42,7 @@ class RabbitMQUnavailableError(Exception):
     """This machine has no RabbitMQ; the text says what to install."""
 
 
-@attrs.frozen
+@attrs.define(eq=False)
 class Node:
     """A RabbitMQ that runs.
 
@@ -51,7 +54,18 @@ class Node:
     url: str
     management_url: str
     _env: dict[str, str]
-    _server: LineProcess
+    _directory: Path
+    _server: LineProcess = attrs.field(init=False)
+
+    def start(self) -> None:
+        """Start it, or start it again where it was. Raises ProcessError."""
+        self._server = LineProcess([str(SERVER)], env=self._env, cwd=self._directory)
+        # The shell around the Erlang machine writes this line after the listeners are open.
+        self._server.wait_line("  Starting broker... completed", deadline_s=START_DEADLINE_S)
+
+    def kill(self) -> None:
+        """SIGKILL, to its Erlang machine as well."""
+        self._server.kill()
 
     def stop(self) -> None:
         """End it in order. Raises ProcessError."""
@@ -81,12 +95,13 @@ def running_rabbitmq(port: int = 0) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def running_node(port: int = 0, *, has_management: bool = False) -> Iterator[Node]:
-    """A fresh RabbitMQ without plugins, user guest, listening on loopback.
+def running_node(port: int = 0, *, plugins: Collection[str] = (), settings: str = "") -> Iterator[Node]:
+    """A fresh RabbitMQ, user guest, listening on loopback.
 
     Args:
         port: for AMQP; 0 lets the system pick one.
-        has_management: with the plugin `rabbitmq_management`, which takes some seconds more.
+        plugins: to enable; `MANAGEMENT` takes some seconds more.
+        settings: more lines for its `rabbitmq.conf`.
 
     Raises:
         RabbitMQUnavailableError: not installed.
@@ -94,7 +109,7 @@ def running_node(port: int = 0, *, has_management: bool = False) -> Iterator[Nod
     """
     with contextlib.ExitStack() as stack:
         family = stack.enter_context(_family())
-        node = family.start(stack, "interop-" + secrets.token_hex(4), port, has_management=has_management)
+        node = family.start(stack, f"interop-{secrets.token_hex(4)}", port, plugins=plugins, settings=settings)
         yield node
         node.stop()
 
@@ -121,7 +136,7 @@ def _family() -> Iterator[_Family]:
     epmd_path = shutil.which("epmd")
     if not SERVER.exists() or epmd_path is None:
         raise RabbitMQUnavailableError(f"no {SERVER} or no epmd: install Debian's package rabbitmq-server")
-    (epmd_port,) = _free_ports(1)
+    (epmd_port,) = free_ports(1)
     with tempfile.TemporaryDirectory(prefix="rabbitmq-") as name, contextlib.ExitStack() as stack:
         directory = Path(name)
         cookie = directory / ".erlang.cookie"
@@ -142,27 +157,32 @@ class _Family:
     epmd_port: int
 
     def start(
-        self, stack: contextlib.ExitStack, name: str, port: int = 0, *, has_management: bool = False, settings: str = ""
+        self,
+        stack: contextlib.ExitStack,
+        name: str,
+        port: int = 0,
+        *,
+        plugins: Collection[str] = (),
+        settings: str = "",
     ) -> Node:
         """Start a node, which ends with the stack at the latest. Raises ProcessError."""
-        amqp_port, dist_port, management_port = _free_ports(3)
+        amqp_port, dist_port, management_port = free_ports(3)
         amqp_port = port or amqp_port
         directory = self.directory / name
         directory.mkdir()
-        if has_management:
+        management_url = ""
+        if MANAGEMENT in plugins:
+            management_url = f"http://guest:guest@127.0.0.1:{management_port}"
             settings += f"management.tcp.ip = 127.0.0.1\nmanagement.tcp.port = {management_port}\n"
-        (directory / "enabled_plugins").write_text("[rabbitmq_management].\n" if has_management else "[].\n")
+        (directory / "enabled_plugins").write_text(f"[{','.join(plugins)}].\n")
         (directory / "rabbitmq.conf").write_text(settings)
         (directory / "rabbitmq-env.conf").touch()
         env = self._environment(name, directory, amqp_port, dist_port)
-        server = LineProcess([str(SERVER)], env=env, cwd=directory)
-        stack.callback(server.kill)
-        # The shell around the Erlang machine writes this line after the listeners are open.
-        server.wait_line("  Starting broker... completed", deadline_s=START_DEADLINE_S)
-        url = f"amqp://guest:guest@127.0.0.1:{amqp_port}"
-        Client(url).close()
-        management_url = f"http://guest:guest@127.0.0.1:{management_port}" if has_management else ""
-        return Node(url, management_url, env, server)
+        node = Node(f"amqp://guest:guest@127.0.0.1:{amqp_port}", management_url, env, directory)
+        stack.callback(node.kill)
+        node.start()
+        Client(node.url).close()
+        return node
 
     def _environment(self, name: str, directory: Path, amqp_port: int, dist_port: int) -> dict[str, str]:
         return _clean_environment() | {
@@ -185,7 +205,7 @@ class _Family:
         }
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
     """Distinct free ports; somebody else may take one before RabbitMQ does, which then fails to start."""
     with contextlib.ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]

@@ -198,7 +198,8 @@ def test_a_simple_queue_of_kombu(environment: dict[str, str]) -> None:
     lines = ask(
         "import os, queue\n"
         "import kombu\n"
-        "with kombu.Connection(os.environ['AMQP_URL']) as connection:\n"
+        "options = {'confirm_publish': True}\n"
+        "with kombu.Connection(os.environ['AMQP_URL'], transport_options=options) as connection:\n"
         "    with connection.SimpleQueue('interop.simple') as simple:\n"
         "        simple.put({'a': 1}, serializer='json', compression='zlib')\n"
         "        simple.put([2], priority=3)\n"

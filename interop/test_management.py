@@ -22,7 +22,7 @@ from interop.management_calls import DECLARED, ENDED, READ, USED, USERS, Asked
 from interop.management_expected import DIFFERENCES
 from interop.own_broker import started_broker
 from interop.processes import DEADLINE_S
-from interop.rabbitmq import RabbitMQUnavailableError, running_node
+from interop.rabbitmq import MANAGEMENT, RabbitMQUnavailableError, running_node
 from tests.management.shapes import differences, shape_of
 
 LOOK_AGAIN_S: Final = 0.2
@@ -123,7 +123,7 @@ def found_in(ours: Answer, theirs: Answer) -> Iterator[str]:
 def test_answers_are_those_of_a_rabbitmq() -> None:
     with contextlib.ExitStack() as stack:
         try:
-            rabbitmq = stack.enter_context(running_node(has_management=True))
+            rabbitmq = stack.enter_context(running_node(plugins=[MANAGEMENT]))
         except RabbitMQUnavailableError as error:
             pytest.skip(str(error))
         own = stack.enter_context(started_broker("--memory"))

@@ -2,89 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import pika
 import pytest
 
-from interop.own_broker import OwnBroker, started_broker
 from interop.processes import LineProcess, running_python
 from interop.proxy import Proxy, Weather, proxied
-from interop.rabbitmq import Node, RabbitMQUnavailableError, running_node
+from interop.restartable import Restartable
 from interop.steady.playing import PAUSES, QUEUE
 
 pytestmark = pytest.mark.long
 
 COUNT = 60
 DEADLINE_S = 60
-
-
-class Restartable(ABC):
-    """A broker that can be restarted, with its messages.
-
-    Attributes:
-        url: where it is now.
-    """
-
-    url: str
-
-    @abstractmethod
-    def restart(self) -> None:
-        """End it as roughly as can be, and start it again."""
-
-
-class Ours(Restartable):
-    """SIGKILL, and another process in the same directory."""
-
-    def __init__(self, directory: Path, stack: contextlib.ExitStack) -> None:
-        self._options = ("--data-dir", str(directory))
-        self._stack = stack
-        self._broker = self._start()
-        self.url = self._broker.url
-
-    def _start(self) -> OwnBroker:
-        return self._stack.enter_context(started_broker(*self._options))
-
-    def restart(self) -> None:
-        self._broker.kill()
-        self._broker = self._start()
-        self.url = self._broker.url
-
-    def stop(self) -> None:
-        self._broker.stop()
-
-
-class RabbitMQs(Restartable):
-    """`stop_app` and `start_app`: its Erlang machine stays."""
-
-    def __init__(self, node: Node) -> None:
-        self._node = node
-        self.url = node.url
-
-    def restart(self) -> None:
-        self._node.ctl("stop_app")
-        self._node.ctl("start_app")
-
-
-@pytest.fixture(scope="module")
-def broker(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Restartable]:
-    choice = request.config.getoption("--broker")
-    with contextlib.ExitStack() as stack:
-        if choice is None:
-            ours = Ours(tmp_path_factory.mktemp("broker"), stack)
-            yield ours
-            ours.stop()
-        elif choice == "rabbitmq":
-            try:
-                yield RabbitMQs(stack.enter_context(running_node()))
-            except RabbitMQUnavailableError as error:
-                pytest.skip(str(error))
-        else:
-            pytest.skip("a broker at a URL is nobody's to restart")
 
 
 def nothing(_proxy: Proxy, _broker: Restartable) -> None:
@@ -109,14 +41,14 @@ TROUBLES: dict[str, tuple[Weather, Callable[[Proxy, Restartable], None]]] = {
 
 @pytest.mark.parametrize("trouble", TROUBLES)
 @pytest.mark.parametrize("client", ["pika", "aio_pika", "kombu", "amqp"])
-def test_what_was_confirmed_arrives(broker: Restartable, client: str, trouble: str) -> None:
+def test_what_was_confirmed_arrives(restartable: Restartable, client: str, trouble: str) -> None:
     if importlib.util.find_spec(client) is None:
         pytest.skip(f"{client} is not installed: pip install '.[interop]'")
     weather, strike = TROUBLES[trouble]
-    with pika.BlockingConnection(pika.URLParameters(broker.url)) as connection:
+    with pika.BlockingConnection(pika.URLParameters(restartable.url)) as connection:
         connection.channel().queue_delete(QUEUE)
     module = f"interop.steady.with_{'py_amqp' if client == 'amqp' else client}"
-    with proxied(broker.url, weather) as proxy:
+    with proxied(restartable.url, weather) as proxy:
         environment = {"AMQP_URL": proxy.url}
         with (
             running_python("-m", module, "consume", env=environment) as consumer,
@@ -125,7 +57,7 @@ def test_what_was_confirmed_arrives(broker: Restartable, client: str, trouble: s
             consumer.wait_line("ready", deadline_s=DEADLINE_S)
             for number in PAUSES:
                 publisher.wait_line(f"waiting {number}", deadline_s=DEADLINE_S)
-                strike(proxy, broker)
+                strike(proxy, restartable)
                 publisher.write_line()
             publisher.wait_line("done", deadline_s=DEADLINE_S)
             wait_for_all(consumer)

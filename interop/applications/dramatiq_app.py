@@ -6,6 +6,7 @@ Run it with `python -m dramatiq interop.applications.dramatiq_app`.
 from __future__ import annotations
 
 import os
+import sys
 
 import dramatiq
 from dramatiq.brokers.rabbitmq import RabbitmqBroker
@@ -19,7 +20,9 @@ dramatiq.set_broker(broker)
 
 
 def tell(text: str) -> None:
-    print(text, flush=True)
+    """Write a line in one piece: there are several threads."""
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
 
 
 @dramatiq.actor(queue_name=QUEUE, max_retries=2, min_backoff=100, max_backoff=200)
