@@ -11,7 +11,7 @@ import pytest
 import trustme
 
 from interop.own_broker import started_broker
-from interop.rabbitmq import MANAGEMENT, RabbitMQUnavailableError, free_ports, running_node
+from interop.rabbitmq import FEDERATION, MANAGEMENT, RabbitMQUnavailableError, free_ports, running_node
 from interop.restartable import Restartable, running
 from tests.support.leftovers import forget_open_sockets_of_clients
 
@@ -36,6 +36,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
                 item.add_marker(skip)
 
 
+COUNTED_OFTEN = "collect_statistics_interval = 500\n"
+"""Milliseconds, for tests that look at RabbitMQ's management API; the default is 5000."""
+
+
 @attrs.frozen
 class Urls:
     """Where the broker under test is.
@@ -54,11 +58,11 @@ def broker_urls(request: pytest.FixtureRequest) -> Iterator[Urls]:
     choice: str | None = request.config.getoption("--broker")
     if choice is None:
         with started_broker("--memory") as broker:
-            yield Urls(broker.url, broker.management_url)
+            yield Urls(broker.login_url, broker.management_url)
             broker.stop()
     elif choice == "rabbitmq":
         try:
-            with running_node(plugins=[MANAGEMENT]) as node:
+            with running_node(plugins=[MANAGEMENT, FEDERATION], settings=COUNTED_OFTEN) as node:
                 yield Urls(node.url, node.management_url)
         except RabbitMQUnavailableError as error:
             pytest.skip(str(error))
@@ -93,10 +97,16 @@ def restartable(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPat
 
 @attrs.frozen
 class TlsUrl:
-    """A TLS listener, and the file with whom to trust for it."""
+    """A TLS listener.
+
+    Attributes:
+        ca: the file with whom to trust for it.
+        plain_url: of the same broker's listener without TLS.
+    """
 
     url: str
     ca: Path
+    plain_url: str
 
 
 @pytest.fixture(scope="module")
@@ -115,18 +125,18 @@ def broker_over_tls(request: pytest.FixtureRequest, tmp_path_factory: pytest.Tem
         f"ssl_options.certfile = {directory}/server.pem\n"
         f"ssl_options.keyfile = {directory}/server.key\n"
     )
-    there = TlsUrl(f"amqps://guest:guest@localhost:{port}", directory / "ca.pem")
+    url = f"amqps://guest:guest@localhost:{port}"
     choice: str | None = request.config.getoption("--broker")
     if choice is None:
         file = directory / "rabbitmq.conf"
         file.write_text(settings)
         with started_broker("--memory", "--config", str(file)) as broker:
-            yield there
+            yield TlsUrl(url, directory / "ca.pem", broker.url)
             broker.stop()
     elif choice == "rabbitmq":
         try:
-            with running_node(settings=settings):
-                yield there
+            with running_node(settings=settings) as node:
+                yield TlsUrl(url, directory / "ca.pem", node.url)
         except RabbitMQUnavailableError as error:
             pytest.skip(str(error))
     else:

@@ -26,6 +26,11 @@ class OwnBroker:
         self.ready_s = time.monotonic() - started_at
 
     @property
+    def login_url(self) -> str:
+        """The URL with name and password, which some clients want to be told."""
+        return self.url.replace("//", "//guest:guest@")
+
+    @property
     def pid(self) -> int:
         return self._process.pid
 

@@ -43,7 +43,7 @@ class Ours(Restartable):
 
     def start(self) -> None:
         self._broker: OwnBroker = self._stack.enter_context(started_broker(*self._options))
-        self.url = self._broker.url
+        self.url = self._broker.login_url
 
     def kill(self) -> None:
         self._broker.kill()

@@ -2,156 +2,77 @@
 
 from __future__ import annotations
 
-import contextlib
-import importlib.util
-import json
 import os
 import shutil
 import subprocess
-import sys
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pika
 import pytest
 
-from interop.processes import LineProcess, python_environment
+from interop.conftest import TlsUrl
+from interop.drivers import DRIVERS, expected_when_restarted, lines_of
+from interop.proxy import proxied
+from interop.restartable import Restartable
 
-CLIENTS = Path(__file__).resolve().parent / "clients"
-SCENARIO = CLIENTS / "scenario.json"
-BUILD_S = 120
-"""For a compiler that has never run here."""
+DEADLINE_S = 60
+"""For a RabbitMQ to come back."""
 
 
-@contextlib.contextmanager
-def forgotten(url: str) -> Iterator[None]:
-    """Nothing of the scenario is on the broker, before and after."""
-
-    def forget() -> None:
-        with pika.BlockingConnection(pika.URLParameters(url)) as connection:
-            channel = connection.channel()
-            channel.queue_delete("interop.clients")
-            channel.exchange_delete("interop.clients")
-
-    forget()
-    yield
-    forget()
+def forget(url: str) -> None:
+    """Nothing of the scenario is on the broker."""
+    with pika.BlockingConnection(pika.URLParameters(url)) as connection:
+        channel = connection.channel()
+        channel.queue_delete("interop.clients")
+        channel.exchange_delete("interop.clients")
 
 
 @pytest.fixture
 def url(broker_url: str) -> Iterator[str]:
-    with forgotten(broker_url):
-        yield broker_url
+    forget(broker_url)
+    yield broker_url
+    forget(broker_url)
 
 
-def play(url: str, *argv: str) -> list[Any]:
-    """What a driver told of the scenario."""
-    environment = python_environment() | {"AMQP_URL": url}
-    process = LineProcess(argv, env=environment)
-    try:
-        status = process.wait_exit()
-    finally:
-        process.kill()
-    assert status == 0, process.errors
-    return [json.loads(line) for line in process.lines]
+@pytest.fixture(scope="session")
+def workshop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where programs are built."""
+    return tmp_path_factory.mktemp("workshop")
 
 
-def expected(*, without: Collection[str] = ()) -> list[Any]:
-    """What a driver should tell, without lines, or properties, that its library can't do."""
-    scenario = json.loads(SCENARIO.read_text(encoding="utf-8"))
-    lines: list[Any] = [line for line in scenario["expected"] if line[0] not in without]
-    received = next(line for line in lines if line[0] == "received")
-    received[-1] = {name: value for name, value in scenario["properties"].items() if name not in without}
-    return lines
+@pytest.mark.parametrize("library", DRIVERS)
+def test_it_plays_the_scenario(url: str, library: str, workshop: Path) -> None:
+    driver = DRIVERS[library]
+    assert driver.told(workshop, url) == driver.expected()
 
 
-@pytest.mark.parametrize(
-    ("package", "driver"),
-    [
-        ("amqp", ["with_py_amqp"]),
-        ("kombu", ["with_kombu"]),
-        ("aiormq", ["with_aiormq"]),
-        ("amqpstorm", ["with_amqpstorm"]),
-        ("pika", ["with_pika_callbacks", "select"]),
-        ("pika", ["with_pika_callbacks", "asyncio"]),
-    ],
-    ids=["py-amqp", "kombu", "aiormq", "amqpstorm", "pika-select", "pika-asyncio"],
-)
-def test_a_client_in_python_plays_the_scenario(url: str, package: str, driver: list[str]) -> None:
-    if importlib.util.find_spec(package) is None:
-        pytest.skip(f"{package} is not installed: pip install '.[interop]'")
-    module, *arguments = driver
-    assert play(url, sys.executable, "-m", f"interop.clients.{module}", str(SCENARIO), *arguments) == expected()
+@pytest.mark.long
+@pytest.mark.parametrize("library", DRIVERS)
+def test_it_plays_the_scenario_over_tls(broker_over_tls: TlsUrl, library: str, workshop: Path) -> None:
+    driver = DRIVERS[library]
+    forget(broker_over_tls.plain_url)
+    assert driver.told(workshop, broker_over_tls.url, ca=broker_over_tls.ca) == driver.expected()
 
 
-def node_has(package: str) -> bool:
-    node = shutil.which("node")
-    return (
-        node is not None and subprocess.run([node, "-e", f"require({package!r})"], capture_output=True).returncode == 0
-    )
-
-
-@pytest.mark.parametrize(
-    ("package", "driver"), [("amqplib", "with_amqplib.js"), ("rabbitmq-client", "with_rabbitmq_client.js")]
-)
-def test_a_client_in_node_plays_the_scenario(url: str, package: str, driver: str) -> None:
-    if not node_has(package):
-        pytest.skip(f"no node that finds {package}: npm install {package}, NODE_PATH=…/node_modules")
-    assert play(url, "node", str(CLIENTS / driver), str(SCENARIO)) == expected()
-
-
-@pytest.mark.parametrize(
-    ("command", "driver"),
-    [
-        (["ruby", "-r", "bunny", "-e", ""], "with_bunny.rb"),
-        (["php", "-r", "require 'PhpAmqpLib/autoload.php';"], "with_php_amqplib.php"),
-    ],
-    ids=["bunny", "php-amqplib"],
-)
-def test_a_client_of_debian_plays_the_scenario(url: str, command: list[str], driver: str) -> None:
-    if shutil.which(command[0]) is None or subprocess.run(command, capture_output=True).returncode != 0:
-        pytest.skip(f"no {command[0]} with its client library: apt install ruby-bunny php-cli php-amqplib")
-    assert play(url, command[0], str(CLIENTS / driver), str(SCENARIO)) == expected()
-
-
-def test_rabbitpy_plays_all_but_a_question(url: str) -> None:
-    if importlib.util.find_spec("rabbitpy") is None:
-        pytest.skip("rabbitpy is not installed: pip install '.[interop]'")
-    told = play(url, sys.executable, "-W", "ignore", "-m", "interop.clients.with_rabbitpy", str(SCENARIO))
-    assert told == expected(without=("answer",))
-
-
-JARS = [Path("/usr/share/java") / name for name in ("amqp-client.jar", "slf4j-api.jar")]
-
-
-def test_the_client_in_java_plays_the_scenario(url: str) -> None:
-    if shutil.which("java") is None or not all(jar.exists() for jar in JARS):
-        pytest.skip("no java with RabbitMQ's client: apt install default-jdk-headless librabbitmq-client-java")
-    path = ":".join(map(str, JARS))
-    assert play(url, "java", "-cp", path, str(CLIENTS / "with_java.java"), str(SCENARIO)) == expected()
-
-
-GO_PACKAGES = Path("/usr/share/gocode")
-
-
-def test_the_client_in_go_plays_the_scenario(
-    url: str, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if shutil.which("go") is None or not (GO_PACKAGES / "src/github.com/rabbitmq/amqp091-go").exists():
-        pytest.skip("no go with amqp091-go: apt install golang-go golang-github-rabbitmq-amqp091-go-dev")
-    monkeypatch.setenv("GO111MODULE", "off")
-    monkeypatch.setenv("GOPATH", str(GO_PACKAGES))
-    program = str(tmp_path_factory.mktemp("go") / "with_amqp091")
-    subprocess.run(["go", "build", "-o", program, str(CLIENTS / "with_amqp091.go")], check=True, timeout=BUILD_S)
-    assert play(url, program, str(SCENARIO)) == expected()
-
-
-def test_the_client_in_perl_plays_the_scenario(url: str) -> None:
-    look = ["perl", "-MAnyEvent::RabbitMQ", "-e", ""]
-    if shutil.which("perl") is None or subprocess.run(look, capture_output=True).returncode != 0:
-        pytest.skip("no perl with AnyEvent::RabbitMQ: apt install libanyevent-rabbitmq-perl")
-    assert play(url, "perl", str(CLIENTS / "with_anyevent.pl"), str(SCENARIO)) == expected(without=("headers",))
+@pytest.mark.long
+@pytest.mark.parametrize("library", DRIVERS)
+def test_it_comes_back_when_the_broker_was_killed(restartable: Restartable, library: str, workshop: Path) -> None:
+    """What was confirmed, and not acknowledged, is delivered again by the broker that comes back."""
+    forget(restartable.url)
+    with (
+        proxied(restartable.url) as proxy,
+        DRIVERS[library].playing(workshop, proxy.url, "restart") as process,
+    ):
+        while "waiting" not in process.wait_line():
+            pass
+        restartable.restart()
+        proxy.lead_to(restartable.url)
+        while "came back" not in process.wait_line(deadline_s=DEADLINE_S):
+            pass
+        assert process.wait_exit() == 0, process.errors
+        assert lines_of(process) == expected_when_restarted()
+        assert proxy.accepted > 1
 
 
 def test_the_tools_in_c_publish_and_consume(url: str) -> None:

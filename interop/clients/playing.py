@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import ssl
 import sys
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -14,6 +16,13 @@ HOST = urlsplit(URL).hostname or "localhost"
 PORT = urlsplit(URL).port or 5672
 USER = urlsplit(URL).username or "guest"
 PASSWORD = urlsplit(URL).password or "guest"
+
+CA: str | None = os.environ.get("AMQP_CA")
+"""Whom to trust for TLS, a file."""
+TLS = None if CA is None else ssl.create_default_context(cafile=CA)
+
+IS_RESTART = sys.argv[-1] == "restart"
+RETRY_S = 0.1
 
 with open(sys.argv[1], encoding="utf-8") as _file:
     SCENARIO: dict[str, Any] = json.load(_file)
@@ -32,7 +41,17 @@ REPLY_TO = "amq.rabbitmq.reply-to"
 
 
 def tell(*what: object) -> None:
-    print(json.dumps(what, ensure_ascii=False), flush=True)
+    print(json.dumps(what, ensure_ascii=False, default=bytes.decode), flush=True)
+
+
+def until_it_came_back(session: Callable[[], None], lost: tuple[type[Exception], ...]) -> None:
+    """Play the part with the restart: again and again, as programs do, until a session ends without an error."""
+    while True:
+        try:
+            session()
+            return
+        except lost:
+            time.sleep(RETRY_S)
 
 
 def tell_received(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import datetime as dt
 from typing import Any
 
@@ -12,8 +13,12 @@ from aiormq.abc import DeliveredMessage
 from interop.clients import playing as play
 
 
+async def connected() -> aiormq.abc.AbstractConnection:
+    return await aiormq.connect(play.URL, context=play.TLS)
+
+
 async def main() -> None:
-    connection = await aiormq.connect(play.URL)
+    connection = await connected()
     channel = await connection.channel()
     await channel.exchange_declare(play.EXCHANGE, exchange_type="topic", durable=True)
     declared = await channel.queue_declare(play.QUEUE, durable=True)
@@ -63,4 +68,35 @@ async def main() -> None:
     await connection.close()
 
 
-asyncio.run(main())
+async def restart() -> None:
+    """What a program does around its connection when the broker may go away."""
+    is_waiting = False
+    persistent = aiormq.spec.Basic.Properties(delivery_mode=2)
+    while True:
+        try:
+            connection = await connected()
+        except (OSError, aiormq.exceptions.AMQPError):
+            await asyncio.sleep(play.RETRY_S)
+            continue
+        channel = await connection.channel()
+        await channel.queue_declare(play.QUEUE, durable=True)
+        if not is_waiting:
+            await channel.basic_publish(play.BODY, routing_key=play.QUEUE, properties=persistent)
+            play.tell("confirmed")
+        deliveries: asyncio.Queue[DeliveredMessage] = asyncio.Queue()
+        await channel.basic_consume(play.QUEUE, deliveries.put)
+        delivery = await deliveries.get()
+        play.tell("came back" if is_waiting else "waiting", delivery.body.decode())
+        if is_waiting:
+            assert delivery.delivery_tag is not None
+            await channel.basic_ack(delivery.delivery_tag)
+            await channel.basic_publish(play.ANSWER, routing_key=play.QUEUE, properties=persistent)
+            play.tell("confirmed")
+            await connection.close()
+            return
+        is_waiting = True
+        with contextlib.suppress(OSError, aiormq.exceptions.AMQPError, asyncio.CancelledError):
+            await connection.closing
+
+
+asyncio.run(restart() if play.IS_RESTART else main())

@@ -2,6 +2,8 @@
 package main
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"fmt"
 	"log"
@@ -78,12 +80,65 @@ func confirmed(confirms <-chan amqp.Confirmation) {
 	}
 }
 
+func connected() (*amqp.Connection, error) {
+	var settings *tls.Config
+	if ca := os.Getenv("AMQP_CA"); ca != "" {
+		pem, err := os.ReadFile(ca)
+		must(err)
+		settings = &tls.Config{RootCAs: x509.NewCertPool()}
+		settings.RootCAs.AppendCertsFromPEM(pem)
+	}
+	return amqp.DialTLS(os.Getenv("AMQP_URL"), settings)
+}
+
+// What a program does around its connection when the broker may go away.
+func restart(play scenario) {
+	send := func(channel *amqp.Channel, confirms <-chan amqp.Confirmation, body string) {
+		message := amqp.Publishing{DeliveryMode: amqp.Persistent, Body: []byte(body)}
+		must(channel.Publish("", play.Queue, true, false, message))
+		confirmed(confirms)
+		tell("confirmed")
+	}
+	for isWaiting := false; ; isWaiting = true {
+		connection, err := connected()
+		for ; err != nil; connection, err = connected() {
+			time.Sleep(100 * time.Millisecond)
+		}
+		channel, err := connection.Channel()
+		must(err)
+		must(channel.Confirm(false))
+		confirms := channel.NotifyPublish(make(chan amqp.Confirmation, 16))
+		_, err = channel.QueueDeclare(play.Queue, true, false, false, false, nil)
+		must(err)
+		if !isWaiting {
+			send(channel, confirms, play.Body)
+		}
+		deliveries, err := channel.Consume(play.Queue, "mine", false, false, false, false, nil)
+		must(err)
+		delivery := next(deliveries)
+		if isWaiting {
+			tell("came back", string(delivery.Body))
+			must(delivery.Ack(false))
+			send(channel, confirms, play.Answer)
+			must(connection.Close())
+			return
+		}
+		tell("waiting", string(delivery.Body))
+		for range deliveries { // closed when the connection is lost
+		}
+	}
+}
+
 func main() {
 	file, err := os.ReadFile(os.Args[1])
 	must(err)
 	var play scenario
 	must(json.Unmarshal(file, &play))
-	connection, err := amqp.Dial(os.Getenv("AMQP_URL"))
+	if len(os.Args) > 2 {
+		restart(play)
+		return
+	}
+	connection, err := connected()
 	must(err)
 	channel, err := connection.Channel()
 	must(err)

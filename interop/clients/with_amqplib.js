@@ -25,8 +25,44 @@ async function consume(channel, queue, options, count, handle) {
   await channel.cancel((await consumer).consumerTag);
 }
 
+const connected = () => amqplib.connect(
+  process.env.AMQP_URL, process.env.AMQP_CA ? { ca: [fs.readFileSync(process.env.AMQP_CA)] } : {});
+
+// What a program does around its connection when the broker may go away.
+async function restart() {
+  for (let isWaiting = false; ; ) {
+    let connection;
+    try { connection = await connected(); } catch (error) {
+      await new Promise((resolve) => setTimeout(resolve, 100));
+      continue;
+    }
+    const lost = new Promise((resolve) => connection.on('close', resolve));
+    connection.on('error', () => {});
+    const channel = await connection.createConfirmChannel();
+    channel.on('error', () => {});
+    await channel.assertQueue(play.queue, { durable: true });
+    if (!isWaiting) {
+      channel.sendToQueue(play.queue, Buffer.from(play.body), { persistent: true });
+      await channel.waitForConfirms();
+      tell('confirmed');
+    }
+    const message = await new Promise((resolve) => channel.consume(play.queue, resolve));
+    tell(isWaiting ? 'came back' : 'waiting', message.content.toString());
+    if (isWaiting) {
+      channel.ack(message);
+      channel.sendToQueue(play.queue, Buffer.from(play.answer), { persistent: true });
+      await channel.waitForConfirms();
+      tell('confirmed');
+      await connection.close();
+      return;
+    }
+    isWaiting = true;
+    await lost;
+  }
+}
+
 async function main() {
-  const connection = await amqplib.connect(process.env.AMQP_URL);
+  const connection = await connected();
   const channel = await connection.createConfirmChannel();
   await channel.assertExchange(play.exchange, 'topic', { durable: true });
   const declared = await channel.assertQueue(play.queue, { durable: true });
@@ -68,4 +104,4 @@ async function main() {
   await connection.close();
 }
 
-main().catch((error) => { console.error(error); process.exit(1); });
+(process.argv[3] === 'restart' ? restart() : main()).catch((error) => { console.error(error); process.exit(1); });

@@ -9,8 +9,21 @@ import amqpstorm
 from interop.clients import playing as play
 
 
+def connected() -> amqpstorm.Connection:
+    tls = {"context": play.TLS, "server_hostname": play.HOST} if play.TLS else None
+    return amqpstorm.Connection(
+        play.HOST,
+        play.USER,
+        play.PASSWORD,
+        port=play.PORT,
+        heartbeat=2,  # nothing else tells 3.1.4 that the broker has gone
+        ssl=play.TLS is not None,
+        ssl_options=tls,
+    )
+
+
 def main() -> None:
-    with amqpstorm.Connection(play.HOST, play.USER, play.PASSWORD, port=play.PORT) as connection:
+    with connected() as connection:
         channel = connection.channel()
         channel.confirm_deliveries()
         channel.exchange.declare(play.EXCHANGE, "topic", durable=True)
@@ -53,4 +66,30 @@ def main() -> None:
             play.tell("closed", error.error_code)
 
 
-main()
+def restart() -> None:
+    """What a program does around its connection when the broker may go away."""
+    told: list[str] = []
+
+    def session() -> None:
+        with connected() as connection:
+            channel = connection.channel()
+            channel.confirm_deliveries()
+            channel.queue.declare(play.QUEUE, durable=True)
+            if not told:
+                channel.basic.publish(play.BODY.decode(), play.QUEUE, properties={"delivery_mode": 2})
+                play.tell("confirmed")
+            channel.basic.consume(queue=play.QUEUE)
+            for message in channel.build_inbound_messages(break_on_empty=False):
+                play.tell("came back" if told else "waiting", message.body)
+                if told:
+                    message.ack()
+                    channel.basic.publish(play.ANSWER.decode(), play.QUEUE, properties={"delivery_mode": 2})
+                    play.tell("confirmed")
+                    return
+                told.append("waiting")
+            raise amqpstorm.AMQPConnectionError("lost")  # it only ends the iteration
+
+    play.until_it_came_back(session, (amqpstorm.AMQPError,))
+
+
+restart() if play.IS_RESTART else main()

@@ -11,7 +11,7 @@ use JSON::PP;
 my $json = JSON::PP->new->utf8->canonical->allow_nonref;
 open(my $file, '<', $ARGV[0]) or die $!;
 my $play = $json->decode(do { local $/; <$file> });
-my ($user, $password, $host, $port) = $ENV{AMQP_URL} =~ m{^amqp://(?:([^:]*):([^@]*)@)?([^:/]+):(\d+)};
+my ($user, $password, $host, $port) = $ENV{AMQP_URL} =~ m{^amqps?://(?:([^:]*):([^@]*)@)?([^:/]+):(\d+)};
 my $REPLY_TO = 'amq.rabbitmq.reply-to';
 $| = 1;
 
@@ -29,9 +29,60 @@ sub ask {
     return $done->recv;
 }
 
-my $connection = AnyEvent::RabbitMQ->new->load_xml_spec();
-ask($connection, 'connect', host => $host, port => $port, user => $user // 'guest', pass => $password // 'guest',
-    vhost => '/', timeout => 10, on_close => sub { });
+# A connection; dies where nobody listens.
+sub connected {
+    my ($on_close) = @_;
+    my $connection = AnyEvent::RabbitMQ->new->load_xml_spec();
+    ask($connection, 'connect', host => $host, port => $port, user => $user // 'guest', pass => $password // 'guest',
+        vhost => '/', timeout => 10, on_close => $on_close, on_read_failure => $on_close,
+        $ENV{AMQP_CA} ? (tls => 1, tls_ctx => { ca_file => $ENV{AMQP_CA}, verify => 1, verify_peername => 'https' }) : ());
+    return $connection;
+}
+
+# What a program does around its connection when the broker may go away.
+sub restart {
+    for (my $is_waiting = 0; ; ) {
+        my $lost = AnyEvent->condvar;
+        my $connection = eval { connected(sub { $lost->send }) };
+        if (!$connection) {
+            my $later = AnyEvent->condvar;
+            my $timer = AnyEvent->timer(after => 0.1, cb => sub { $later->send });
+            $later->recv;
+            next;
+        }
+        my $channel = ask($connection, 'open_channel', on_close => sub { $lost->send });
+        ask($channel, 'confirm');
+        ask($channel, 'declare_queue', queue => $play->{queue}, durable => 1);
+        my $send = sub {
+            my $sent = AnyEvent->condvar;
+            $channel->publish(exchange => '', routing_key => $play->{queue}, header => { delivery_mode => 2 },
+                body => encode('UTF-8', $_[0]), on_ack => sub { $sent->send });
+            $sent->recv;
+            tell_all('confirmed');
+        };
+        $send->($play->{body}) unless $is_waiting;
+        my $arrived = AnyEvent->condvar;
+        ask($channel, 'consume', queue => $play->{queue}, consumer_tag => 'mine', no_ack => 0,
+            on_consume => sub { $arrived->send($_[0]) });
+        my $delivery = $arrived->recv;
+        tell_all($is_waiting ? 'came back' : 'waiting', decode('UTF-8', $delivery->{body}->payload));
+        if ($is_waiting) {
+            $channel->ack(delivery_tag => $delivery->{deliver}->method_frame->delivery_tag);
+            $send->($play->{answer});
+            ask($connection, 'close');
+            return;
+        }
+        $is_waiting = 1;
+        $lost->recv;
+    }
+}
+
+if (($ARGV[1] // '') eq 'restart') {
+    restart();
+    exit;
+}
+
+my $connection = connected(sub { });
 my $closed = AnyEvent->condvar;
 my $channel = ask($connection, 'open_channel', on_close => sub { $closed->send($_[0]) });
 ask($channel, 'confirm');

@@ -1,6 +1,7 @@
 # bunny, for Ruby.
 require 'bunny'
 require 'json'
+require 'logger'
 
 PLAY = JSON.parse(File.read(ARGV[0], encoding: 'utf-8'))
 REPLY_TO = 'amq.rabbitmq.reply-to'
@@ -8,10 +9,32 @@ $stdout.sync = true
 
 def tell(*what) = puts(JSON.generate(what))
 
-connection = Bunny.new(ENV['AMQP_URL'])
+tls = ENV['AMQP_CA'] ? { tls_ca_certificates: [ENV['AMQP_CA']], verify_peer: true } : {}
+connection = Bunny.new(ENV['AMQP_URL'], network_recovery_interval: 0.1, logger: Logger.new(File::NULL), **tls)
 connection.start
 channel = connection.create_channel
 channel.confirm_select
+
+# Connection, channel, queue and consumer come back by themselves.
+if ARGV[1] == 'restart'
+  recovered = Queue.new
+  connection.after_recovery_completed { recovered << true }
+  deliveries = Queue.new
+  queue = channel.queue(PLAY['queue'], durable: true)
+  channel.default_exchange.publish(PLAY['body'], routing_key: queue.name, persistent: true)
+  tell('confirmed') if channel.wait_for_confirms
+  queue.subscribe(manual_ack: true) { |*delivery| deliveries << delivery }
+  tell('waiting', deliveries.pop.last.force_encoding('utf-8'))
+  info, _, body = deliveries.pop
+  recovered.pop
+  tell('came back', body.force_encoding('utf-8'))
+  channel.ack(info.delivery_tag)
+  channel.default_exchange.publish(PLAY['answer'], routing_key: queue.name, persistent: true)
+  tell('confirmed') if channel.wait_for_confirms
+  connection.close
+  exit
+end
+
 exchange = channel.topic(PLAY['exchange'], durable: true)
 queue = channel.queue(PLAY['queue'], durable: true)
 queue.bind(exchange, routing_key: PLAY['binding_key'])

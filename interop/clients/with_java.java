@@ -3,10 +3,15 @@ import com.rabbitmq.client.*;
 import com.rabbitmq.tools.json.JSONReader;
 import com.rabbitmq.tools.json.JSONWriter;
 import java.io.IOException;
+import java.io.InputStream;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.*;
+import java.security.KeyStore;
+import java.security.cert.CertificateFactory;
 import java.util.*;
 import java.util.concurrent.*;
+import javax.net.ssl.SSLContext;
+import javax.net.ssl.TrustManagerFactory;
 
 @SuppressWarnings("unchecked")
 public class with_java {
@@ -64,16 +69,68 @@ public class with_java {
         }
     }
 
+    static Connection connected() throws Exception {
+        ConnectionFactory factory = new ConnectionFactory();
+        factory.setUri(System.getenv("AMQP_URL"));
+        factory.setNetworkRecoveryInterval(100);
+        String ca = System.getenv("AMQP_CA");
+        if (ca != null) {
+            KeyStore store = KeyStore.getInstance(KeyStore.getDefaultType());
+            store.load(null, null);
+            try (InputStream file = Files.newInputStream(Path.of(ca))) {
+                store.setCertificateEntry("ca", CertificateFactory.getInstance("X.509").generateCertificate(file));
+            }
+            TrustManagerFactory trust = TrustManagerFactory.getInstance(TrustManagerFactory.getDefaultAlgorithm());
+            trust.init(store);
+            SSLContext context = SSLContext.getInstance("TLS");
+            context.init(null, trust.getTrustManagers(), null);
+            factory.useSslProtocol(context);
+        }
+        return factory.newConnection();
+    }
+
+    // Connection, channel, queue and consumer come back by themselves.
+    static void playRestart(Connection connection, Channel channel, Map<String, Object> play) throws Exception {
+        String queue = (String) play.get("queue");
+        CountDownLatch recovered = new CountDownLatch(1);
+        ((Recoverable) connection).addRecoveryListener(new RecoveryListener() {
+            @Override
+            public void handleRecovery(Recoverable connection) {
+                recovered.countDown();
+            }
+
+            @Override
+            public void handleRecoveryStarted(Recoverable connection) {
+            }
+        });
+        channel.queueDeclare(queue, true, false, false, null);
+        channel.basicPublish("", queue, MessageProperties.MINIMAL_PERSISTENT_BASIC, octets(play.get("body")));
+        channel.waitForConfirmsOrDie(DEADLINE_S * 1000);
+        tell("confirmed");
+        BlockingQueue<Delivery> deliveries = consume(channel, queue, false, "mine");
+        tell("waiting", text(deliveries.take().body));
+        Delivery again = deliveries.take();
+        recovered.await();
+        tell("came back", text(again.body));
+        channel.basicAck(again.envelope.getDeliveryTag(), false);
+        channel.basicPublish("", queue, MessageProperties.MINIMAL_PERSISTENT_BASIC, octets(play.get("answer")));
+        channel.waitForConfirmsOrDie(DEADLINE_S * 1000);
+        tell("confirmed");
+        connection.close();
+    }
+
     public static void main(String[] arguments) throws Exception {
         String json = Files.readString(Path.of(arguments[0]));
         Map<String, Object> play = (Map<String, Object>) new JSONReader().read(json);
         Map<String, Object> wanted = (Map<String, Object>) play.get("properties");
         String exchange = (String) play.get("exchange"), queue = (String) play.get("queue");
-        ConnectionFactory factory = new ConnectionFactory();
-        factory.setUri(System.getenv("AMQP_URL"));
-        Connection connection = factory.newConnection();
+        Connection connection = connected();
         Channel channel = connection.createChannel();
         channel.confirmSelect();
+        if (arguments.length > 1) {
+            playRestart(connection, channel, play);
+            return;
+        }
         channel.exchangeDeclare(exchange, "topic", true);
         AMQP.Queue.DeclareOk declared = channel.queueDeclare(queue, true, false, false, null);
         channel.queueBind(queue, exchange, (String) play.get("binding_key"));

@@ -6,12 +6,18 @@ from typing import Any
 
 import amqp
 import kombu
+from kombu.mixins import ConsumerMixin
 
 from interop.clients import playing as play
 
 
+def connected() -> Any:
+    tls = {"ca_certs": play.CA, "server_hostname": play.HOST} if play.CA else None
+    return kombu.Connection(play.URL, ssl=tls, transport_options={"confirm_publish": True})
+
+
 def main() -> None:
-    with kombu.Connection(play.URL, transport_options={"confirm_publish": True}) as connection:
+    with connected() as connection:
         exchange = kombu.Exchange(play.EXCHANGE, "topic", durable=True)
         queue = kombu.Queue(play.QUEUE, exchange, play.BINDING_KEY, durable=True)
         channel = connection.channel()
@@ -61,10 +67,45 @@ def main() -> None:
             play.tell("closed", error.code)
 
 
+class Restart(ConsumerMixin):  # type: ignore[misc] # kombu has no types
+    """Comes back by itself, and so does its producer."""
+
+    should_stop = False
+
+    def __init__(self, connection: Any) -> None:
+        self.connection = connection
+        self.queue = kombu.Queue(play.QUEUE, durable=True)
+        self.producer = connection.clone().Producer()
+        self.deliveries = 0
+        self.publish(play.BODY)
+
+    def publish(self, body: bytes) -> None:
+        again = {"interval_start": play.RETRY_S, "max_retries": 300}
+        self.producer.publish(body, routing_key=play.QUEUE, declare=[self.queue], retry=True, retry_policy=again)
+        play.tell("confirmed")
+
+    def get_consumers(self, consumer: Any, channel: Any) -> list[Any]:
+        return [consumer([self.queue], on_message=self.received)]
+
+    def received(self, message: Any) -> None:
+        if self.should_stop:
+            return  # its own answer
+        self.deliveries += 1
+        play.tell("waiting" if self.deliveries == 1 else "came back", message.body)
+        if self.deliveries > 1:
+            message.ack()
+            self.should_stop = True
+            self.publish(play.ANSWER)
+
+
+def restart() -> None:
+    Restart(connected()).run()
+
+
 def next_of(connection: Any, deliveries: list[Any]) -> Any:
     while not deliveries:
         connection.drain_events(timeout=10)
     return deliveries.pop(0)
 
 
-main()
+restart() if play.IS_RESTART else main()

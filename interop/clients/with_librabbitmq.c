@@ -313,6 +313,8 @@ static void play_restart(void) {
         tell(first ? "waiting" : "came back", text_of(envelope.message.body), NULL);
         if (!first) {
             must(amqp_basic_ack(connection, CHANNEL, envelope.delivery_tag, 0), "basic.ack");
+            amqp_basic_cancel(connection, CHANNEL, amqp_cstring_bytes("mine"));
+            answered(connection, "basic.cancel");
             publish(connection, amqp_empty_bytes, queue, true, &persistent, octets_of(play, "answer"));
             await_confirm(connection);
             tell("confirmed", NULL);
@@ -321,7 +323,6 @@ static void play_restart(void) {
         }
         amqp_destroy_envelope(&envelope);
         if (next_delivery(connection, &envelope)) die("restart", "something came");
-        tell("lost", NULL);
         amqp_destroy_connection(connection);
     }
 }

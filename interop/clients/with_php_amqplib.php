@@ -2,7 +2,10 @@
 // php-amqplib.
 require 'PhpAmqpLib/autoload.php';
 
+use PhpAmqpLib\Connection\AMQPSSLConnection;
 use PhpAmqpLib\Connection\AMQPStreamConnection;
+use PhpAmqpLib\Exception\AMQPConnectionClosedException;
+use PhpAmqpLib\Exception\AMQPIOException;
 use PhpAmqpLib\Exception\AMQPProtocolChannelException;
 use PhpAmqpLib\Message\AMQPMessage;
 use PhpAmqpLib\Wire\AMQPTable;
@@ -16,7 +19,59 @@ function tell(...$what): void
     echo json_encode($what, JSON_UNESCAPED_UNICODE), "\n";
 }
 
-$connection = new AMQPStreamConnection($at['host'], $at['port'], $at['user'] ?? 'guest', $at['pass'] ?? 'guest');
+function connected(): AMQPStreamConnection
+{
+    global $at;
+    $login = [$at['host'], $at['port'], $at['user'] ?? 'guest', $at['pass'] ?? 'guest'];
+    return getenv('AMQP_CA')
+        ? new AMQPSSLConnection(...$login, ssl_options: ['cafile' => getenv('AMQP_CA'), 'verify_peer' => true])
+        : new AMQPStreamConnection(...$login);
+}
+
+// What a program does around its connection when the broker may go away.
+function restart(array $play): void
+{
+    for ($is_waiting = false; ; ) {
+        try {
+            $connection = connected();
+            $channel = $connection->channel();
+            $channel->confirm_select();
+            $channel->queue_declare($play['queue'], false, true, false, false);
+            if (!$is_waiting) {
+                $channel->basic_publish(new AMQPMessage($play['body'], ['delivery_mode' => 2]), '', $play['queue']);
+                $channel->wait_for_pending_acks(10);
+                tell('confirmed');
+            }
+            $delivery = null;
+            $channel->basic_consume($play['queue'], '', false, false, false, false, function ($message) use (&$delivery) {
+                $delivery = $message;
+            });
+            while ($delivery === null) {
+                $channel->wait(null, false, 10);
+            }
+            tell($is_waiting ? 'came back' : 'waiting', $delivery->getBody());
+            if ($is_waiting) {
+                $delivery->ack();
+                $channel->basic_publish(new AMQPMessage($play['answer'], ['delivery_mode' => 2]), '', $play['queue']);
+                $channel->wait_for_pending_acks(10);
+                tell('confirmed');
+                $connection->close();
+                return;
+            }
+            $is_waiting = true;
+            $channel->wait(null, false, 10);
+        } catch (AMQPConnectionClosedException | AMQPIOException $error) {
+            usleep(100000);
+        }
+    }
+}
+
+if (($argv[2] ?? '') === 'restart') {
+    restart($play);
+    exit;
+}
+
+$connection = connected();
 $channel = $connection->channel();
 $channel->confirm_select();
 $channel->exchange_declare($play['exchange'], 'topic', false, true, false);

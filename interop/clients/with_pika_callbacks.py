@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from typing import Any
 
@@ -11,12 +12,19 @@ from pika.adapters.asyncio_connection import AsyncioConnection
 from interop.clients import playing as play
 
 
+def parameters() -> pika.URLParameters:
+    found = pika.URLParameters(play.URL)
+    if play.TLS is not None:
+        found.ssl_options = pika.SSLOptions(play.TLS, play.HOST)
+    return found
+
+
 class Player:
     """The scenario as a chain of callbacks, one a reply."""
 
     def __init__(self, adapter: type) -> None:
         self.connection = adapter(
-            pika.URLParameters(play.URL),
+            parameters(),
             on_open_callback=lambda connection: connection.channel(on_open_callback=self.on_channel),
             on_open_error_callback=lambda _connection, error: sys.exit(repr(error)),
             on_close_callback=lambda connection, _error: connection.ioloop.stop(),
@@ -80,5 +88,59 @@ class Player:
         self.connection.close()
 
 
-player = Player({"select": pika.SelectConnection, "asyncio": AsyncioConnection}[sys.argv[2]])
+class Restart:
+    """The part with the restart: a new connection whenever one is lost, or can't be had."""
+
+    def __init__(self, adapter: type) -> None:
+        self.adapter = adapter
+        self.is_waiting = self.is_done = False
+        self.connect(None)
+
+    def connect(self, ioloop: object) -> None:
+        self.connection = self.adapter(
+            parameters(),
+            custom_ioloop=ioloop,
+            on_open_callback=lambda connection: connection.channel(on_open_callback=self.on_channel),
+            on_open_error_callback=self.on_lost,
+            on_close_callback=self.on_lost,
+        )
+
+    def on_lost(self, connection: Any, _error: object) -> None:
+        if self.is_done:
+            connection.ioloop.stop()
+        else:
+            connection.ioloop.call_later(play.RETRY_S, functools.partial(self.connect, connection.ioloop))
+
+    def on_channel(self, channel: Any) -> None:
+        self.channel = channel
+        channel.confirm_delivery(lambda _frame: self.on_confirmed())
+        channel.queue_declare(play.QUEUE, durable=True)
+        if self.is_waiting:
+            channel.basic_consume(play.QUEUE, self.on_delivery)
+        else:
+            self.publish(play.BODY)
+
+    def publish(self, body: bytes) -> None:
+        self.channel.basic_publish("", play.QUEUE, body, pika.BasicProperties(delivery_mode=2))
+
+    def on_confirmed(self) -> None:
+        play.tell("confirmed")
+        if self.is_waiting:
+            self.is_done = True
+            self.connection.close()
+        else:
+            self.channel.basic_consume(play.QUEUE, self.on_delivery)
+
+    def on_delivery(self, channel: Any, method: Any, _properties: object, body: bytes) -> None:
+        if body == play.ANSWER:
+            return
+        play.tell("came back" if self.is_waiting else "waiting", body.decode())
+        if self.is_waiting:
+            channel.basic_ack(method.delivery_tag)
+            self.publish(play.ANSWER)
+        self.is_waiting = True
+
+
+adapter = {"select": pika.SelectConnection, "asyncio": AsyncioConnection}[sys.argv[2]]
+player = Restart(adapter) if play.IS_RESTART else Player(adapter)
 player.connection.ioloop.run_forever() if sys.argv[2] == "asyncio" else player.connection.ioloop.start()

@@ -9,11 +9,19 @@ import amqp
 from interop.clients import playing as play
 
 
+def connected() -> Any:
+    return amqp.Connection(
+        f"{play.HOST}:{play.PORT}",
+        userid=play.USER,
+        password=play.PASSWORD,
+        confirm_publish=True,
+        ssl={"ca_certs": play.CA, "server_hostname": play.HOST} if play.CA else None,
+    )
+
+
 def main() -> None:
     properties = {name: value for name, value in play.PROPERTIES.items() if name != "headers"}
-    with amqp.Connection(
-        f"{play.HOST}:{play.PORT}", userid=play.USER, password=play.PASSWORD, confirm_publish=True
-    ) as connection:
+    with connected() as connection:
         channel = connection.channel()
         channel.exchange_declare(play.EXCHANGE, "topic", durable=True, auto_delete=False)
         _, messages, consumers = channel.queue_declare(play.QUEUE, durable=True, auto_delete=False)
@@ -58,10 +66,35 @@ def main() -> None:
             play.tell("closed", error.code)
 
 
+def restart() -> None:
+    """What a program does around its connection when the broker may go away."""
+    told: list[str] = []
+
+    def session() -> None:
+        with connected() as connection:
+            channel = connection.channel()
+            channel.queue_declare(play.QUEUE, durable=True, auto_delete=False)
+            if not told:
+                channel.basic_publish_confirm(amqp.Message(play.BODY, delivery_mode=2), "", play.QUEUE)
+                play.tell("confirmed")
+            deliveries: list[Any] = []
+            channel.basic_consume(play.QUEUE, callback=deliveries.append)
+            first = next_of(connection, deliveries)
+            play.tell("came back" if told else "waiting", first.body)
+            if not told:
+                told.append("waiting")
+                next_of(connection, deliveries)
+            channel.basic_ack(first.delivery_tag)
+            channel.basic_publish_confirm(amqp.Message(play.ANSWER, delivery_mode=2), "", play.QUEUE)
+            play.tell("confirmed")
+
+    play.until_it_came_back(session, (amqp.exceptions.AMQPError, OSError))
+
+
 def next_of(connection: Any, deliveries: list[Any]) -> Any:
     while not deliveries:
         connection.drain_events(timeout=10)
     return deliveries.pop(0)
 
 
-main()
+restart() if play.IS_RESTART else main()

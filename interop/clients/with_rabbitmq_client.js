@@ -22,9 +22,38 @@ function mailbox() {
   };
 }
 
-async function main() {
-  const connection = new Connection(process.env.AMQP_URL);
+function connected() {
+  const tls = process.env.AMQP_CA ? { ca: fs.readFileSync(process.env.AMQP_CA) } : undefined;
+  const connection = new Connection({ url: process.env.AMQP_URL, tls, retryLow: 100, retryHigh: 100 });
   connection.on('error', () => {});
+  return connection;
+}
+
+// Its connections, consumers and publishers come back by themselves.
+async function restart() {
+  const connection = connected();
+  const queues = [{ queue: play.queue, durable: true }];
+  const publisher = connection.createPublisher({ confirm: true, maxAttempts: 20, queues });
+  await publisher.send({ routingKey: play.queue, durable: true }, Buffer.from(play.body));
+  tell('confirmed');
+  await new Promise((resolve) => {
+    let count = 0;
+    const consumer = connection.createConsumer({ queue: play.queue, queueOptions: { durable: true } }, async (message) => {
+      count += 1;
+      if (count > 2) return; // its own answer
+      tell(count === 2 ? 'came back' : 'waiting', message.body.toString());
+      if (count === 1) return new Promise((lost) => connection.once('error', lost)); // not done before that
+      resolve();
+    });
+    consumer.on('error', () => {});
+  });
+  await publisher.send({ routingKey: play.queue, durable: true }, Buffer.from(play.answer));
+  tell('confirmed');
+  process.exit(0); // a consumer waits for its handlers before it closes
+}
+
+async function main() {
+  const connection = connected();
   const channel = await connection.acquire();
   await channel.confirmSelect();
   await channel.exchangeDeclare({ exchange: play.exchange, type: 'topic', durable: true });
@@ -62,4 +91,4 @@ async function main() {
   await connection.close();
 }
 
-main().catch((error) => { console.error(error); process.exit(1); });
+(process.argv[3] === 'restart' ? restart() : main()).catch((error) => { console.error(error); process.exit(1); });

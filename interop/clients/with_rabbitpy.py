@@ -10,8 +10,13 @@ import rabbitpy
 from interop.clients import playing as play
 
 
+def connected() -> rabbitpy.Connection:
+    tls = f"?cacertfile={play.CA}&verify=required" if play.CA else ""
+    return rabbitpy.Connection(f"{play.URL}/%2f{tls}")
+
+
 def main() -> None:
-    with rabbitpy.Connection(f"{play.URL}/%2f") as connection, connection.channel() as channel:
+    with connected() as connection, connection.channel() as channel:
         channel.enable_publisher_confirms()
         exchange = rabbitpy.TopicExchange(channel, play.EXCHANGE, durable=True)
         exchange.declare()
@@ -48,4 +53,30 @@ def main() -> None:
             play.tell("closed", 404)
 
 
-main()
+def restart() -> None:
+    """What a program does around its connection when the broker may go away."""
+    told: list[str] = []
+
+    def session() -> None:
+        with connected() as connection, connection.channel() as channel:
+            channel.enable_publisher_confirms()
+            queue = rabbitpy.Queue(channel, play.QUEUE, durable=True)
+            queue.declare()
+            if not told:
+                rabbitpy.Message(channel, play.BODY, {"delivery_mode": 2}).publish("", play.QUEUE)
+                play.tell("confirmed")
+            for message in queue.consume():
+                play.tell("came back" if told else "waiting", message.body.decode())
+                if told:
+                    message.ack()
+                    rabbitpy.Message(channel, play.ANSWER, {"delivery_mode": 2}).publish("", play.QUEUE)
+                    play.tell("confirmed")
+                    return
+                told.append("waiting")
+
+    play.until_it_came_back(
+        session, (rabbitpy.exceptions.RabbitpyException, rabbitpy.exceptions.AMQPException, OSError)
+    )
+
+
+restart() if play.IS_RESTART else main()
