@@ -229,6 +229,10 @@ class Broker:
 
     # Vhosts
 
+    def is_here(self, vhost: str) -> bool:
+        """Whether the contents of a vhost are on this node."""
+        return self.placement is None or self.placement.is_here(vhost)
+
     def add_vhost(self, name: str) -> Vhost:
         """Make a vhost that is not there; it can be opened at once."""
         vhost = self.make_vhost(name)

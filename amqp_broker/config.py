@@ -240,6 +240,16 @@ class Config:
     """The RabbitMQ version that clients are told; chapter 9 of the conformance document says why."""
     cluster_name: str = "amqp-broker@localhost"
 
+    cluster: str | None = None
+    """The servers of NATS that keep the cluster's log, as `nats://host1,host2,host3`; None is no cluster."""
+    cluster_prefix: str = "amqp"
+    """What the names of streams and of the bucket there begin with; another one is another cluster."""
+    cluster_replicas: int | None = None
+    """How many servers of NATS keep each stream; None is three where they are a cluster, else one."""
+    cluster_host: str | None = None
+    """Where the other nodes reach this one; None is the address from which it reaches NATS."""
+    cluster_port: int = 25672
+    """The port on which nodes hand connections over; 0 takes a free one."""
     cluster_hold_s: float = 10.0
     """How long a client is held whose vhost no node has at the moment."""
 

@@ -13,6 +13,7 @@ import trio
 from amqp_broker import logs
 from amqp_broker.administration.loading import load_definitions
 from amqp_broker.broker import Broker
+from amqp_broker.cluster.joining import join
 from amqp_broker.config import AuthEntry, Config
 from amqp_broker.ctl import places
 from amqp_broker.inspection.node import Node
@@ -23,7 +24,7 @@ from amqp_broker.net.control import serve_control
 from amqp_broker.net.doors import open_doors
 from amqp_broker.net.hub import new_hub
 from amqp_broker.net.links import run_links
-from amqp_broker.net.listener import Reception, manners_of
+from amqp_broker.net.listener import Manners, Reception, manners_of
 from amqp_broker.net.systemd import Notifier, inherited_sockets
 from amqp_broker.net.tls import TlsConfigError, TlsKeeper
 from amqp_broker.resources import Resources
@@ -37,6 +38,7 @@ from amqp_broker.timers import Timers
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from amqp_broker.cluster.node import ClusterNode
     from amqp_broker.net.fetch import Fetcher
 
 log = logging.getLogger(__name__)
@@ -59,6 +61,7 @@ class Server:
         UnknownFormat: a later version wrote it.
         OSError: it can't be read or written.
         TlsConfigError: certificates can't be used.
+        ClusterConfigError: no node of a cluster can be run like this.
         AuthConfigError: backends that know users can't be set up.
         InvalidDefinitionsError: definitions that are to be loaded can't be.
 
@@ -77,8 +80,17 @@ class Server:
         self.config = config
         self._environment = os.environ if environment is None else environment
         self._tls = _tls_of(config)
-        self._data = None if config.data_dir is None else _DataDirectory(config.data_dir, config)
-        self.broker = make_broker(config) if self._data is None else self._data.make_broker(make_broker)
+        self._data: _DataDirectory | None = None
+        self._cluster: ClusterNode | None = None
+        if config.cluster is not None:
+            self._cluster = join(config, make_broker, _journal_settings(config))
+            self.broker = self._cluster.broker
+            self.config = config = self.broker.config
+        elif config.data_dir is not None:
+            self._data = _DataDirectory(config.data_dir, config)
+            self.broker = self._data.make_broker(make_broker)
+        else:
+            self.broker = make_broker(config)
         if config.load_definitions is not None:
             load_definitions(self.broker, config.load_definitions, skips_unchanged=config.skips_unchanged_definitions)
         self._fetcher = _fetcher_of(config)
@@ -87,6 +99,8 @@ class Server:
         self.resources = Resources(self.broker)
         if self._data is not None:
             self._data.on_stalled(self.resources.journal_changed)
+        if self._cluster is not None:
+            self._cluster.on_stalled = self.resources.journal_changed
         self.node = Node(self.broker, self.resources, stop=self.stop)
         if config.event_exchange:
             self.broker.enable_event_exchange()
@@ -148,9 +162,15 @@ class Server:
                 await background.start(serve_control, self.node, self._control_path())
             if self._fetcher is not None:
                 background.start_soon(self._fetcher.run)
+            cluster = self._cluster
+            forwarder = None if cluster is None else cluster.forwarder
             async with trio.open_nursery() as clients:
                 async with trio.open_nursery() as accepting:
-                    reception = Reception(self.broker, hub=hub)
+                    reception = Reception(self.broker, hub=hub, forwarder=forwarder)
+                    if cluster is not None:
+                        await background.start(cluster.run, hub)
+                        for listener in cluster.doors:
+                            accepting.start_soon(reception.accept, listener, clients, Manners(gate=cluster.gate))
                     for door in doors:
                         manners = manners_of(door, self._tls, self.config.tls)
                         accepting.start_soon(reception.accept, door.listener, clients, manners)
@@ -165,6 +185,9 @@ class Server:
                 systemd.tell("STOPPING=1")
                 for door in doors:
                     await door.close()
+                if cluster is not None:
+                    with trio.move_on_after(2 * self.config.shutdown_timeout_s):
+                        await cluster.leave()
                 log.info("stopping: %d connections to close", len(self.broker.clients))
                 clients.cancel_scope.deadline = trio.current_time() + self.config.shutdown_timeout_s
                 self.broker.shut_down()
@@ -173,6 +196,8 @@ class Server:
             if self._data is not None:
                 await self._data.close()
             background.cancel_scope.cancel()
+        if self._cluster is not None:
+            await trio.to_thread.run_sync(self._cluster.close)
         log.info("stopped")
         self.stopped.set()
 

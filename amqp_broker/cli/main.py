@@ -23,6 +23,7 @@ from amqp_broker.auth.errors import AuthConfigError
 from amqp_broker.cli import settings
 from amqp_broker.cli.parser import EXIT_OK, EXIT_USAGE, OneLineParser, UsageError
 from amqp_broker.cli.welcome import announce
+from amqp_broker.cluster.joining import ClusterConfigError
 from amqp_broker.config import Config
 from amqp_broker.configuration.errors import ConfigError
 from amqp_broker.net.doors import ListenError, shown
@@ -85,6 +86,8 @@ def _open(config: Config) -> Server:
         return Server(config)
     except TlsConfigError as error:
         raise UsageError(f"TLS: {error}") from None
+    except ClusterConfigError as error:
+        raise UsageError(f"cluster: {error}") from None
     except AuthConfigError as error:
         raise UsageError(f"authentication: {error}") from None
     except InvalidDefinitionsError as error:

@@ -30,6 +30,7 @@ OPTION_KEYS: Final = {
     "tls_key": "ssl_options.keyfile",
     "tls_ca": "ssl_options.cacertfile",
     "data_dir": "amqp_broker.data_dir",
+    "cluster": "amqp_broker.cluster",
     "sync": "amqp_broker.sync",
     "log_level": "log.default.level",
     "log_format": "log.console.formatter",
@@ -69,6 +70,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--data-dir", metavar="DIR", help=f"directory for durable state (default: {default_data_directory()})"
     )
     where.add_argument("--memory", action="store_true", help="keep everything in memory, nothing on disk")
+    parser.add_argument(
+        "--cluster", metavar="URL", help="be a node of a cluster on these servers of NATS: nats://host1,host2,host3"
+    )
     parser.add_argument(
         "--sync",
         choices=("always", "interval", "never"),

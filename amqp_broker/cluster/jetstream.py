@@ -38,6 +38,13 @@ SILENCE_S: Final = 3.0
 CONSUMER_IDLE_S: Final = 30.0
 """A consumer that nobody pulls from is forgotten by the server."""
 
+_LONG_PULL: Final = b'{"batch":%d,"max_bytes":%d,"expires":%d,"idle_heartbeat":%d}' % (
+    PULL_ENTRIES,
+    PULL_OCTETS,
+    PULL_S * 1e9,
+    HEARTBEAT_S * 1e9,
+)
+
 STREAM_NOT_FOUND: Final = 10059
 WRONG_LAST_SEQUENCE: Final = (10071, 10164)
 NAME_IN_USE: Final = 10058
@@ -143,6 +150,11 @@ class Reader:
             assert consumer is not None
         return await consumer.read(wait_s)
 
+    def interrupt(self) -> None:
+        """Have a `read` that waits return at once."""
+        if self._consumer is not None:
+            self._consumer.interrupt()
+
     async def close(self) -> None:
         consumer, self._consumer = self._consumer, None
         if consumer is not None:
@@ -189,26 +201,43 @@ class _Consumer:
         self._count = 0
         self._owed = 0
         """How many entries the server may send without being asked again."""
+        self._asked = ""
+        """Where the server is to say whether there is anything at all; empty when it is not asked, or has said so."""
+        self._pulls = 0
+        self._is_interrupted = False
 
     async def open(self) -> None:
-        self._subscription = await self._session.client.subscribe(self._inbox, cb=self._take)
+        self._session.on_over.add(self.interrupt)
+        self._subscription = await self._session.client.subscribe(f"{self._inbox}.*", cb=self._take)
 
     async def close(self) -> None:
+        self._session.on_over.discard(self.interrupt)
         if self._subscription is not None and not self._session.over.is_set():
             await self._subscription.unsubscribe()
+
+    def interrupt(self) -> None:
+        self._is_interrupted = True
+        self._something.set()
 
     async def _take(self, message: Msg) -> None:
         self._came.append(message)
         self._something.set()
 
     async def read(self, wait_s: float) -> list[Stored]:
+        """What has come; nothing where nothing comes in time, without any time where the server says so."""
         loop = asyncio.get_running_loop()
         ends_at = loop.time() + wait_s
         heard_at = loop.time()
         read: list[Stored] = []
+        self._asked = ""
+        self._is_interrupted = False
+        if wait_s <= 0:
+            ends_at += SILENCE_S
+            self._asked = await self._pull(b'{"batch":%d,"max_bytes":%d,"no_wait":true}' % (PULL_ENTRIES, PULL_OCTETS))
         while True:
-            if not self._owed:
-                await self._pull()
+            if not self._owed and wait_s > 0:
+                self._owed = PULL_ENTRIES
+                await self._pull(_LONG_PULL)
             while self._came:
                 heard_at = loop.time()
                 self._look_at(self._came.popleft(), read)
@@ -218,9 +247,9 @@ class _Consumer:
             if self._session.over.is_set() or loop.time() - heard_at > SILENCE_S:
                 self.is_broken = True
             left_s = ends_at - loop.time()
-            if self.is_broken or left_s <= 0:
+            if self.is_broken or self._is_interrupted or left_s <= 0 or (wait_s <= 0 and not self._asked):
                 return read
-            if not self._owed:
+            if not self._owed and wait_s > 0:
                 continue
             self._something.clear()
             try:
@@ -228,15 +257,12 @@ class _Consumer:
             except TimeoutError:
                 continue
 
-    async def _pull(self) -> None:
-        request = b'{"batch":%d,"max_bytes":%d,"expires":%d,"idle_heartbeat":%d}' % (
-            PULL_ENTRIES,
-            PULL_OCTETS,
-            _ns(PULL_S),
-            _ns(HEARTBEAT_S),
-        )
-        self._owed = PULL_ENTRIES
-        await self._session.client.publish(self._subject, request, reply=self._inbox)
+    async def _pull(self, request: bytes) -> str:
+        """Ask for entries; gives where the server tells of the end of that."""
+        self._pulls += 1
+        inbox = f"{self._inbox}.{self._pulls}"
+        await self._session.tell(self._subject, request, reply=inbox)
+        return inbox
 
     def _look_at(self, message: Msg, read: list[Stored]) -> None:
         """Sort what came: an entry, a sign of life, or the end of a pull."""
@@ -244,7 +270,11 @@ class _Consumer:
         fields = message.reply.split(".")
         if len(fields) < 9 or fields[:2] != ["$JS", "ACK"]:
             status = headers.get("Status")
-            if status != "100":
+            if message.subject == self._asked:
+                self._asked = ""
+            elif status == "404":
+                return
+            elif status != "100":
                 self._owed = 0
             if status not in ("100", "404", "408", "409") or "Consumer Deleted" in headers.get("Description", ""):
                 self.is_broken = True
@@ -256,7 +286,7 @@ class _Consumer:
             self.is_broken = True  # something got lost
             return
         self._count = count
-        self._owed -= 1
+        self._owed = max(0, self._owed - 1)
         read.append(Stored(sequence, message.subject, message.data, headers, pending))
 
 
@@ -295,6 +325,10 @@ class StreamLog:
     def read(self, after: int, wait_s: float) -> list[tuple[int, Entry]]:
         """See `Log.read`."""
         return self._nats.call(self._read(after, wait_s))
+
+    def interrupt(self) -> None:
+        """Have a `read` that waits return at once; from any thread."""
+        self._nats.call_soon(self._reader.interrupt)
 
     def last(self) -> int:
         """See `Log.last`."""

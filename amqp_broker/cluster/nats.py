@@ -12,6 +12,7 @@ import contextlib
 import itertools
 import json
 import logging
+import socket
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from concurrent.futures import CancelledError, Future
@@ -97,12 +98,14 @@ class Session:
 
     Attributes:
         url: of the server.
+        on_over: called when it is over.
     """
 
     def __init__(self, url: str) -> None:
         self.url = url
         self.client = Client()
         self.over = asyncio.Event()
+        self.on_over: set[Callable[[], None]] = set()
         self._waiting: dict[str, asyncio.Future[Answer]] = {}
         self._numbers = itertools.count()
         self._inbox = ""
@@ -157,7 +160,7 @@ class Session:
 
     async def close(self) -> None:
         """Let go of it, and of what waits for answers."""
-        self.over.set()
+        self._end()
         for answer in list(self._waiting.values()):
             if not answer.done():
                 answer.set_exception(LogUnavailable("the connection to NATS broke before the answer came"))
@@ -176,7 +179,12 @@ class Session:
             answer.set_result(Answer(headers, message.data))
 
     async def _closed(self) -> None:
+        self._end()
+
+    def _end(self) -> None:
         self.over.set()
+        while self.on_over:
+            self.on_over.pop()()
 
     async def _failed(self, error: Exception) -> None:
         log.debug("NATS %s: %s", without_login(self.url), error)
@@ -219,6 +227,19 @@ class Nats:
     def is_connected(self) -> bool:
         return self._connected.is_set()
 
+    @property
+    def own_host(self) -> str:
+        """The address from which this machine reaches NATS."""
+        session = self._session
+        server = urlsplit(self._urls[0] if session is None else session.url)
+        try:
+            found = socket.getaddrinfo(server.hostname, server.port, type=socket.SOCK_DGRAM)[0]
+            with socket.socket(found[0], socket.SOCK_DGRAM) as probe:
+                probe.connect(found[4])  # sends nothing
+                return str(probe.getsockname()[0])
+        except OSError:
+            return "127.0.0.1"
+
     def call(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Run something in the loop and wait for what comes of it. Raises LogUnavailable, and what it raises."""
         try:
@@ -230,6 +251,11 @@ class Nats:
             return future.result()
         except CancelledError:
             raise LogUnavailable("the connection to NATS has been closed") from None
+
+    def call_soon(self, work: Callable[[], None]) -> None:
+        """Have something done in the loop, if that still runs."""
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(work)
 
     def start_soon(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Have something run in the loop until it ends or the loop does."""

@@ -133,6 +133,7 @@ def federation_wanted(broker: Broker) -> Mapping[LinkKey, Federated]:
     return {
         (FEDERATION, vhost, each.name, each.kind, each.upstream.name): each
         for vhost in broker.vhosts
+        if broker.is_here(vhost)
         if broker.registry.parameters_of(vhost, UPSTREAM)
         for each in _federated(broker, vhost)
     }

@@ -43,7 +43,7 @@ def shovels_wanted(broker: Broker) -> dict[tuple[str, ...], Json]:
     return {
         (SHOVEL, vhost, name): value
         for (vhost, component, name), value in broker.registry.parameters.items()
-        if component == COMPONENT and vhost is not None
+        if component == COMPONENT and vhost is not None and broker.is_here(vhost)
     }
 
 

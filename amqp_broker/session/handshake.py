@@ -196,8 +196,9 @@ class Handshake:
         self._tune_ok = method
 
     def on_open(self, method: ConnectionOpen) -> None:
-        placement = self._connection.broker.placement
-        if placement is None or placement.is_here(method.virtual_host):
+        broker = self._connection.broker
+        placement = broker.placement
+        if placement is None or broker.is_here(method.virtual_host):
             self._open(method)
         else:
             self._find(method, placement)

@@ -59,6 +59,7 @@ class Committer:
     Args:
         journal: whose `on_work` this takes.
         rewrite_octets_per_s: pace of rewriting sparse segments.
+        longest_retry_s: how long to wait at the most until a disk is tried again that has refused.
         in_round: calls what it is given, all that follows from the end of a batch; so whoever makes output of that can
             write it in one go.
     """
@@ -68,6 +69,7 @@ class Committer:
         journal: Journal,
         rewrite_octets_per_s: int = REWRITE_OCTETS_PER_S,
         in_round: Callable[..., None] = _call,
+        longest_retry_s: float = LAST_RETRY_S,
     ) -> None:
         self._journal = journal
         self._writer = Writer(journal.disk, _nothing)
@@ -77,6 +79,7 @@ class Committer:
         self._retry_s = FIRST_RETRY_S
         self._retry_at = math.inf
         self._in_round = in_round
+        self._longest_retry_s = longest_retry_s
         self._job: Job | None = None
         """The batch under way."""
         self._loading: Job | None = None
@@ -185,7 +188,7 @@ class Committer:
             self._retry_s = FIRST_RETRY_S
         elif error is not None and self._retry_at == math.inf:
             self._retry_at = trio.current_time() + self._retry_s
-            self._retry_s = min(2 * self._retry_s, LAST_RETRY_S)
+            self._retry_s = min(2 * self._retry_s, self._longest_retry_s)
         self._begin()
         if self._journal.is_finished:
             self._work.set()

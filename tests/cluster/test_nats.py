@@ -6,6 +6,7 @@ import queue
 import time
 import uuid
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -83,12 +84,31 @@ def test_of_two_who_append_one_is_refused(log: StreamLog, nats: Nats) -> None:
 
 
 def test_reading_waits_for_what_comes(log: StreamLog) -> None:
+    assert log.read(0, 0) == []
     assert log.read(0, 0.01) == []
     log.append([Entry("a", b"1")], 0)
     assert log.read(0, DEADLINE_S) == [(1, Entry("a", b"1"))]
     assert log.read(1, 0.01) == []
+    assert log.read(1, 0) == []
     log.append([Entry("b", b"2")], 1)
     assert log.read(1, DEADLINE_S) == [(2, Entry("b", b"2"))]
+
+
+def test_what_is_there_is_read_without_waiting(log: StreamLog) -> None:
+    for n in range(20):
+        log.append([Entry("a", bytes([n]))], n)
+        assert log.read(n, 0) == [(n + 1, Entry("a", bytes([n])))]
+    assert len(log.read(5, 0)) == 15
+
+
+def test_a_read_that_waits_can_be_interrupted(log: StreamLog) -> None:
+    assert log.read(0, 0) == []
+    with ThreadPoolExecutor(1) as pool:
+        reading = pool.submit(log.read, 0, 60.0)
+        while not reading.done():
+            log.interrupt()
+            time.sleep(0.001)
+        assert reading.result() == []
 
 
 def test_purging_a_subject_leaves_the_others_and_the_count(log: StreamLog) -> None:

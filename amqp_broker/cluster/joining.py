@@ -1,0 +1,56 @@
+"""Whether a broker can be a node of a cluster with its settings; nothing of NATS is loaded where it is not to be."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+
+import attrs
+
+from amqp_broker.broker import Broker
+from amqp_broker.config import Config
+from amqp_broker.storage.lock import DirectoryLock
+from amqp_broker.storage.settings import JournalSettings
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from amqp_broker.cluster.node import ClusterNode
+
+NOT_YET = (
+    ("load_definitions", "definitions can't be loaded at start; import them once it runs"),
+    ("event_exchange", "there is no event exchange"),
+    ("log_exchange", "there is no log exchange"),
+)
+
+
+class ClusterConfigError(Exception):
+    """No node of a cluster can be run with these settings."""
+
+
+def join(config: Config, make_broker: Callable[..., Broker], settings: JournalSettings) -> ClusterNode:
+    """Be a node of the cluster that is configured; waits for NATS as long as that takes.
+
+    Raises:
+        ClusterConfigError: it can't be with these settings.
+        DataDirInUse: another broker has the directory.
+        OSError: the directory can't be used.
+    """
+    data_dir = config.data_dir
+    if data_dir is None:
+        raise ClusterConfigError("a node needs a data directory, for its copies of vhosts")
+    for field, why in NOT_YET:
+        if getattr(config, field):
+            raise ClusterConfigError(f"in a cluster {why}")
+    try:
+        from amqp_broker.cluster.nats import server_urls
+        from amqp_broker.cluster.node import ClusterNode
+    except ImportError:
+        raise ClusterConfigError("nats-py is not there: pip install 'trio-amqp-broker[cluster]'") from None
+    try:
+        urls = server_urls(config.cluster or "")
+    except ValueError as error:
+        raise ClusterConfigError(str(error)) from None
+    lock = DirectoryLock(str(data_dir))
+    if config.node_name == Config().node_name:
+        config = attrs.evolve(config, node_name=f"rabbit@{socket.gethostname()}")
+    return ClusterNode(config, urls, data_dir / "cluster", make_broker, settings, lock)

@@ -1,0 +1,354 @@
+"""A broker of a cluster: what it shares with the others, and the vhosts that it has for the time being.
+
+Made before the event loop runs, and then waits for NATS as long as that takes. Threads of NATS tell through a queue.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import Any, Final
+
+import attrs
+import trio
+
+from amqp_broker.broker import Broker
+from amqp_broker.cluster import membership
+from amqp_broker.cluster.bucket import Bucket
+from amqp_broker.cluster.jetstream import StreamLog
+from amqp_broker.cluster.keeper import VHOSTS_AT_ONCE, Keeper
+from amqp_broker.cluster.log import Conflict, LogUnavailable, vhost_key
+from amqp_broker.cluster.membership import Membership
+from amqp_broker.cluster.meta import Meta, carry_out
+from amqp_broker.cluster.nats import Nats
+from amqp_broker.cluster.places import Places
+from amqp_broker.config import Config
+from amqp_broker.net.doors import open_http
+from amqp_broker.net.forwarding import Forwarder, Gate
+from amqp_broker.net.hub import Hub
+from amqp_broker.storage.committer import Turns
+from amqp_broker.storage.definitions import Change
+from amqp_broker.storage.lock import DirectoryLock
+from amqp_broker.storage.settings import JournalSettings
+
+log = logging.getLogger(__name__)
+
+SECRET_KEY: Final = "secret"
+TICK_S: Final = 0.2
+RETRY_S: Final = 0.5
+PATIENCE_S: Final = 5.0
+"""How often to say that NATS is waited for."""
+
+
+class _Turns:
+    """The hub's turns, for one of several committers."""
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+        self.at_end: Callable[[], None] = _nothing
+        self.watch = hub.watch
+        self.forget = hub.forget
+
+    @property
+    def is_serving(self) -> bool:
+        return self._hub.is_serving
+
+    @is_serving.setter
+    def is_serving(self, is_serving: bool) -> None:
+        self._hub.is_serving = is_serving
+
+
+class ClusterNode:
+    """One node.
+
+    Args:
+        config: the broker's.
+        urls: servers of NATS.
+        directory: for the files of vhosts.
+        make_broker: takes a `Config` and `storage`.
+        settings: of journals.
+        lock: of the data directory, which it keeps.
+
+    Attributes:
+        broker: what it serves.
+        places: where vhosts are.
+        forwarder: hands connections over.
+        gate: lets those of others in.
+        doors: where other nodes hand connections over; open once it runs, to be accepted on and closed by others.
+        on_stalled: told when something can't be written, and, with None, when all can be again.
+    """
+
+    doors: Sequence[trio.SocketListener] = ()
+
+    def __init__(
+        self,
+        config: Config,
+        urls: Sequence[str],
+        directory: Path,
+        make_broker: Callable[..., Broker],
+        settings: JournalSettings,
+        lock: DirectoryLock,
+    ) -> None:
+        self.config = config
+        self._lock = lock
+        self.name = config.node_name
+        self.on_stalled: Callable[[OSError | None], None] = _nobody
+        self.limiter = trio.CapacityLimiter(VHOSTS_AT_ONCE)
+        self._directory = directory
+        self._settings = attrs.evolve(settings, sync="always", reserve_octets=0, room_octets=0)
+        self._nats = Nats(urls, self.name)
+        self._bucket = Bucket(self._nats, config.cluster_prefix, config.cluster_replicas)
+        self._meta = Meta()
+        self._told: SimpleQueue[tuple[str, bytes | None, int]] = SimpleQueue()
+        self._meta_wanted = trio.Event()
+        self._keepers: dict[str, Keeper] = {}
+        self._by_key: dict[str, Keeper] = {}
+        self._stalled: dict[str, OSError] = {}
+        self._turns: list[_Turns] = []
+        self._hub: Hub | None = None
+        self._nursery: trio.Nursery | None = None
+        self._ticked = trio.Event()
+        self.secret = self._join()
+        self.broker = make_broker(config, storage=self._meta)
+        self.broker.restore(self._meta.definitions(), {})
+        self._info: dict[str, Any] = {}
+        self._run_id = secrets.token_hex(8)
+        self.membership = Membership(self.name, self._run_id, self._info, time.monotonic())
+        self.places = self.broker.placement = Places(self.membership)
+        self.forwarder = Forwarder(self.name, lambda: self.secret)
+        self.gate = Gate(lambda: self.secret, self.places.is_here)
+
+    # Beginning
+
+    def _join(self) -> bytes:
+        """Wait for NATS, and learn what the cluster knows; gives its secret."""
+        self._nats.open()
+        said = ""
+        while True:
+            try:
+                self._nats.wait_connected(PATIENCE_S)
+                self._bucket.open()
+                items = self._bucket.items()
+                if SECRET_KEY not in items:
+                    with suppress(Conflict):
+                        self._bucket.create(SECRET_KEY, secrets.token_bytes(32))
+                    continue
+            except LogUnavailable as error:
+                if str(error) != said:
+                    said = str(error)
+                    log.warning("the cluster can't be joined yet: %s", error)
+                time.sleep(RETRY_S)
+                continue
+            for key, (value, revision) in items.items():
+                self._meta.told(key, value, revision)
+            return items[SECRET_KEY][0]
+
+    def own_host(self) -> str:
+        """Where other nodes reach this one: as configured, or the address from which it reaches NATS."""
+        return self.config.cluster_host or self._nats.own_host
+
+    async def run(self, hub: Hub | None, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Be one of the cluster until cancelled. Journals are written in the turns of the hub.
+
+        Raises:
+            ListenError: the port for other nodes can't be listened on.
+        """
+        config = self.config
+        host = self.own_host()
+        # All addresses, as a name by which others know this machine need not be one of its own.
+        self.doors = await open_http("" if config.cluster_port else host, config.cluster_port, "cluster_port")
+        self._info.update(host=host, port=self.doors[0].socket.getsockname()[1])
+        self._hub = hub
+        if hub is not None:
+            hub.at_end = self._turn_ended
+        token = trio.lowlevel.current_trio_token()
+
+        def told(key: str, value: bytes | None, revision: int) -> None:
+            self._told.put((key, value, revision))
+            with suppress(trio.RunFinishedError):
+                token.run_sync_soon(self._take_in, idempotent=True)
+
+        stop_watching = self._bucket.watch(told)
+        try:
+            async with trio.open_nursery() as nursery:
+                self._nursery = nursery
+                nursery.start_soon(self._put_meta)
+                task_status.started()
+                while True:
+                    self._tick()
+                    self._ticked = trio.Event()
+                    with trio.move_on_after(TICK_S):
+                        await self._ticked.wait()
+        finally:
+            stop_watching()
+            self._nursery = None
+
+    async def leave(self) -> None:
+        """Give all vhosts to other nodes, and take leave; clients of these vhosts are told."""
+        self.membership.leave()
+        self.tick_soon()
+        while self.membership.owned or self._meta.has_unsaved_changes:  # noqa: ASYNC110 - for seconds, once
+            await trio.sleep(0.05)
+        for action in self.membership.farewell():
+            assert isinstance(action, membership.Delete)
+            await self._carry_out(action)
+        self.forwarder.close()
+
+    def close(self) -> None:
+        """Break with NATS; the last there is to do."""
+        self._nats.close()
+        self._lock.release()
+
+    # What others tell
+
+    def _take_in(self) -> None:
+        """Work off what the watch has told."""
+        now = time.monotonic()
+        while True:
+            try:
+                key, value, revision = self._told.get_nowait()
+            except Empty:
+                break
+            try:
+                self._do(self._meta.told(key, value, revision))
+                self.membership.seen(key, value, revision, now)
+            except Exception:
+                log.exception("what the cluster says of %r can't be understood", key)
+        self.tick_soon()
+
+    def _do(self, changes: list[Change]) -> None:
+        for change in changes:
+            carry_out(self.broker, change)
+
+    async def _put_meta(self) -> None:
+        """Tell the others what is administered here."""
+        self._meta.on_work = lambda: self._meta_wanted.set()
+        while True:
+            self._meta_wanted = trio.Event()
+            puts = self._meta.take()
+            if puts is None:
+                await self._meta_wanted.wait()
+                continue
+            await trio.to_thread.run_sync(puts.execute, self._bucket)
+            self._do(self._meta.done(puts))
+            if puts.error is not None:
+                log.warning("what has been changed can't be told to the cluster yet: %s", puts.error)
+                await trio.sleep(RETRY_S)
+
+    # Turns of the membership
+
+    def tick_soon(self) -> None:
+        self._ticked.set()
+
+    def _tick(self) -> None:
+        assert self._nursery is not None
+        self._look_at_vhosts()
+        for action in self.membership.tick(time.monotonic()):
+            if isinstance(action, membership.TakeOver):
+                self._by_key[action.vhost].take_over()
+            elif isinstance(action, membership.GiveUp):
+                self._by_key[action.vhost].give_up()
+            elif isinstance(action, membership.Abandon):
+                if action.vhost in self._by_key:
+                    self._by_key[action.vhost].abandon()
+            else:
+                self._nursery.start_soon(self._carry_out, action)
+        self.places.changed()
+
+    def _look_at_vhosts(self) -> None:
+        """Have a keeper for each vhost there is."""
+        assert self._nursery is not None
+        vhosts = self.broker.vhosts
+        for name in [name for name in self._keepers if name not in vhosts]:
+            keeper = self._keepers.pop(name)
+            del self._by_key[keeper.key]
+            keeper.vhost_deleted()
+        for name in vhosts:
+            if name not in self._keepers:
+                self._keepers[name] = self._by_key[vhost_key(name)] = keeper = self._new_keeper(name)
+                self._nursery.start_soon(keeper.run)
+        self.membership.vhosts_are(self._by_key)
+
+    def _new_keeper(self, name: str) -> Keeper:
+        key = vhost_key(name)
+        stream = StreamLog(self._nats, f"{self.config.cluster_prefix}-{key}", self.config.cluster_replicas)
+        return Keeper(self, name, stream, self._directory / key, self._settings)
+
+    async def _carry_out(self, action: membership.Put | membership.Change | membership.Delete) -> None:
+        """Change a key."""
+        revision = None
+        try:
+            if isinstance(action, membership.Put):
+                await trio.to_thread.run_sync(self._bucket.put, action.key, action.value)
+            elif isinstance(action, membership.Delete):
+                await trio.to_thread.run_sync(self._bucket.delete, action.key)
+            elif action.revision:
+                update = partial(self._bucket.update, action.key, action.value, action.revision)
+                revision = await trio.to_thread.run_sync(update)
+            else:
+                revision = await trio.to_thread.run_sync(self._bucket.create, action.key, action.value)
+        except Conflict as error:
+            log.debug("%s", error)
+        except LogUnavailable as error:
+            log.debug("%s: %s", action.key, error)
+        if isinstance(action, membership.Change):
+            self.membership.done(action, revision)
+            self.tick_soon()
+
+    # What keepers say
+
+    def new_turns(self) -> Turns | None:
+        if self._hub is None:
+            return None
+        turns = _Turns(self._hub)
+        self._turns.append(turns)
+        return turns
+
+    def _turn_ended(self) -> None:
+        for turns in self._turns:
+            turns.at_end()
+
+    def opened(self, vhost: str) -> None:
+        log.info("vhost %r is here", vhost)
+        self.places.here.add(vhost)
+        self.membership.opened(vhost_key(vhost))
+        self._moved()
+
+    def closing(self, vhost: str) -> None:
+        self.places.here.discard(vhost)
+        self._moved()
+
+    def closed(self, vhost: str) -> None:
+        log.info("vhost %r is here no more", vhost)
+        self.membership.closed(vhost_key(vhost))
+        self._moved()
+
+    def failed(self, vhost: str) -> None:
+        self.membership.failed(vhost_key(vhost), time.monotonic())
+        self._moved()
+
+    def stalled(self, vhost: str, error: OSError | None) -> None:
+        if error is not None:
+            self._stalled[vhost] = error
+        elif self._stalled.pop(vhost, None) is None:
+            return
+        self.on_stalled(next(iter(self._stalled.values()), None))
+
+    def _moved(self) -> None:
+        self.places.changed()
+        self.broker.registry.on_parameters_changed()  # links run where their vhost is
+        self.tick_soon()
+
+
+def _nothing() -> None:
+    """Nobody wants to know."""
+
+
+def _nobody(_error: OSError | None) -> None:
+    """Nobody wants to know."""

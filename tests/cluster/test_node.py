@@ -1,0 +1,205 @@
+"""Brokers of a cluster in one process, with a real NATS server between them."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import attrs
+import pytest
+import trio
+
+pytest.importorskip("nats", reason="the extra `cluster` is not installed")
+
+from amqp_broker.administration.vhosts import add_vhost, delete_vhost
+from amqp_broker.auth.permissions import Permissions
+from amqp_broker.broker import Broker
+from amqp_broker.cluster.joining import ClusterConfigError, join
+from amqp_broker.cluster.node import ClusterNode
+from amqp_broker.config import Config
+from amqp_broker.server import Server
+from amqp_broker.storage.settings import JournalSettings
+from amqp_codec import (
+    BasicAck,
+    BasicGet,
+    BasicGetOk,
+    BasicPublish,
+    ConfirmSelect,
+    ConfirmSelectOk,
+    ConnectionClose,
+    ConnectionCloseOk,
+    Properties,
+    QueueDeclare,
+    QueueDeclareOk,
+    append_content,
+    encode_content_header,
+    encode_method_payload,
+)
+from tests.support.client import CLIENT_FRAME_MAX
+from tests.support.wire import Dial, WireClient, until
+
+DEADLINE_S = 20
+
+
+def cluster_of(server: Server) -> ClusterNode:
+    assert server._cluster is not None
+    return server._cluster
+
+
+@pytest.fixture
+def config(nats_port: int, tmp_path: Path) -> Callable[[str], Config]:
+    prefix = f"t{uuid.uuid4().hex[:8]}"
+
+    def make(name: str) -> Config:
+        return Config(
+            cluster=f"nats://127.0.0.1:{nats_port}",
+            cluster_prefix=prefix,
+            cluster_port=0,
+            data_dir=tmp_path / name,
+            node_name=name,
+            port=0,
+            management_port=None,
+            metrics_port=None,
+            has_control_socket=False,
+        )
+
+    return make
+
+
+@asynccontextmanager
+async def running(config: Config) -> AsyncIterator[Server]:
+    """A node; at the end of the block it is killed, as far as one can be in this process."""
+    server = await trio.to_thread.run_sync(Server, config)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(server.run)
+        yield server
+        nursery.cancel_scope.cancel()
+    await trio.to_thread.run_sync(cluster_of(server).close)
+
+
+def port_of(server: Server) -> int:
+    return int(server.urls[0].rpartition(":")[2])
+
+
+async def client_of(server: Server, dial: Dial, vhost: str = "/") -> WireClient:
+    client = await dial("127.0.0.1", port_of(server))
+    await client.open(vhost=vhost)
+    await client.call(1, ConfirmSelect(), ConfirmSelectOk)
+    await client.call(1, QueueDeclare(queue="q", durable=True), QueueDeclareOk)
+    return client
+
+
+async def publish(client: WireClient, body: bytes) -> None:
+    """Publish a persistent message, and wait for its confirm."""
+    frames = bytearray()
+    header = encode_content_header(Properties(delivery_mode=2), len(body))
+    method = encode_method_payload(BasicPublish(routing_key="q"))
+    append_content(frames, 1, method, header, body, CLIENT_FRAME_MAX)
+    await client.send_octets(bytes(frames))
+    await client.expect(1, BasicAck)
+
+
+async def get(client: WireClient) -> bytes:
+    await client.send(1, BasicGet(queue="q", no_ack=True))
+    command = await client.receive()
+    assert command is not None
+    assert isinstance(command.method, BasicGetOk), command.method
+    assert command.body is not None
+    return command.body
+
+
+@pytest.fixture
+async def dial() -> AsyncIterator[Dial]:
+    async with AsyncExitStack() as stack:
+
+        async def connect(host: str, port: int) -> WireClient:
+            stream = await trio.open_tcp_stream(host, port)
+            stack.callback(stream.socket.close)
+            return WireClient(stream)
+
+        yield connect
+
+
+async def test_what_was_confirmed_is_there_after_the_death_of_the_only_node(
+    config: Callable[[str], Config], dial: Dial
+) -> None:
+    with trio.fail_after(DEADLINE_S):
+        async with running(config("a")) as server:
+            client = await client_of(server, dial)
+            await publish(client, b"one")
+        async with running(config("a")) as server:
+            client = await client_of(server, dial)
+            assert await get(client) == b"one"
+
+
+async def test_a_vhost_moves_to_another_node_with_all_that_is_in_it(
+    config: Callable[[str], Config], dial: Dial
+) -> None:
+    with trio.fail_after(DEADLINE_S):
+        async with running(config("a")) as first:
+            await until(lambda: first.broker.is_here("/"), 0.02)
+            async with running(config("b")) as second:
+                client = await client_of(second, dial)  # through the second, which does not have it
+                await publish(client, b"one")
+                assert not second.broker.is_here("/")
+                first.stop()
+                assert (await client.expect(0, ConnectionClose)).reply_code == 320
+                await client.send(0, ConnectionCloseOk())
+                await first.stopped.wait()
+                client = await client_of(second, dial)
+                assert second.broker.is_here("/")
+                assert await get(client) == b"one"
+
+
+def knows(server: Server, vhost: str) -> bool:
+    """Whether a node knows that guest may use a vhost."""
+    guest = server.broker.users.get("guest")
+    return guest is not None and vhost in guest.permissions and vhost in server.broker.vhosts
+
+
+async def test_what_is_administered_on_one_node_holds_on_the_others(
+    config: Callable[[str], Config], dial: Dial
+) -> None:
+    with trio.fail_after(DEADLINE_S):
+        async with running(config("a")) as first, running(config("b")) as second:
+            add_vhost(first.broker, "v")
+            first.broker.registry.set_permissions("guest", "v", Permissions(".*", ".*", ".*"))
+            await until(lambda: knows(second, "v"), 0.02)
+            client = await client_of(second, dial, "v")
+            await publish(client, b"one")
+            delete_vhost(second.broker, "v")
+            await until(lambda: "v" not in first.broker.vhosts, 0.02)
+            add_vhost(second.broker, "v")
+            second.broker.registry.set_permissions("guest", "v", Permissions(".*", ".*", ".*"))
+            client = await client_of(second, dial, "v")
+            declared = await client.call(1, QueueDeclare(queue="q", durable=True), QueueDeclareOk)
+            assert declared.message_count == 0
+
+
+async def test_vhosts_are_spread(config: Callable[[str], Config]) -> None:
+    with trio.fail_after(DEADLINE_S):
+        async with running(config("a")) as first, running(config("b")) as second:
+            await until(lambda: len(cluster_of(first).membership.alive()) == 2, 0.02)
+            names = [f"v{n}" for n in range(12)]
+            for name in names:
+                add_vhost(first.broker, name)
+            both = (first.broker, second.broker)
+            await until(lambda: all(any(broker.is_here(name) for broker in both) for name in names), 0.02)
+            assert all(any(broker.is_here(name) for name in names) for broker in both)
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"data_dir": None}, "data directory"),
+        ({"cluster": "http://x"}, "no server of NATS"),
+        ({"event_exchange": True}, "no event exchange"),
+    ],
+)
+def test_settings_that_can_not_be_are_refused(
+    config: Callable[[str], Config], changes: dict[str, object], text: str
+) -> None:
+    with pytest.raises(ClusterConfigError, match=text):
+        join(attrs.evolve(config("a"), **changes), Broker, JournalSettings())  # type: ignore[arg-type]
