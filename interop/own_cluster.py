@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import signal
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ from pathlib import Path
 
 from interop.own_broker import OwnBroker
 from interop.processes import LineProcess, python_environment
+from interop.proxy import Proxy, Weather
 from tests.support.nats import NatsServer, free_ports, nats_cluster
 
 READY_S = 60.0
@@ -22,10 +22,16 @@ class BrokerNode:
     Attributes:
         url: where its clients find it, whether it runs or not.
         name: as the cluster knows it.
+        links: to NATS, which can be cut; empty where it connects directly.
     """
 
-    def __init__(self, name: str, directory: Path, servers: str, options: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, name: str, directory: Path, servers: list[str], options: tuple[str, ...] = (), *, has_links: bool = False
+    ) -> None:
         self.name = name
+        self.links = [Proxy(server, Weather()) for server in servers] if has_links else []
+        if self.links:
+            servers = [link.url for link in self.links]
         port, cluster_port, http_port = free_ports(3)
         self.url = f"amqp://guest:guest@127.0.0.1:{port}/%2F"
         self.http_url = f"http://127.0.0.1:{http_port}"
@@ -35,7 +41,7 @@ class BrokerNode:
         self._log_file = self.log.open("ab")
         self._process: LineProcess | None = None
         self._argv = [
-            *("-m", "amqp_broker", "--cluster", servers, "--data-dir", str(self.directory)),
+            *("-m", "amqp_broker", "--cluster", ",".join(servers), "--data-dir", str(self.directory)),
             *("--port", str(port), "--management-port", str(http_port), "--metrics-port", "off", *options),
         ]
 
@@ -71,6 +77,11 @@ class BrokerNode:
             self._process.kill()
             self._keep_log()
 
+    def output(self) -> str:
+        """All that it has logged, in all its lives."""
+        now = [] if self._process is None else self._process.errors
+        return self.log.read_text() + "\n".join(now)
+
     def _keep_log(self) -> None:
         assert self._process is not None
         self._log_file.write("".join(f"{line}\n" for line in [*self._process.errors, "---"]).encode())
@@ -85,11 +96,13 @@ class OwnCluster:
         directory: where their files and logs are.
     """
 
-    def __init__(self, directory: Path, brokers: int, servers: int, options: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, directory: Path, brokers: int, servers: int, options: tuple[str, ...] = (), *, has_links: bool = False
+    ) -> None:
         self.directory = directory
         self.servers: list[NatsServer] = nats_cluster(directory, servers)
-        urls = ",".join(server.url for server in self.servers)
-        self.brokers = [BrokerNode(f"b{n}", directory, urls, options) for n in range(brokers)]
+        urls = [server.url for server in self.servers]
+        self.brokers = [BrokerNode(f"b{n}", directory, urls, options, has_links=has_links) for n in range(brokers)]
 
     @property
     def urls(self) -> list[str]:
@@ -106,13 +119,20 @@ class OwnCluster:
         """End all of it."""
         for broker in self.brokers:
             broker.kill()
+            for link in broker.links:
+                link.close()
         for server in self.servers:
-            server.stop(signal.SIGKILL)
+            server.stop()
 
 
 @contextlib.contextmanager
 def running_cluster(
-    brokers: int = 3, servers: int = 3, *, directory: Path | None = None, options: tuple[str, ...] = ()
+    brokers: int = 3,
+    servers: int = 3,
+    *,
+    directory: Path | None = None,
+    options: tuple[str, ...] = (),
+    has_links: bool = False,
 ) -> Iterator[OwnCluster]:
     """A cluster that serves; all of it is killed in the end.
 
@@ -121,11 +141,12 @@ def running_cluster(
         servers: of NATS.
         directory: for files and logs, which are kept then.
         options: more for each broker's command line.
+        has_links: there are links between brokers and NATS that can be cut.
     """
     with contextlib.ExitStack() as stack:
         if directory is None:
             directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="amqp-cluster-")))
-        cluster = OwnCluster(directory, brokers, servers, options)
+        cluster = OwnCluster(directory, brokers, servers, options, has_links=has_links)
         stack.callback(cluster.kill)
         cluster.start()
         yield cluster

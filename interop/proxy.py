@@ -52,6 +52,7 @@ class Proxy:
         parts = urlsplit(url)
         self.weather = weather
         self.accepted = 0
+        self._is_parted = False
         self._target = (parts.hostname or "127.0.0.1", parts.port or 5672)
         self._listener = socket.create_server(("127.0.0.1", 0))
         port = self._listener.getsockname()[1]
@@ -77,6 +78,16 @@ class Proxy:
         with self._lock:
             for pair in self._pairs:
                 pair.is_silent.set()
+
+    def part(self) -> None:
+        """Let nothing pass until `heal`, on new connections neither."""
+        self._is_parted = True
+        self.go_silent()
+
+    def heal(self) -> None:
+        """Let new connections pass; those that were silent, and have lost octets, break."""
+        self._is_parted = False
+        self.cut()
 
     def close(self) -> None:
         """Break everything and listen no more."""
@@ -106,7 +117,10 @@ class Proxy:
                 continue
             self.accepted += 1
             with self._lock:
-                self._pairs.append(_Pair(client, broker, self.weather))
+                pair = _Pair(client, broker, self.weather)
+                if self._is_parted:
+                    pair.is_silent.set()
+                self._pairs.append(pair)
 
 
 class _Pair:

@@ -35,10 +35,12 @@ PULL_S: Final = 5.0
 HEARTBEAT_S: Final = 1.0
 SILENCE_S: Final = 3.0
 """A server that owes entries or heartbeats is not waited for longer."""
+KNOWN_S: Final = 1.0
+"""For an entry that is there to come."""
 CONSUMER_IDLE_S: Final = 30.0
 """A consumer that nobody pulls from is forgotten by the server."""
 
-_LONG_PULL: Final = b'{"batch":%d,"max_bytes":%d,"expires":%d,"idle_heartbeat":%d}' % (
+_PULL: Final = b'{"batch":%d,"max_bytes":%d,"expires":%d,"idle_heartbeat":%d}' % (
     PULL_ENTRIES,
     PULL_OCTETS,
     PULL_S * 1e9,
@@ -201,14 +203,11 @@ class _Consumer:
         self._count = 0
         self._owed = 0
         """How many entries the server may send without being asked again."""
-        self._asked = ""
-        """Where the server is to say whether there is anything at all; empty when it is not asked, or has said so."""
-        self._pulls = 0
         self._is_interrupted = False
 
     async def open(self) -> None:
         self._session.on_over.add(self.interrupt)
-        self._subscription = await self._session.client.subscribe(f"{self._inbox}.*", cb=self._take)
+        self._subscription = await self._session.client.subscribe(self._inbox, cb=self._take)
 
     async def close(self) -> None:
         self._session.on_over.discard(self.interrupt)
@@ -224,20 +223,16 @@ class _Consumer:
         self._something.set()
 
     async def read(self, wait_s: float) -> list[Stored]:
-        """What has come; nothing where nothing comes in time, without any time where the server says so."""
+        """What has come; nothing where nothing comes in time."""
         loop = asyncio.get_running_loop()
         ends_at = loop.time() + wait_s
         heard_at = loop.time()
         read: list[Stored] = []
-        self._asked = ""
         self._is_interrupted = False
-        if wait_s <= 0:
-            ends_at += SILENCE_S
-            self._asked = await self._pull(b'{"batch":%d,"max_bytes":%d,"no_wait":true}' % (PULL_ENTRIES, PULL_OCTETS))
         while True:
-            if not self._owed and wait_s > 0:
+            if not self._owed:
                 self._owed = PULL_ENTRIES
-                await self._pull(_LONG_PULL)
+                await self._session.tell(self._subject, _PULL, reply=self._inbox)
             while self._came:
                 heard_at = loop.time()
                 self._look_at(self._came.popleft(), read)
@@ -247,9 +242,9 @@ class _Consumer:
             if self._session.over.is_set() or loop.time() - heard_at > SILENCE_S:
                 self.is_broken = True
             left_s = ends_at - loop.time()
-            if self.is_broken or self._is_interrupted or left_s <= 0 or (wait_s <= 0 and not self._asked):
+            if self.is_broken or self._is_interrupted or left_s <= 0:
                 return read
-            if not self._owed and wait_s > 0:
+            if not self._owed:
                 continue
             self._something.clear()
             try:
@@ -257,26 +252,15 @@ class _Consumer:
             except TimeoutError:
                 continue
 
-    async def _pull(self, request: bytes) -> str:
-        """Ask for entries; gives where the server tells of the end of that."""
-        self._pulls += 1
-        inbox = f"{self._inbox}.{self._pulls}"
-        await self._session.tell(self._subject, request, reply=inbox)
-        return inbox
-
     def _look_at(self, message: Msg, read: list[Stored]) -> None:
         """Sort what came: an entry, a sign of life, or the end of a pull."""
         headers = message.headers or {}
         fields = message.reply.split(".")
         if len(fields) < 9 or fields[:2] != ["$JS", "ACK"]:
             status = headers.get("Status")
-            if message.subject == self._asked:
-                self._asked = ""
-            elif status == "404":
-                return
-            elif status != "100":
+            if status != "100":
                 self._owed = 0
-            if status not in ("100", "404", "408", "409") or "Consumer Deleted" in headers.get("Description", ""):
+            if status not in ("100", "408", "409") or "Consumer Deleted" in headers.get("Description", ""):
                 self.is_broken = True
             elif status == "409" and "Max" not in headers.get("Description", ""):
                 self.is_broken = True  # its server, or its leader, goes away
@@ -332,8 +316,7 @@ class StreamLog:
 
     def last(self) -> int:
         """See `Log.last`."""
-        state = self._nats.call(self._nats.api(f"STREAM.INFO.{self.name}"))["state"]
-        return int(state["last_seq"])
+        return self._nats.call(self._last())
 
     def subjects(self) -> dict[str, int]:
         """See `Log.subjects`."""
@@ -394,8 +377,16 @@ class StreamLog:
 
     async def _read(self, after: int, wait_s: float) -> list[tuple[int, Entry]]:
         prefix = len(self.name) + 1
+        if wait_s <= 0:
+            # An entry can be acknowledged before consumers know of it.
+            if await self._last() <= after:
+                return []
+            wait_s = KNOWN_S
         stored = await self._reader.read(after, wait_s)
         return [(each.sequence, Entry(each.subject[prefix:], each.data)) for each in stored]
+
+    async def _last(self) -> int:
+        return int((await self._nats.api(f"STREAM.INFO.{self.name}"))["state"]["last_seq"])
 
     async def _subjects(self) -> dict[str, int]:
         prefix = len(self.name) + 1

@@ -1,0 +1,127 @@
+"""What happens to a cluster: one thing after the other, healed before the next."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from random import Random
+
+from interop.cluster.history import History
+from interop.own_cluster import BrokerNode, OwnCluster
+from tests.support.nats import NatsServer
+
+PAUSE_S = (2.0, 6.0)
+"""Between what was healed and what comes next."""
+
+
+class Chaos:
+    """Does things to a cluster.
+
+    Args:
+        cluster: which runs.
+        history: where it is noted.
+        random: what is done, to whom and how long.
+        tell: takes a line for each.
+        only: kinds of events, all where it is empty.
+    """
+
+    def __init__(
+        self, cluster: OwnCluster, history: History, random: Random, tell: Callable[[str], None], only: list[str]
+    ) -> None:
+        self._cluster = cluster
+        self._history = history
+        self._random = random
+        self._tell = tell
+        events: dict[str, Callable[[], None]] = {
+            "kill-broker": self._kill_broker,
+            "pause-broker": self._pause_broker,
+            "stop-broker": self._stop_broker,
+            "cut-broker": self._cut_broker,
+            "silence-broker": self._silence_broker,
+            "kill-nats": self._kill_nats,
+            "pause-nats": self._pause_nats,
+        }
+        self._events = [events[name] for name in only] if only else list(events.values())
+        self._what = ""
+        self._began_at = 0.0
+
+    def run(self, seconds: float) -> None:
+        """Go on for so long."""
+        ends_at = time.monotonic() + seconds
+        while (left_s := ends_at - time.monotonic()) > 0:
+            time.sleep(min(left_s, self._random.uniform(*PAUSE_S)))
+            if time.monotonic() < ends_at:
+                self._random.choice(self._events)()
+                self._history.events.append((self._began_at, self._history.now(), self._what))
+                self._tell(f"{self._began_at:7.1f} s  {self._what}")
+
+    def _begin(self, what: str) -> None:
+        self._began_at = self._history.now()
+        self._what = what
+
+    def _broker(self) -> BrokerNode:
+        return self._random.choice(self._cluster.brokers)
+
+    def _server(self) -> NatsServer:
+        return self._random.choice(self._cluster.servers)
+
+    def _wait(self, low: float, high: float) -> None:
+        time.sleep(self._random.uniform(low, high))
+
+    def _kill_broker(self) -> None:
+        broker = self._broker()
+        self._begin(f"SIGKILL of broker {broker.name}")
+        broker.kill()
+        self._wait(0.0, 5.0)
+        broker.start()
+
+    def _stop_broker(self) -> None:
+        broker = self._broker()
+        self._begin(f"SIGTERM of broker {broker.name}")
+        broker.stop()
+        self._wait(0.0, 3.0)
+        broker.start()
+
+    def _pause_broker(self) -> None:
+        broker = self._broker()
+        self._begin(f"SIGSTOP of broker {broker.name}")
+        os.kill(broker.pid, signal.SIGSTOP)
+        try:
+            self._wait(0.5, 9.0)
+        finally:
+            os.kill(broker.pid, signal.SIGCONT)
+
+    def _cut_broker(self) -> None:
+        broker = self._broker()
+        self._begin(f"links of broker {broker.name} to NATS reset")
+        for proxy in broker.links:
+            proxy.cut()
+
+    def _silence_broker(self) -> None:
+        broker = self._broker()
+        self._begin(f"links of broker {broker.name} to NATS silent")
+        for proxy in broker.links:
+            proxy.part()
+        try:
+            self._wait(1.0, 8.0)
+        finally:
+            for proxy in broker.links:
+                proxy.heal()
+
+    def _kill_nats(self) -> None:
+        server = self._server()
+        self._begin(f"SIGKILL of NATS {server.port}")
+        server.stop()
+        self._wait(0.0, 5.0)
+        server.start()
+
+    def _pause_nats(self) -> None:
+        server = self._server()
+        self._begin(f"SIGSTOP of NATS {server.port}")
+        server.send(signal.SIGSTOP)
+        try:
+            self._wait(0.5, 6.0)
+        finally:
+            server.send(signal.SIGCONT)

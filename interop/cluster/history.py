@@ -1,0 +1,130 @@
+"""What clients have seen, and what is wrong with it: in the manner of Jepsen's tests of queues."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, defaultdict
+from itertools import pairwise
+
+import attrs
+
+
+@attrs.frozen
+class Delivery:
+    """A message that a consumer got."""
+
+    at: float
+    queue: str
+    publisher: str
+    number: int
+    redelivered: bool
+
+
+@attrs.define
+class History:
+    """Entered by many threads; each list only grows.
+
+    Attributes:
+        began_at: all other times are seconds since then.
+        attempts: publisher and number, before it is published.
+        confirms: when, publisher, number.
+        deliveries: in the order in which each queue's one consumer got them.
+        events: when something was done to the cluster, when it was healed, and what.
+        errors: what clients were told, counted.
+    """
+
+    began_at: float = attrs.Factory(time.monotonic)
+    queue_of: dict[str, str] = attrs.Factory(dict)
+    attempts: list[tuple[str, int]] = attrs.Factory(list)
+    confirms: list[tuple[float, str, int]] = attrs.Factory(list)
+    deliveries: list[Delivery] = attrs.Factory(list)
+    events: list[tuple[float, float, str]] = attrs.Factory(list)
+    errors: Counter[str] = attrs.Factory(Counter)
+
+    def now(self) -> float:
+        return time.monotonic() - self.began_at
+
+    def confirmed(self, publisher: str, number: int) -> None:
+        self.confirms.append((self.now(), publisher, number))
+
+    def delivered(self, queue: str, body: bytes, redelivered: bool) -> None:
+        publisher, _, number = body.decode().partition(":")
+        self.deliveries.append(Delivery(self.now(), queue, publisher, int(number), redelivered))
+
+
+@attrs.frozen
+class Verdict:
+    """What the checker found.
+
+    Attributes:
+        lost: confirmed and never delivered.
+        invented: delivered and never published, or from another queue.
+        disordered: a message that came for the first time after a later one of its publisher.
+        duplicates: deliveries beyond the first.
+        doubtful: published and not confirmed, and how many of them were delivered.
+    """
+
+    published: int
+    confirmed: int
+    delivered: int
+    lost: list[tuple[str, int]]
+    invented: list[tuple[str, int]]
+    disordered: list[tuple[str, int]]
+    duplicates: int
+    doubtful: int
+    doubtful_delivered: int
+
+    @property
+    def is_right(self) -> bool:
+        return not (self.lost or self.invented or self.disordered) and self.confirmed > 0
+
+
+def check(history: History) -> Verdict:
+    """Look for what must not be."""
+    attempts = set(history.attempts)
+    confirmed = {(publisher, number) for _, publisher, number in history.confirms}
+    delivered: set[tuple[str, int]] = set()
+    invented, disordered = [], []
+    highest: defaultdict[str, int] = defaultdict(lambda: -1)
+    for each in history.deliveries:
+        message = (each.publisher, each.number)
+        if message in delivered:
+            continue
+        delivered.add(message)
+        if message not in attempts or history.queue_of[each.publisher] != each.queue:
+            invented.append(message)
+        if each.number < highest[each.publisher]:
+            disordered.append(message)
+        highest[each.publisher] = max(highest[each.publisher], each.number)
+    doubtful = attempts - confirmed
+    return Verdict(
+        published=len(attempts),
+        confirmed=len(confirmed),
+        delivered=len(delivered),
+        lost=sorted(confirmed - delivered),
+        invented=invented,
+        disordered=disordered,
+        duplicates=len(history.deliveries) - len(delivered),
+        doubtful=len(doubtful),
+        doubtful_delivered=len(doubtful & delivered),
+    )
+
+
+def unavailability(history: History, until: float) -> list[tuple[str, float]]:
+    """For each event the longest time without a confirm, in whichever queue that was longest, up to the next event.
+
+    A publisher that finds its node gone has to connect anew, which is counted.
+    """
+    times: defaultdict[str, list[float]] = defaultdict(list)
+    for at, publisher, _ in history.confirms:
+        times[history.queue_of[publisher]].append(at)
+    starts = [at for at, _, _ in history.events]
+    found = []
+    for (begin, _, what), end in zip(history.events, [*starts[1:], until], strict=True):
+        longest = 0.0
+        for queue in times:
+            inside = [at for at in times[queue] if begin <= at <= end]
+            edges = [begin, *inside, *(at for at in times[queue] if at > end)][: len(inside) + 2]
+            longest = max([longest, *(b - a for a, b in pairwise(edges))])
+        found.append((what, longest))
+    return found
