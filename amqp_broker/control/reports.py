@@ -8,8 +8,6 @@ import ssl
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
-import attrs
-
 from amqp_broker import __version__
 from amqp_broker.control.errors import EXIT_DATA, ControlError
 from amqp_broker.control.health import listener_row, listeners, port_text
@@ -18,6 +16,7 @@ from amqp_broker.ctl.plugins import BUILT_IN
 from amqp_broker.inspection.features import FLAGS
 from amqp_broker.inspection.memory import MEMORY_CATEGORIES, memory_record
 from amqp_broker.inspection.node import Node
+from amqp_broker.inspection.settings import setting_lines
 from amqp_broker.past import Past
 from amqp_broker.session.connection import Connection
 
@@ -97,11 +96,7 @@ def cluster_status(node: Node, _request: Request) -> Iterable[str]:
 
 def environment(node: Node, _request: Request) -> Iterable[str]:
     """The settings, without secrets."""
-    yield "[{rabbit,"
-    for field in attrs.fields(type(node.broker.config)):
-        if field.repr:
-            yield f"  {{{field.name},{getattr(node.broker.config, field.name)!s}}}"
-    yield "}]."
+    return setting_lines(node.broker.config)
 
 
 def report(node: Node, request: Request) -> Iterable[str | Row]:

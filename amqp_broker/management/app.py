@@ -12,7 +12,7 @@ import attrs
 import trio
 from starlette.datastructures import QueryParams
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response
+from starlette.responses import PlainTextResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from amqp_broker.administration import AdministrationError
@@ -29,10 +29,11 @@ from amqp_broker.management.figures import figures_of
 from amqp_broker.management.listing import Listing, only
 from amqp_broker.management.live import Live, Streams
 from amqp_broker.management.login import Login, log_in, login_in_form, login_in_header
-from amqp_broker.management.replies import Reply
+from amqp_broker.management.replies import Reply, Text
 from amqp_broker.management.routes import Endpoint, Found, Needs, Router
 from amqp_broker.management.statistics import Statistics
 from amqp_broker.management.writing import (
+    HEADERS,
     empty_response,
     encode,
     encode_listing,
@@ -162,7 +163,7 @@ class ManagementApi:
         result = await _decided(partial(endpoint.handler, call))
         if isinstance(result, Listing):
             return await encode_listing(result, query)
-        if isinstance(result, Reply | Live):
+        if isinstance(result, Reply | Text | Live):
             raise bad_request("this can't be watched")
         return await encode(result)
 
@@ -192,6 +193,8 @@ async def _decided(handle: Callable[[], T]) -> T:
 async def _response(request: Request, call: Call, result: object) -> Response:
     if isinstance(result, Listing):
         return await octets_response(request, await encode_listing(result, call.query))
+    if isinstance(result, Text):
+        return PlainTextResponse(result.content, headers=HEADERS)
     if isinstance(result, Reply):
         if result.body is None:
             return empty_response(result.status, result.headers)

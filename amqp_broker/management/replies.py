@@ -21,6 +21,13 @@ class Reply:
     headers: Mapping[str, str] = attrs.field(factory=dict)
 
 
+@attrs.frozen
+class Text:
+    """An answer that is no JSON but plain text."""
+
+    content: str
+
+
 CREATED: Final = Reply(201)
 NO_CONTENT: Final = Reply(204)
 

@@ -27,3 +27,14 @@ async def test_listeners_are_those_there_are_at_the_moment() -> None:
         assert (await api.get("overview")).json()["listeners"] == []
         node.listeners = [ListeningPort("amqp", "127.0.0.1", 5)]
         assert [each["port"] for each in (await api.get("overview")).json()["listeners"]] == [5]
+
+
+async def test_settings_are_shown_without_secrets() -> None:
+    broker = World(Config(default_password="secret", frame_max_octets=8192)).broker
+    async with api_of(broker, ("guest", "secret")) as api:
+        answer = await api.get("config/effective")
+        assert answer.headers["content-type"] == "text/plain; charset=utf-8"
+        assert "{frame_max_octets,8192}" in answer.text
+        assert "secret" not in answer.text
+        await api.put("users/mon", json={"password": "pw", "tags": "monitoring"})
+        assert (await api.get("config/effective", auth=("mon", "pw"))).status_code == 401

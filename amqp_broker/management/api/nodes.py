@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from amqp_broker.inspection.memory import memory_record, relative_memory_record
+from amqp_broker.inspection.settings import setting_lines
 from amqp_broker.inspection.values import Record
 from amqp_broker.management.api.health import check_node_name
 from amqp_broker.management.call import Call
 from amqp_broker.management.churn import churn_counts
 from amqp_broker.management.machine import node_record
-from amqp_broker.management.replies import NO_CONTENT, Reply
+from amqp_broker.management.replies import NO_CONTENT, Reply, Text
 from amqp_broker.management.routes import Needs, Routes
 
 routes = Routes()
@@ -39,6 +40,12 @@ def show_relative_memory(call: Call) -> Record:
     """What memory is used for, in parts of a hundred."""
     check_node_name(call)
     return {"memory": relative_memory_record()}
+
+
+@routes.get("config/effective", Needs.ADMINISTRATOR)
+def show_settings(call: Call) -> Text:
+    """The settings as they are, without secrets; plain text, as `rabbitmq-diagnostics environment` prints it."""
+    return Text("\n".join(setting_lines(call.broker.config)) + "\n")
 
 
 @routes.delete("reset", Needs.ADMINISTRATOR)
