@@ -57,8 +57,8 @@ def queue_record(queue: Queue, vhost: Vhost, node: str) -> Record:
         "message_bytes_ram": octets,
         "memory": octets + ENTRY_OCTETS * (ready + unacked),
         "consumers": len(queue.consumers),
-        "consumer_utilisation": _utilisation(queue),
-        "consumer_capacity": _utilisation(queue),
+        "consumer_utilisation": utilisation(queue),
+        "consumer_capacity": utilisation(queue),
         "single_active_consumer_tag": _tag_of(queue.consumers.active),
         "internal": False,
         "internal_owner": False,
@@ -156,8 +156,8 @@ def channel_details(channel: Channel, node: str) -> Record:
     }
 
 
-def _utilisation(queue: Queue) -> float:
-    """The share of time in which consumers could take messages: at this moment all of it, or none."""
+def utilisation(queue: Queue) -> float:
+    """The share of time in which a consumer could take a message: at this moment all of it, or none."""
     return float(any(consumer.can_take() for consumer in queue.consumers))
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from amqp_broker.counters import MessageCounters
 from amqp_broker.inspection.node import Node
+from amqp_broker.inspection.queues import utilisation
 from amqp_broker.management.churn import churn_counts
 from amqp_broker.management.counts import counts_of, exchange_counts, lengths_of, octets_of, vhost_counters
 from amqp_broker.management.statistics import Statistics
@@ -24,6 +25,8 @@ def sample(node: Node, statistics: Statistics) -> Iterator[None]:
             for name, count in counts.items():
                 lengths[name] += count
             statistics.take(queue, counts | counts_of(queue.statistics()))
+            if queue.consumers:
+                statistics.take_share(queue, utilisation(queue))
             yield
         octets = {"recv_oct": 0, "send_oct": 0}
         for client in list(broker.clients):

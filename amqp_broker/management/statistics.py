@@ -19,6 +19,9 @@ PERIOD_S: Final = 5.0
 KEPT: Final = 121
 """Samples of one object: ten minutes."""
 
+WEIGHT: Final = 0.25
+"""Of the last look at a share, in its average."""
+
 Counts = Mapping[str, int]
 
 
@@ -41,6 +44,7 @@ class Statistics:
         self.now = now
         self._changed_at: WeakKeyDictionary[object, float] = WeakKeyDictionary()
         self._samples: WeakKeyDictionary[object, deque[Sample]] = WeakKeyDictionary()
+        self._shares: WeakKeyDictionary[object, float] = WeakKeyDictionary()
 
     def __len__(self) -> int:
         """How many objects there are samples of."""
@@ -50,6 +54,7 @@ class Statistics:
         """Forget all samples."""
         self._samples.clear()
         self._changed_at.clear()
+        self._shares.clear()
 
     def take(self, subject: object, counts: Counts) -> None:
         """Keep a sample, unless the last one is young: all counters of an object that rates are wanted of."""
@@ -64,6 +69,15 @@ class Statistics:
                 samples.pop()  # of what is idle, the first and the last sample say all
             is_idle = samples and samples[-1].counts == counts
             samples.append(Sample(now, samples[-1].counts if is_idle else dict(counts)))
+
+    def take_share(self, subject: object, share: float) -> None:
+        """Take a figure between 0 and 1 into the average of its subject."""
+        self._shares[subject] = self.share(subject, share)
+
+    def share(self, subject: object, current: float) -> float:
+        """The average of what a figure was at the last looks, and is now."""
+        before = self._shares.get(subject, current)
+        return round(before + WEIGHT * (current - before), 3)
 
     def samples(self, subject: object) -> list[Sample]:
         """What is kept of an object, oldest first."""

@@ -15,7 +15,10 @@ from amqp_broker.administration.vhosts import add_vhost
 from amqp_broker.auth.attempts import FIRST_DELAY_S
 from amqp_broker.management.api import ENDPOINTS
 from amqp_broker.management.routes import Needs
-from tests.management.support import api_of
+from amqp_broker.management.sampling import sample
+from amqp_broker.management.statistics import Statistics
+from amqp_codec import BasicQos, BasicQosOk
+from tests.management.support import api_of, node_of
 from tests.support.client import ChannelClient, World
 from tests.support.topology import bind
 
@@ -43,6 +46,28 @@ async def test_a_declared_queue_is_there_at_once(channel: ChannelClient, api: ht
     assert (await api.get("queues?columns=name,message_stats.publish")).json() == [
         {"name": name, "message_stats": {"publish": 2}}
     ]
+
+
+async def test_consumers_that_are_full_for_a_while_are_used_less(channel: ChannelClient) -> None:
+    broker = channel.world.broker
+    statistics, node = Statistics(broker.timers.now), node_of(broker)
+    name = channel.queue("q")
+    channel.call(BasicQos(prefetch_count=1), BasicQosOk)
+    channel.consume(name)
+
+    async def shares(api: httpx.AsyncClient) -> set[float]:
+        for _ in sample(node, statistics):
+            pass
+        record = (await api.get("queues/%2F/q")).json()
+        return {record["consumer_utilisation"], record["consumer_capacity"]}
+
+    async with api_of(broker, node=node, statistics=statistics) as api:
+        assert await shares(api) == {1.0}
+        channel.publish_all(name, b"1")
+        first = await shares(api)
+        assert len(first) == 1
+        assert 0.0 < max(first) < 1.0
+        assert max(await shares(api)) < max(first)
 
 
 async def test_a_page_of_queues_by_a_pattern(channel: ChannelClient, api: httpx.AsyncClient) -> None:

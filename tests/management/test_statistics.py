@@ -81,6 +81,17 @@ def test_counters_and_rates_stand_side_by_side() -> None:
     assert Figures(statistics).with_rates(Thing(), {"ack": 3}) == {"ack": 3, "ack_details": {"rate": 0.0}}
 
 
+def test_a_share_is_the_average_of_what_it_was_and_is() -> None:
+    statistics, thing = Statistics(Clock()), Thing()
+    assert statistics.share(thing, 1.0) == 1.0
+    statistics.take_share(thing, 1.0)
+    statistics.take_share(thing, 0.0)
+    assert statistics.share(thing, 0.0) == 0.562
+    assert statistics.share(thing, 1.0) == 0.812
+    statistics.clear()
+    assert statistics.share(thing, 0.0) == 0.0
+
+
 def test_idle_is_what_has_not_changed_since_a_sample() -> None:
     clock, thing = Clock(), Thing()
     statistics = Statistics(clock)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from amqp_broker.auth.permissions import Access
-from amqp_broker.inspection.queues import queue_record
+from amqp_broker.inspection.queues import queue_record, utilisation
 from amqp_broker.inspection.values import Json, Record, readable, rfc_3339
 from amqp_broker.management.api.consumers import consumer_records
 from amqp_broker.management.call import Call, short
@@ -154,6 +154,9 @@ def with_statistics(call: Call, queue: Queue, vhost: Vhost) -> Record:
     """A queue as lists show it."""
     record = queue_record(queue, vhost, call.node.name)
     record |= queue_totals(call.statistics, queue)
+    if queue.consumers:
+        share = call.statistics.statistics.share(queue, utilisation(queue))
+        record |= {"consumer_utilisation": share, "consumer_capacity": share}
     statistics = queue.statistics()
     record["message_stats"] = message_stats(call.statistics, queue, statistics)
     idle_since = call.statistics.statistics.idle_since(queue, lengths_of(queue) | counts_of(statistics))

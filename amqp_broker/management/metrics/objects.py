@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Final, Generic, NamedTuple, TypeVar
 
 from amqp_broker.broker import Broker
+from amqp_broker.inspection.queues import utilisation
 from amqp_broker.inspection.values import readable
 from amqp_broker.management.metrics.exposition import Family, Sample
 from amqp_broker.queues.queue import Queue
@@ -58,6 +59,8 @@ _QUEUE_LENGTHS: Final[list[Metric[Queue]]] = [
 
 _QUEUE_CONSUMERS: Final[list[Metric[Queue]]] = [
     Metric("queue_consumers", "Consumers on a queue", lambda queue: len(queue.consumers)),
+    Metric("queue_consumer_capacity", "Whether consumers could take messages at this moment", utilisation),
+    Metric("queue_consumer_utilisation", "Same as consumer capacity", utilisation),
 ]
 
 _QUEUE_OCTETS: Final[list[Metric[Queue]]] = [
