@@ -21,6 +21,7 @@ from amqp_broker.errors import entity, not_allowed, precondition_failed
 from amqp_broker.event_exchange import EventExchange
 from amqp_broker.events import INTERNAL_USER, EventKind, Events
 from amqp_broker.links.board import Board
+from amqp_broker.links.traces import Traces
 from amqp_broker.past import Past
 from amqp_broker.placement import Placement
 from amqp_broker.queues.queue import Queue
@@ -121,6 +122,7 @@ class Broker:
         self.vhosts: dict[str, Vhost] = {}
         self._event_exchange: EventExchange | None = None
         self.links = Board()
+        self.traces = Traces()
         self.past = Past()
         self.clients: dict[Client, None] = {}
         self.newcomers: dict[object, None] = {}
@@ -256,6 +258,7 @@ class Broker:
         vhost.delete(user)
         self.past.add(vhost.past)
         self.registry.forget_vhost(name)
+        self.traces.forget_vhost(name)
 
     def apply_parameters(self, vhost_name: str) -> None:
         """Let the policies and limits of a vhost, as they stand in the registry, take effect (rules 8.6 and 8.9)."""

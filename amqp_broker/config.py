@@ -342,6 +342,10 @@ class Config:
     """Import them only when they are not those that were imported the last time."""
     event_exchange: bool = False
     """Publish what happens to the exchange amq.rabbitmq.event of the default vhost (rule 3.36)."""
+    trace_directory: Path | None = None
+    """Where traces of vhosts are written; None is `tracing` in the data directory, and nowhere without one."""
+    trace_file_octets: int = 256 * 1024 * 1024
+    """A trace ends when its file is as long as that."""
     log_exchange: bool = False
     """Publish the log to the exchange amq.rabbitmq.log of the default vhost (rule 3.36)."""
     log_exchange_level: str = "info"

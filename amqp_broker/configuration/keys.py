@@ -141,6 +141,8 @@ KEYS: Final[tuple[Key, ...]] = (
     # Storage and memory
     _key("amqp_broker.control_socket", kind.FLAG, "has_control_socket", "for amqp-brokerctl; true for the command"),
     _key("amqp_broker.data_dir", kind.OPTIONAL_PATH, "data_dir", "none keeps everything in memory"),
+    _key("tracing.dir", kind.PATH, "trace_directory", "where absent, tracing in the data directory"),
+    _key("amqp_broker.trace_file_size", kind.POSITIVE_OCTETS, "trace_file_octets", "a trace ends there"),
     _key("amqp_broker.sync", kind.choice("always", "interval", "never"), "sync"),
     _key("amqp_broker.queue_window_size", kind.POSITIVE_OCTETS, "queue_window_octets"),
     _key("amqp_broker.stream_segment_size", kind.POSITIVE_OCTETS, "stream_segment_octets", "of streams that don't say"),

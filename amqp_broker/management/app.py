@@ -29,17 +29,18 @@ from amqp_broker.management.figures import figures_of
 from amqp_broker.management.listing import Listing, only
 from amqp_broker.management.live import Live, Streams
 from amqp_broker.management.login import Login, log_in, login_in_form, login_in_header
-from amqp_broker.management.replies import Reply, Text
+from amqp_broker.management.replies import File, Reply, Text
 from amqp_broker.management.routes import Endpoint, Found, Needs, Router
 from amqp_broker.management.statistics import Statistics
 from amqp_broker.management.writing import (
     HEADERS,
+    FileResponse,
     empty_response,
     encode,
     encode_listing,
     error_response,
     json_response,
-    octets_response,
+    parts_response,
 )
 from amqp_broker.net.turns import in_turns, until_stored
 
@@ -162,10 +163,10 @@ class ManagementApi:
         call = attrs.evolve(asker, path=found.names, query=query, statistics=statistics)
         result = await _decided(partial(endpoint.handler, call))
         if isinstance(result, Listing):
-            return await encode_listing(result, query)
-        if isinstance(result, Reply | Text | Live):
+            return b"".join(await encode_listing(result, query))
+        if isinstance(result, Reply | Text | File | Live):
             raise bad_request("this can't be watched")
-        return await encode(result)
+        return b"".join(await encode(result))
 
     async def _log_in(self, request: Request, login: Login | None) -> Caller:
         """Who calls. Raises ApiError 401 when it isn't who it says, or says nothing that can be understood."""
@@ -192,9 +193,11 @@ async def _decided(handle: Callable[[], T]) -> T:
 
 async def _response(request: Request, call: Call, result: object) -> Response:
     if isinstance(result, Listing):
-        return await octets_response(request, await encode_listing(result, call.query))
+        return await parts_response(request, await encode_listing(result, call.query))
     if isinstance(result, Text):
         return PlainTextResponse(result.content, headers=HEADERS)
+    if isinstance(result, File):
+        return FileResponse(result.path)
     if isinstance(result, Reply):
         if result.body is None:
             return empty_response(result.status, result.headers)

@@ -147,7 +147,7 @@ def _query_parameters(endpoint: Endpoint, answer: str) -> Iterator[Schema]:
 
 
 def _responses(endpoint: Endpoint, answer: str) -> Iterator[tuple[str, Schema]]:
-    if answer == "Text":
+    if answer in ("Text", "File"):
         yield "200", {"description": "What was asked for.", "content": {"text/plain": {"schema": TEXT}}}
     elif answer in _ANSWERS:
         content = {"application/json": {"schema": _ANSWERS[answer]}}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Final
 
 import attrs
@@ -26,6 +27,13 @@ class Text:
     """An answer that is no JSON but plain text."""
 
     content: str
+
+
+@attrs.frozen
+class File:
+    """A file of text, which can be long."""
+
+    path: Path
 
 
 CREATED: Final = Reply(201)

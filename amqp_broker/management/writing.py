@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import gzip
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 import trio
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from amqp_broker.management.errors import ApiError
 from amqp_broker.management.listing import Listing, collect, columns_of, in_turns
@@ -19,6 +21,10 @@ CHUNK_OCTETS: Final = 64 * 1024
 
 MIN_GZIP_OCTETS: Final = 1024
 """Below this compressing saves no packet."""
+
+GZIP_LEVEL: Final = 1
+GZIP_WBITS: Final = 31
+"""What makes zlib write gzip's format."""
 
 _ENCODER: Final = msgspec.json.Encoder()
 
@@ -43,24 +49,25 @@ async def json_response(
     request: Request, body: object, status: int = 200, headers: Mapping[str, str] | None = None
 ) -> Response:
     """JSON, made in turns when it is long."""
-    return await octets_response(request, await encode(body), status, headers)
+    return await parts_response(request, await encode(body), status, headers)
 
 
-async def octets_response(
-    request: Request, octets: bytes, status: int = 200, headers: Mapping[str, str] | None = None
+async def parts_response(
+    request: Request, parts: Sequence[bytes], status: int = 200, headers: Mapping[str, str] | None = None
 ) -> Response:
     """JSON that is there already, compressed where that is asked for."""
     all_headers = {**HEADERS, "content-type": "application/json", **(headers or {})}
-    if len(octets) >= MIN_GZIP_OCTETS and "gzip" in request.headers.get("accept-encoding", ""):
+    length = sum(map(len, parts))
+    if length >= MIN_GZIP_OCTETS and "gzip" in request.headers.get("accept-encoding", ""):
         all_headers["content-encoding"] = "gzip"
-        octets = await trio.to_thread.run_sync(gzip.compress, octets, 1)
-    if len(octets) <= CHUNK_OCTETS or request.method == "HEAD":
-        response = Response(octets, status, all_headers)
-        if request.method == "HEAD":
-            response.body = b""
-        return response
-    all_headers["content-length"] = str(len(octets))
-    return StreamingResponse(_chunks(octets), status, all_headers)
+        parts = await trio.to_thread.run_sync(_zipped, parts)
+        length = sum(map(len, parts))
+    all_headers["content-length"] = str(length)
+    if request.method == "HEAD":
+        return Response(None, status, all_headers)
+    if length <= CHUNK_OCTETS:
+        return Response(b"".join(parts), status, all_headers)
+    return _LongResponse(parts, status, all_headers)
 
 
 async def pause() -> None:
@@ -68,7 +75,7 @@ async def pause() -> None:
     await trio.lowlevel.checkpoint()
 
 
-async def encode_listing(listing: Listing, query: Mapping[str, str]) -> bytes:
+async def encode_listing(listing: Listing, query: Mapping[str, str]) -> list[bytes]:
     """What was asked for of a list, as JSON: written down as it is made, unless it has to be there as a whole before.
 
     Raises:
@@ -79,23 +86,68 @@ async def encode_listing(listing: Listing, query: Mapping[str, str]) -> bytes:
     return await _encode_list(listing.items, columns_of(query))
 
 
-async def encode(body: object) -> bytes:
-    """JSON, made in turns when it is long."""
+async def encode(body: object) -> list[bytes]:
+    """JSON, made in turns when it is long.
+
+    It stays in parts: to ask the system for many megabytes at once, and fill them, takes tens of milliseconds, in which
+    no message moves.
+    """
     if isinstance(body, list):
         return await _encode_list(body)
-    if isinstance(body, dict) and isinstance(body.get("items"), list):
-        items = await _encode_list(body["items"])
-        rest = _ENCODER.encode({name: value for name, value in body.items() if name != "items"})
-        return rest[:-1] + (b"," if len(rest) > 2 else b"") + b'"items":' + items + b"}"
-    return _ENCODER.encode(body)
+    if not isinstance(body, dict) or not any(isinstance(value, list) for value in body.values()):
+        return [_ENCODER.encode(body)]
+    parts: list[bytes] = []
+    for name, value in body.items():
+        parts.append((b"," if parts else b"{") + _ENCODER.encode(name) + b":")
+        parts += await _encode_list(value) if isinstance(value, list) else [_ENCODER.encode(value)]
+    return [*parts, b"}"]
 
 
-async def _encode_list(items: Iterable[Any], columns: Sequence[str] = ()) -> bytes:
-    parts = [_ENCODER.encode(part)[1:-1] async for part in in_turns(items, columns, pause)]
-    return b"[" + b",".join(parts) + b"]"
+async def _encode_list(items: Iterable[Any], columns: Sequence[str] = ()) -> list[bytes]:
+    parts: list[bytes] = []
+    async for part in in_turns(items, columns, pause):
+        parts.append((b"," if parts else b"[") + _ENCODER.encode(part)[1:-1])
+    return [*parts, b"]"] if parts else [b"[]"]
 
 
-async def _chunks(octets: bytes) -> AsyncIterator[bytes]:
-    view = memoryview(octets)
-    for start in range(0, len(octets), CHUNK_OCTETS):
-        yield bytes(view[start : start + CHUNK_OCTETS])
+def _zipped(parts: Iterable[bytes]) -> list[bytes]:
+    compressor = zlib.compressobj(GZIP_LEVEL, wbits=GZIP_WBITS)
+    return [*(zipped for part in parts if (zipped := compressor.compress(part))), compressor.flush()]
+
+
+class _LongResponse(Response):
+    """Sends a body chunk by chunk; Starlette's own takes a task group, and a thread's worth of imports, for that."""
+
+    def __init__(self, parts: Sequence[bytes], status: int, headers: Mapping[str, str]) -> None:
+        super().__init__(None, status, headers)
+        self._parts = parts
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        chunk: list[bytes] = []
+        length = 0
+        for part in self._parts:
+            chunk.append(part)
+            length += len(part)
+            if length >= CHUNK_OCTETS:
+                await send({"type": "http.response.body", "body": b"".join(chunk), "more_body": True})
+                chunk, length = [], 0
+        await send({"type": "http.response.body", "body": b"".join(chunk), "more_body": False})
+
+
+class FileResponse(Response):
+    """Sends as much of a text file as there is at the moment."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(None, headers={**HEADERS, "content-type": "text/plain; charset=utf-8"})
+        self._path = path
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI
+        async with await trio.open_file(self._path, "rb") as file:
+            left = (await trio.Path(self._path).stat()).st_size
+            self.headers["content-length"] = str(left)
+            await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+            while scope["method"] != "HEAD" and left > 0 and (octets := await file.read(min(left, CHUNK_OCTETS))):
+                left -= len(octets)
+                await send({"type": "http.response.body", "body": octets, "more_body": True})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})

@@ -1,4 +1,4 @@
-"""The links of a broker: shovels and federation, begun and ended as their parameters come and go."""
+"""The links of a broker: shovels, federation and traces, begun and ended as somebody wants them."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from amqp_broker.links.board import LinkKey
 from amqp_broker.net.federation import Federated, FederationTask, Watch, federation_wanted
 from amqp_broker.net.linking import Changed, run_tasks
 from amqp_broker.net.shovels import ShovelTask, shovels_wanted
+from amqp_broker.net.tracers import TraceTask
 
 
 async def run_links(broker: Broker) -> None:
     """Run what parameters and policies ask for until cancelled."""
-    parameters, topology, bindings = Changed(), Changed(), Changed()
+    parameters, topology, bindings, traces = Changed(), Changed(), Changed(), Changed()
     watch = Watch(broker, topology, bindings)
 
     def changed() -> None:
@@ -41,6 +42,7 @@ async def run_links(broker: Broker) -> None:
                 task.bindings_changed()
 
     broker.registry.on_parameters_changed = changed
+    broker.traces.on_changed = traces
     try:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(tell_of_bindings)
@@ -48,5 +50,8 @@ async def run_links(broker: Broker) -> None:
                 run_tasks, broker.links, partial(shovels_wanted, broker), partial(ShovelTask, broker), parameters
             )
             nursery.start_soon(run_tasks, broker.links, wanted, federation, topology)
+            nursery.start_soon(
+                run_tasks, broker.links, lambda: broker.traces.wanted, partial(TraceTask, broker), traces
+            )
     finally:
         watch.end()

@@ -143,6 +143,16 @@ REFERENCE: Final = (
 """Methods and path."""
 
 
+WHY_NOT: Final = {
+    "nodes/{node}/memory/ets": "Tables that only Erlang has.",
+    "top/{node}": "A plugin's list of Erlang's processes.",
+    "connections/{name}/sessions": "Sessions of AMQP 1.0, which is not spoken here.",
+    "queues/quorum/{vhost}/{name}/status": "Replicas, of which a single node has none.",
+    "stream/connections": "The stream protocol is not spoken here; streams are read and written over AMQP.",
+}
+"""Of the reference, what is not here."""
+
+
 def rendered() -> str:
     """The page."""
     lines = [
@@ -161,7 +171,7 @@ def rendered() -> str:
     for method, path in wanted:
         endpoint = there.get((method, path))
         if endpoint is None:
-            lines.append(f"| {method} | `{path}` | no | | |")
+            lines.append(f"| {method} | `{path}` | no | | {WHY_NOT[path]} |")
         else:
             lines.append(f"| {method} | `{path}` | yes | {WHO[endpoint.needs]} | {endpoint.summary} |")
     more = [endpoint for key, endpoint in there.items() if key not in wanted]
