@@ -59,7 +59,8 @@ def parse_arguments() -> argparse.Namespace:
         "--broker",
         action="append",
         metavar="URL",
-        help="amqp:// URL, 'own', 'own-plain' or 'rabbitmq'; may be repeated (default: own and rabbitmq)",
+        help="amqp:// URL, 'own', 'own-plain', 'own-cluster', 'rabbitmq' or 'rabbitmq-cluster'; may be repeated "
+        "(default: own and rabbitmq)",
     )
     parser.add_argument("--scenario", action="append", help="those whose name contains this; may be repeated")
     parser.add_argument("--list", action="store_true", help="the names of the scenarios, nothing else")

@@ -14,11 +14,14 @@ from typing import Self
 import psutil
 
 from amqp_broker.perf.wire import Client
+from interop import own_cluster
 from interop.own_broker import started_broker
 from interop.processes import ProcessError
-from interop.rabbitmq import running_rabbitmq
+from interop.rabbitmq import running_cluster, running_rabbitmq
 
 OWN, OWN_PLAIN, RABBITMQ = "own", "own-plain", "rabbitmq"
+OWN_CLUSTER, RABBITMQ_CLUSTER = "own-cluster", "rabbitmq-cluster"
+"""Three nodes on this machine; clients talk to the first. Ours come with three servers of NATS."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -40,7 +43,7 @@ class Broker:
 
 @contextlib.contextmanager
 def running_broker(choice: str) -> Iterator[Broker]:
-    """The broker at a URL, or a fresh one: `own`, `own-plain` or `rabbitmq`."""
+    """The broker at a URL, or fresh: `own`, `own-plain`, `own-cluster`, `rabbitmq` or `rabbitmq-cluster`."""
     with contextlib.ExitStack() as stack:
         begins_at = time.monotonic()
         pid: int | None = None
@@ -55,6 +58,10 @@ def running_broker(choice: str) -> Iterator[Broker]:
             earlier = _erlang_pids()
             url = stack.enter_context(running_rabbitmq())
             (pid,) = _erlang_pids() - earlier
+        elif choice == OWN_CLUSTER:
+            url = stack.enter_context(own_cluster.running_cluster()).urls[0]
+        elif choice == RABBITMQ_CLUSTER:
+            url = stack.enter_context(running_cluster())[0].url
         else:
             url = choice
             choice = url.rpartition("@")[2]  # no password in a table

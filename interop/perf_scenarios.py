@@ -167,6 +167,14 @@ def _pid(broker: Broker) -> int:
     return broker.pid
 
 
+PERSISTENT: dict[str, Any] = {
+    "body_octets": 1024,
+    "persistent": True,
+    "confirm_window": 100,
+    "ack_every": 100,
+    "prefetch_count": 1000,
+}
+
 SCENARIOS = [
     Scenario(name="16 B, automatic ack", floor=Floor(10), measure=load()),
     Scenario(name="16 B, ack each, prefetch 200", floor=Floor(5), measure=load(ack_every=1, prefetch_count=200)),
@@ -184,12 +192,16 @@ SCENARIOS = [
     Scenario(
         name="1 KiB persistent, confirm window 100, ack every 100",
         floor=Floor(5),
-        measure=load(body_octets=1024, persistent=True, confirm_window=100, ack_every=100, prefetch_count=1000),
+        measure=load(**PERSISTENT),
     ),
     Scenario(
         name="1 KiB persistent, confirm window 1, ack each",
         floor=Floor(1),
         measure=load(body_octets=1024, persistent=True, confirm_window=1, ack_every=1, prefetch_count=100),
+    ),
+    Scenario(
+        name="quorum queue, 1 KiB persistent, confirm window 100, ack every 100",
+        measure=load(**{**PERSISTENT, "queue_arguments": {"x-queue-type": "quorum"}}),
     ),
     Scenario(name="64 KiB, automatic ack", floor=Floor(1.2), measure=load(body_octets=1 << 16)),
     Scenario(

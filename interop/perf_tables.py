@@ -6,7 +6,7 @@ import dataclasses
 import statistics
 from typing import Any
 
-from interop.perf_brokers import RABBITMQ
+from interop.perf_brokers import OWN_CLUSTER, RABBITMQ, RABBITMQ_CLUSTER
 from interop.perf_scenarios import Round, Scenario
 
 
@@ -37,7 +37,11 @@ def shown(choice: str) -> str:
 
 def reference(outcomes: list[Outcome]) -> float | None:
     """What ratios are to: our RabbitMQ where it took part, else the first."""
-    return next((o for o in outcomes if o.choice == RABBITMQ), outcomes[0]).median
+    return (_one_of(outcomes, RABBITMQ, RABBITMQ_CLUSTER) or outcomes[0]).median
+
+
+def _one_of(outcomes: list[Outcome], *choices: str) -> Outcome | None:
+    return next((outcome for outcome in outcomes if outcome.choice in choices), None)
 
 
 def table(scenario: Scenario, outcomes: list[Outcome]) -> str:
@@ -76,11 +80,11 @@ def summary(results: list[tuple[Scenario, list[Outcome]]], choices: list[str]) -
     ]
     for scenario, outcomes in results:
         ratio = verdict = None
-        own = next((o.median for o in outcomes if o.choice == scenario.own), None)
-        if own is not None:
-            rabbitmq = next((o.median for o in outcomes if o.choice == RABBITMQ), None)
-            ratio = own / rabbitmq if rabbitmq else None
-            verdict = scenario.floor.is_reached(own, ratio)
+        own = _one_of(outcomes, scenario.own, OWN_CLUSTER)
+        if own is not None and own.median is not None:
+            rabbitmq = _one_of(outcomes, RABBITMQ, RABBITMQ_CLUSTER)
+            ratio = own.median / rabbitmq.median if rabbitmq is not None and rabbitmq.median else None
+            verdict = scenario.floor.is_reached(own.median, ratio)
         cells = [scenario.name, scenario.unit]
         cells += ["failed" if outcome.failure else figure(outcome.median) for outcome in outcomes]
         cells += [
