@@ -54,8 +54,9 @@ class Follower:
         self._thread.start()
 
     def stop(self) -> None:
-        """End the thread and wait for that, which takes `WAIT_S` at the most."""
+        """End the thread and wait for that."""
         self._stop.set()
+        self._log.interrupt()
         if self._thread is not None:
             self._thread.join()
             self._thread = None

@@ -65,6 +65,9 @@ class Log(Protocol):
             LogUnavailable: nobody to read from.
         """
 
+    def interrupt(self) -> None:
+        """Have a read that waits, in another thread, return at once."""
+
     def last(self) -> int:
         """The sequence of the last entry, purged or not; 0 in a new log. Raises LogUnavailable."""
 

@@ -118,6 +118,9 @@ class Line:
         following = [(number, entry) for number, entry in log.entries.items() if number > after]
         return following[: log.random.choice((1, 2, 5, 1000))]
 
+    def interrupt(self) -> None:
+        """Nothing waits here."""
+
     def last(self) -> int:
         self._ask()
         return self._log.end

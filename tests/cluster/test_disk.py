@@ -330,3 +330,40 @@ def test_entries_carried_out_again_change_nothing(log: SimulatedLog) -> None:
         node.copy.applied = number
         node.follow()
         assert node.has() == owner.has()
+
+
+def test_a_number_of_another_boot_does_not_count(log: SimulatedLog) -> None:
+    """Whatever became of the files: none of them was fsynced."""
+    node = Node(log)
+    write(node.take_over(), "segments/1.seg", b"a")
+    other = Node(log, node.files.copy(), "other")
+    assert (other.copy.applied, other.has()) == (0, {})
+
+
+def test_what_the_log_has_forgotten_is_not_left_over_from_another_boot(log: SimulatedLog) -> None:
+    node = Node(log)
+    disk = node.take_over()
+    write(disk, "segments/1.seg", b"a")
+    files = node.files.copy()
+    disk.unlink("v/segments/1.seg")
+    log.entries = {number: entry for number, entry in log.entries.items() if entry.subject == "epoch"}
+    other = Node(log, files, "other")
+    other.follow()
+    assert other.has() == {}
+
+
+def test_a_process_that_was_killed_amid_what_replaces_a_file_begins_that_again(log: SimulatedLog) -> None:
+    owner, standby = Node(log), Node(log)
+    disk = owner.take_over()
+    data = Random(4).randbytes(2 * ENTRY_OCTETS)
+    temporary = disk.create("v/checkpoint.tmp")
+    temporary.pwrite(data, 0)
+    disk.rename("v/checkpoint.tmp", "v/checkpoint")
+    disk.flush()
+    for number in (1, 2, 3):
+        standby.copy.apply(number, log.entries[number])
+    standby.copy.save()
+    again = Node(log, standby.files.copy())
+    assert again.copy.applied == 1
+    again.follow()
+    assert again.has() == {"checkpoint": data}

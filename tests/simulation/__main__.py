@@ -2,6 +2,7 @@
 
 python -m tests.simulation --seed 4711
 python -m tests.simulation --seeds 1000000 --jobs 8
+python -m tests.simulation --cluster --seeds 1000
 """
 
 from __future__ import annotations
@@ -13,11 +14,22 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Protocol
 
-from tests.simulation.run import Run, run
+from tests.cluster.simulation.run import run as run_cluster
+from tests.simulation.run import run
 
 REPORT_S = 2.0
+
+
+class Summary(Protocol):
+    """What a run says of itself."""
+
+    @property
+    def summary(self) -> Counter[str]: ...
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -26,30 +38,32 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, help="run this one, with the broker's log")
     parser.add_argument("--seeds", type=int, default=1000, help="how many to run (%(default)s)")
     parser.add_argument("--first", type=int, default=0, help="the first of them (%(default)s)")
+    parser.add_argument("--cluster", action="store_true", help="several nodes, on a simulated log")
     parser.add_argument("--jobs", type=int, default=1, help="processes (%(default)s)")
     options = parser.parse_args(arguments)
+    simulate: Callable[[int], Summary] = run_cluster if options.cluster else run
     if options.seed is not None:
         logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
-        done = run(options.seed)
-        print(_summary(1, done.steps, done.crashes, done.stops, done.checked))
+        print(_shown(1, simulate(options.seed).summary))
         return 0
     logging.disable(logging.CRITICAL - 1)
-    return _run_many(range(options.first, options.first + options.seeds), options.jobs)
+    again = "python -m tests.simulation --cluster" if options.cluster else "python -m tests.simulation"
+    return _run_many(simulate, range(options.first, options.first + options.seeds), options.jobs, again)
 
 
-def _run_many(seeds: range, jobs: int) -> int:
+def _run_many(simulate: Callable[[int], Summary], seeds: range, jobs: int, again: str) -> int:
     began = reported = time.monotonic()
-    totals = [0, 0, 0, 0]
+    totals: Counter[str] = Counter()
     failed: list[int] = []
-    for count, (seed, numbers, failure) in enumerate(_outcomes(seeds, jobs), 1):
-        totals = [total + number for total, number in zip(totals, numbers, strict=True)]
+    for count, (seed, summary, failure) in enumerate(_outcomes(simulate, seeds, jobs), 1):
+        totals += summary
         if failure:
             failed.append(seed)
-            print(f"\nseed {seed} failed; again: python -m tests.simulation --seed {seed}\n{failure}", flush=True)
+            print(f"\nseed {seed} failed; again: {again} --seed {seed}\n{failure}", flush=True)
         now = time.monotonic()
         if now - reported > REPORT_S or count == len(seeds):
             reported = now
-            line = f"{_summary(count, *totals)}, {count / (now - began):.0f} seeds/s, {len(failed)} failed"
+            line = f"{_shown(count, totals)}, {count / (now - began):.0f} seeds/s, {len(failed)} failed"
             print(f"\r{line}", end="", file=sys.stderr, flush=True)
     print(file=sys.stderr)
     if failed:
@@ -57,27 +71,23 @@ def _run_many(seeds: range, jobs: int) -> int:
     return 1 if failed else 0
 
 
-def _outcomes(seeds: range, jobs: int) -> Iterator[tuple[int, tuple[int, int, int, int], str]]:
+def _outcomes(simulate: Callable[[int], Summary], seeds: range, jobs: int) -> Iterator[tuple[int, Counter[str], str]]:
     if jobs == 1:
-        yield from map(_outcome, seeds)
+        yield from map(partial(_outcome, simulate), seeds)
         return
     with multiprocessing.Pool(min(jobs, os.cpu_count() or 1)) as pool:
-        yield from pool.imap_unordered(_outcome, seeds, chunksize=8)
+        yield from pool.imap_unordered(partial(_outcome, simulate), seeds, chunksize=8)
 
 
-def _outcome(seed: int) -> tuple[int, tuple[int, int, int, int], str]:
+def _outcome(simulate: Callable[[int], Summary], seed: int) -> tuple[int, Counter[str], str]:
     try:
-        return seed, _numbers(run(seed)), ""
+        return seed, simulate(seed).summary, ""
     except Exception:
-        return seed, (0, 0, 0, 0), traceback.format_exc()
+        return seed, Counter(), traceback.format_exc()
 
 
-def _numbers(done: Run) -> tuple[int, int, int, int]:
-    return done.steps, done.crashes, done.stops, done.checked
-
-
-def _summary(count: int, steps: int, crashes: int, stops: int, checked: int) -> str:
-    return f"{count} seeds: {steps} steps, {crashes} crashes, {stops} clean stops, {checked} messages checked"
+def _shown(count: int, totals: Counter[str]) -> str:
+    return f"{count} seeds: {', '.join(f'{number} {what}' for what, number in totals.items())}"
 
 
 if __name__ == "__main__":

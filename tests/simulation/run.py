@@ -55,6 +55,17 @@ class Run:
     def steps(self) -> int:
         return self.accounts.steps
 
+    @property
+    def summary(self) -> Counter[str]:
+        return Counter(
+            {
+                "steps": self.steps,
+                "crashes": self.crashes,
+                "clean stops": self.stops,
+                "messages checked": self.checked,
+            }
+        )
+
     # The broker's life
 
     def boot(self) -> None:
@@ -178,7 +189,7 @@ def _no_fault(_call: str, _path: str) -> None:
     """A disk that does what it is told."""
 
 
-class _Failures(logging.Handler):
+class Failures(logging.Handler):
     """Internal errors that the broker caught and logged are the simulation's to raise."""
 
     def __init__(self) -> None:
@@ -192,7 +203,7 @@ class _Failures(logging.Handler):
 
 def run(seed: int) -> Run:
     """Live a few lives; raises if a promise is broken."""
-    failures = _Failures()
+    failures = Failures()
     logger = logging.getLogger("amqp_broker")
     logger.addHandler(failures)
     try:
