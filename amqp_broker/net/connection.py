@@ -1,8 +1,8 @@
-"""One client: its input, a task that writes, and a `Connection` between them.
+"""One client: its input, its output, and a `Connection` between them.
 
 Each read is worked off whole before anything is written, and all that gathered for a client is written in one go, by
-the task that has read. A client's own write task sends what its socket did not take at once, and what comes from
-elsewhere: timers, the disk. Reading stops while the connection wants no more, so that TCP slows the client down.
+the task that has read. What its socket did not take at once goes when there is room, as does what comes from elsewhere:
+timers, the disk. Reading stops while the connection wants no more, so that TCP slows the client down.
 """
 
 from __future__ import annotations
@@ -56,52 +56,49 @@ _ROUND: Final[trio.lowlevel.RunVar[_Round]] = trio.lowlevel.RunVar("amqp-broker-
 
 
 class _Edge:
-    """What the session can ask for.
+    """What the session can ask for; how octets come and go is for the two below.
 
     Attributes:
         connection: the session.
-        input: where its octets come from.
-        output: set when there is something for the write task.
-        rest: taken from the outbox, and left to the write task.
-        error: why the write task is to give up.
+        nursery: of the client's tasks.
+        is_paused: nothing is read until the connection wants it.
+        is_finishing: the session has said its last.
         wanted_octets: how much to read at once.
     """
 
     connection: Connection
-    input: _OwnInput | _HubInput
     nursery: trio.Nursery
 
     def __init__(
         self, scope: trio.CancelScope, transport: Transport, read_octets: int, forwarder: Forwarder | None
     ) -> None:
-        self.output = trio.Event()
         self.is_finishing = False
-        self.is_sending = False
-        self.rest: list[Buffer] = []
-        self.error: OSError | None = None
-        self.round = _this_round()
+        self.is_paused = False
         self.wanted_octets = min(SMALL_READ_OCTETS, read_octets)
+        self._round = _this_round()
         self._read_octets = read_octets
         self._forwarder = forwarder
         self._scope = scope
         self._transport = transport
 
+    # For the session
+
     def output_waiting(self) -> None:
-        if self.round.edges is None:
-            self.output.set()
+        if self._round.edges is None:
+            self.write_soon()
         else:
-            self.round.edges.append(self)
+            self._round.edges.append(self)
 
     def reading_changed(self) -> None:
-        if self.input.is_paused and self.connection.may_read:
-            self.input.go_on()
+        if self.is_paused and self.connection.may_read:
+            self.is_paused = False
+            self.read_on()
 
     def finish(self) -> None:
         self.is_finishing = True
-        self.output.set()
+        self.write_soon()
 
     def abort(self) -> None:
-        self.input.end()
         self._scope.cancel()
 
     def hand_over(self, parcel: Parcel, to: Elsewhere) -> None:
@@ -118,16 +115,40 @@ class _Edge:
             return
         if crossing is None:
             assert connection.handshake.handing_over is not None
-            self.round.work_off(connection.handshake.handing_over.not_taken)
+            self._round.work_off(connection.handshake.handing_over.not_taken)
             return
         await forwarder.carry(self._transport, crossing, connection.handed_over())
         self._scope.cancel()
 
+    # For the two below
+
+    async def run(self) -> None:
+        """Read and write until the client has no more to say, or has gone."""
+        raise NotImplementedError
+
+    def read_on(self) -> None:
+        """Read again after a pause."""
+        raise NotImplementedError
+
+    def send_now(self) -> None:
+        """Write what goes without waiting, and the rest soon."""
+        raise NotImplementedError
+
+    def write_soon(self) -> None:
+        """There is something to write, or to end."""
+        raise NotImplementedError
+
     def work_off(self, data: bytes | bytearray) -> None:
         """Do all that these octets ask for, then write what clients get of it."""
         since = perf_counter()
-        self.round.work_off(self.connection.receive, data)
+        self._round.work_off(self.connection.receive, data)
         self._choose_size(len(data), perf_counter() - since)
+
+    def sent(self, octets: int) -> None:
+        """So many octets have left: more may be delivered, and perhaps read."""
+        self.connection.outbox.sent(octets)
+        if self.is_paused:
+            self.reading_changed()
 
     def _choose_size(self, octets: int, took_s: float) -> None:
         """Read more at once while more comes, and less when that takes long."""
@@ -139,113 +160,180 @@ class _Edge:
         elif octets < SMALL_READ_OCTETS:
             self.wanted_octets = min(SMALL_READ_OCTETS, self._read_octets)
 
+
+class _HubEdge(_Edge):
+    """The hub watches the socket, and all is done in its turns; the client's own task only waits for the end."""
+
+    _transport: SocketTransport
+
+    def __init__(
+        self,
+        scope: trio.CancelScope,
+        transport: SocketTransport,
+        read_octets: int,
+        forwarder: Forwarder | None,
+        hub: Hub,
+    ) -> None:
+        super().__init__(scope, transport, read_octets, forwarder)
+        self._hub = hub
+        self._rest: list[Buffer] = []
+        """Taken from the outbox, and not taken by the socket."""
+        self._has_heard_all = False
+        self._has_said_all = False
+        self._is_over = trio.Event()
+        self._error: Exception | None = None
+
+    async def run(self) -> None:
+        self.read_on()
+        try:
+            await self._is_over.wait()
+        finally:
+            self._end()
+        if self._error is not None:
+            raise self._error
+        self.nursery.cancel_scope.cancel()
+
+    def abort(self) -> None:
+        self._end()
+        super().abort()
+
+    def read_on(self) -> None:
+        if not self._is_over.is_set():
+            self._hub.watch(self._transport.file, self._readable)
+
+    def write_soon(self) -> None:
+        if not self._is_over.is_set():
+            self._hub.watch_room(self._transport.file, self._writable)
+
     def send_now(self) -> None:
-        """Write what the socket takes without waiting; the write task has the rest."""
-        if self.is_sending or self.rest:
+        if not self._rest:  # else there is no room
+            self._writable()
+
+    def _readable(self) -> None:
+        try:
+            data = self._transport.receive_now(self.wanted_octets)
+            if data:
+                self.work_off(data)
+        except Exception as error:
+            self._fail(error)
             return
+        if data == b"":
+            self._hub.forget(self._transport.file)
+            self._has_heard_all = True
+            self._end_if_over()
+        elif not self.connection.may_read:
+            self.is_paused = True
+            self._hub.forget(self._transport.file)
+
+    def _writable(self) -> None:
+        """Write what the socket takes; as long as there is more, the hub calls this."""
         outbox = self.connection.outbox
-        chunks = outbox.take()
+        try:
+            chunks = self._rest or outbox.take()
+            if chunks:
+                octets = self._transport.send_now(chunks)
+                self._rest = unsent(chunks, octets)
+                self.sent(octets)
+            if self._rest or outbox.size:
+                self.write_soon()
+                return
+            self._hub.forget_room(self._transport.file)
+            if self.is_finishing and not self._has_said_all:
+                # Not closed at once: unread input would turn the close into a reset, and the client might
+                # lose what was just sent. It closes its side, or the session's deadline comes.
+                self._has_said_all = True
+                self._transport.end_now()
+                self._end_if_over()
+        except Exception as error:
+            self._fail(error)
+
+    def _end_if_over(self) -> None:
+        if self._has_heard_all and (self._has_said_all or not self.is_finishing):
+            self._end()
+
+    def _fail(self, error: Exception) -> None:
+        if isinstance(error, OSError):
+            broken = trio.BrokenResourceError()
+            broken.__cause__ = error
+            error = broken
+        self._error = error
+        self._end()
+
+    def _end(self) -> None:
+        """Bring nothing more, at once."""
+        self._hub.forget(self._transport.file)
+        self._hub.forget_room(self._transport.file)
+        self._is_over.set()
+
+
+class _TaskEdge(_Edge):
+    """Tasks of the client's own read and write: over TLS, in memory, and where there is no hub."""
+
+    def __init__(
+        self, scope: trio.CancelScope, transport: Transport, read_octets: int, forwarder: Forwarder | None
+    ) -> None:
+        super().__init__(scope, transport, read_octets, forwarder)
+        self._is_sending = False
+        self._rest: list[Buffer] = []
+        """Taken from the outbox, and left to the write task."""
+        self._error: OSError | None = None
+        """Why the write task is to give up."""
+        self._output = trio.Event()
+        self._going_on = trio.Event()
+
+    async def run(self) -> None:
+        self.nursery.start_soon(self._write)
+        await self._read()
+        if not self.is_finishing:
+            self.nursery.cancel_scope.cancel()
+
+    def read_on(self) -> None:
+        self._going_on.set()
+
+    def write_soon(self) -> None:
+        self._output.set()
+
+    def send_now(self) -> None:
+        if self._is_sending or self._rest:
+            return
+        chunks = self.connection.outbox.take()
         if not chunks:
             return
         try:
             octets = self._transport.send_now(chunks)
         except OSError as error:
-            self.error = error
-            self.output.set()
+            self._error = error
+            self._output.set()
             return
-        self.rest = unsent(chunks, octets)
-        if self.rest:
-            self.output.set()
+        self._rest = unsent(chunks, octets)
+        if self._rest:
+            self._output.set()
         self.sent(octets)
 
-    def sent(self, octets: int) -> None:
-        """So many octets have left: more may be delivered, and perhaps read."""
-        self.connection.outbox.sent(octets)
-        if self.input.is_paused:
-            self.reading_changed()
-
-
-class _OwnInput:
-    """Input that a task of the client's own waits for.
-
-    Attributes:
-        is_paused: nothing is read until `go_on`.
-    """
-
-    def __init__(self, edge: _Edge, transport: Transport) -> None:
-        self.is_paused = False
-        self._edge = edge
-        self._transport = transport
-        self._going_on = trio.Event()
-
-    def go_on(self) -> None:
-        self.is_paused = False
-        self._going_on.set()
-
-    def end(self) -> None:
-        """Whoever wants that cancels the task, which reads nothing more then."""
-
-    async def run(self) -> None:
-        """Read until the client has no more to say, or has gone."""
-        edge = self._edge
-        while data := await self._transport.receive(edge.wanted_octets):
-            edge.work_off(data)
-            if not edge.connection.may_read:
+    async def _read(self) -> None:
+        while data := await self._transport.receive(self.wanted_octets):
+            self.work_off(data)
+            if not self.connection.may_read:
                 self._going_on = trio.Event()
                 self.is_paused = True
                 await self._going_on.wait()
 
-
-class _HubInput:
-    """Input that the hub brings; the client's own task only waits for its end.
-
-    Attributes:
-        is_paused: nothing is read until `go_on`.
-    """
-
-    def __init__(self, edge: _Edge, transport: SocketTransport, hub: Hub) -> None:
-        self.is_paused = False
-        self._edge = edge
-        self._transport = transport
-        self._hub = hub
-        self._is_over = trio.Event()
-        self._error: Exception | None = None
-
-    def go_on(self) -> None:
-        self.is_paused = False
-        self._hub.watch(self._transport.file, self._readable)
-
-    async def run(self) -> None:
-        """Read until the client has no more to say, or has gone."""
-        self.go_on()
-        try:
-            await self._is_over.wait()
-        finally:
-            self.end()
-        if self._error is not None:
-            raise self._error
-
-    def _readable(self) -> None:
-        edge = self._edge
-        try:
-            data = self._transport.receive_now(edge.wanted_octets)
-            if data:
-                edge.work_off(data)
-        except Exception as error:
-            self._error = error
-            self.end()
-            return
-        if data == b"":
-            self.end()
-        elif not edge.connection.may_read:
-            self.is_paused = True
-            self._hub.forget(self._transport.file)
-
-    def end(self) -> None:
-        """Bring nothing more, at once."""
-        self.is_paused = False  # it is not to go on
-        self._hub.forget(self._transport.file)
-        self._is_over.set()
+    async def _write(self) -> None:
+        outbox = self.connection.outbox
+        while True:
+            if self._error is not None:
+                raise trio.BrokenResourceError from self._error
+            chunks, self._rest = self._rest or outbox.take(), []
+            if chunks:
+                self._is_sending = True
+                await self._transport.send(chunks, self.sent)
+                self._is_sending = False
+            elif self.is_finishing:
+                await self._transport.end()  # not closed at once, see above
+                return
+            else:
+                self._output = trio.Event()
+                await self._output.wait()
 
 
 def _this_round() -> _Round:
@@ -275,19 +363,15 @@ async def serve_client(
     """Serve one client until it or the broker closes; closes the stream in any case."""
     transport = transport_of(stream)
     with trio.CancelScope() as scope:
-        edge = _Edge(scope, transport, broker.config.read_octets, forwarder)
+        edge: _Edge
         if hub is not None and isinstance(transport, SocketTransport):
-            edge.input = _HubInput(edge, transport, hub)
+            edge = _HubEdge(scope, transport, broker.config.read_octets, forwarder, hub)
         else:
-            edge.input = _OwnInput(edge, transport)
+            edge = _TaskEdge(scope, transport, broker.config.read_octets, forwarder)
         connection = edge.connection = Connection(broker, edge, peer, handshake_timeout_s)
         try:
-            async with trio.open_nursery() as nursery:
-                edge.nursery = nursery
-                nursery.start_soon(_write, edge, transport)
-                await edge.input.run()
-                if not edge.is_finishing:
-                    nursery.cancel_scope.cancel()
+            async with trio.open_nursery() as edge.nursery:
+                await edge.run()
         except* (trio.BrokenResourceError, trio.ClosedResourceError):
             log.debug("connection %s: the client is gone", connection)
         except* Exception:
@@ -296,23 +380,3 @@ async def serve_client(
             # Before the client learns of the end: when it comes back, what was its own is free.
             connection.lost()
             await transport.close()
-
-
-async def _write(edge: _Edge, transport: Transport) -> None:
-    outbox = edge.connection.outbox
-    while True:
-        if edge.error is not None:
-            raise trio.BrokenResourceError from edge.error
-        chunks, edge.rest = edge.rest or outbox.take(), []
-        if chunks:
-            edge.is_sending = True
-            await transport.send(chunks, edge.sent)
-            edge.is_sending = False
-        elif edge.is_finishing:
-            # Not closed at once: unread input would turn the close into a reset, and the client might
-            # lose what was just sent. It closes its side, or the session's deadline comes.
-            await transport.end()
-            return
-        else:
-            edge.output = trio.Event()
-            await edge.output.wait()

@@ -1,8 +1,8 @@
-"""One task that waits for the input of all clients on plain sockets, and serves each that has sent something.
+"""One task that waits for all clients on plain sockets, and serves each that has sent something or takes more.
 
 A task for each client would cost a turn of trio's loop for each read: some 25 µs, more than the broker's own work
 where messages come one at a time. So the sockets are watched by an epoll object of their own, trio waits for that
-one, and whoever has input meanwhile is served in the same turn. Linux only; elsewhere each client's task reads.
+one, and whoever is ready meanwhile is served in the same turn. Linux only; elsewhere each client has tasks.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ request, mostly sends again at once. The shortest that epoll knows."""
 
 
 class Hub:
-    """Watches sockets for input.
+    """Watches sockets for input, and for room for output.
 
     Attributes:
-        is_serving: whoever had input is being served.
-        at_end: called when all who had input at one time have been served.
+        is_serving: whoever was ready is being served.
+        at_end: called when all who were ready at one time have been served.
     """
 
     def __init__(self) -> None:
@@ -35,19 +35,49 @@ class Hub:
         self.at_end: Callable[[], None] = _nothing
         self._epoll = select.epoll()
         self._readers: dict[int, Callable[[], None]] = {}
+        self._writers: dict[int, Callable[[], None]] = {}
+        self._watched: dict[int, int] = {}
+        """For what epoll watches each file."""
 
     def watch(self, file: int, readable: Callable[[], None]) -> None:
         """Call `readable` whenever there is input, or the other side has gone, until `forget`.
 
         It may find nothing to read, and must not raise.
         """
-        if file not in self._readers:
-            self._epoll.register(file, select.EPOLLIN)
         self._readers[file] = readable
+        self._have_watched(file)
 
     def forget(self, file: int) -> None:
-        """Watch a file no longer; it must still be open. Harmless where it isn't watched."""
+        """Watch a file for input no longer; it must still be open. Harmless where it isn't watched."""
         if self._readers.pop(file, None) is not None:
+            self._have_watched(file)
+
+    def watch_room(self, file: int, writable: Callable[[], None]) -> None:
+        """Call `writable` whenever there is room for output, or the other side has gone, until `forget_room`.
+
+        It may find no room, and must not raise.
+        """
+        if file not in self._writers:
+            self._writers[file] = writable
+            self._have_watched(file)
+
+    def forget_room(self, file: int) -> None:
+        """Watch a file for room no longer; it must still be open. Harmless where it isn't watched."""
+        if self._writers.pop(file, None) is not None:
+            self._have_watched(file)
+
+    def _have_watched(self, file: int) -> None:
+        before = self._watched.get(file, 0)
+        events = (select.EPOLLIN if file in self._readers else 0) | (select.EPOLLOUT if file in self._writers else 0)
+        if events == before or self._epoll.closed:
+            return
+        self._watched[file] = events
+        if not before:
+            self._epoll.register(file, events)
+        elif events:
+            self._epoll.modify(file, events)
+        else:
+            del self._watched[file]
             self._epoll.unregister(file)
 
     async def run(self) -> None:
@@ -57,21 +87,22 @@ class Hub:
                 await trio.lowlevel.wait_readable(self._epoll)
                 await self._serve()
         finally:
-            self._readers.clear()
             self._epoll.close()
 
     async def _serve(self) -> None:
-        """Serve clients until there is no more input."""
+        """Serve clients until nobody is ready."""
         poll = self._epoll.poll
-        readers = self._readers
+        readers, writers = self._readers, self._writers
         turn_ends_at = perf_counter() + TURN_S
         events = poll(0)
         while events:
             self.is_serving = True
-            for file, _ in events:
-                readable = readers.get(file)
-                if readable is not None:
+            for file, what in events:
+                # Of an error, or the end of both sides, either may be told.
+                if what != select.EPOLLOUT and (readable := readers.get(file)) is not None:
                     readable()
+                if what != select.EPOLLIN and (writable := writers.get(file)) is not None:
+                    writable()
                 if perf_counter() >= turn_ends_at:
                     self._end_serving()
                     await trio.lowlevel.checkpoint()

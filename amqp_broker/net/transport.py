@@ -124,10 +124,14 @@ class SocketTransport:
         except OSError as error:
             raise trio.BrokenResourceError from error
 
+    def end_now(self) -> None:
+        """Say that nothing more will be sent. Raises OSError: the client is gone."""
+        self._socket.shutdown(socket.SHUT_WR)
+
     async def end(self) -> None:
         await trio.lowlevel.checkpoint()
         try:
-            self._socket.shutdown(socket.SHUT_WR)
+            self.end_now()
         except OSError as error:
             raise trio.BrokenResourceError from error
 

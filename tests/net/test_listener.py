@@ -172,10 +172,13 @@ async def test_a_fault_of_our_own_ends_one_connection_and_is_logged(
 ) -> None:
     victim, other = await inn.client(), await inn.client()
 
-    def crash(_octets: int, _took_s: float) -> None:
-        raise ZeroDivisionError
+    faults = [ZeroDivisionError()]
 
-    monkeypatch.setattr(_Edge, "_choose_size", crash)
+    def crash_once(_edge: _Edge, _octets: int, _took_s: float) -> None:
+        if faults:
+            raise faults.pop()
+
+    monkeypatch.setattr(_Edge, "_choose_size", crash_once)
     await victim.send_octets(b"x")
     assert await victim.rest() == b""
     await inn.gone(1)
