@@ -131,13 +131,15 @@ class Outbox:
         self._chunks = []
 
     def _push_large(self, channel_id: int, payload: bytes, header: bytes, body: bytes) -> None:
-        if self._tail:
-            self._chunks.append(self._tail)
-            self._tail = bytearray()
         octets = 0
         for piece in iter_content(channel_id, payload, header, body, self.frame_max):
-            self._chunks.append(piece)
             octets += len(piece)
+            if len(piece) < LARGE_BODY_OCTETS:
+                self._tail += piece
+            else:
+                self._chunks.append(self._tail)
+                self._chunks.append(piece)
+                self._tail = bytearray()
         self._grown(octets)
 
     def _grown(self, octets: int) -> None:

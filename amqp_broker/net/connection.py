@@ -30,6 +30,11 @@ SMALL_READ_OCTETS: Final = 16 * 1024
 """What is asked for where little comes. For a read of more than 128 KiB the allocator goes to the system and back,
 which takes three times as long as the read of a small message itself."""
 
+BEHIND_OCTETS: Final = 4 * 1024
+"""How much is read of what comes behind a large body: enough for another one to begin."""
+
+_BEHIND: Final = memoryview(bytearray(BEHIND_OCTETS))
+
 LONG_READ_S: Final = 0.004
 """Where working off a read takes longer than this, the next one is smaller: the others wait that long."""
 
@@ -211,19 +216,32 @@ class _HubEdge(_Edge):
 
     def _readable(self) -> None:
         try:
-            data = self._transport.receive_now(self.wanted_octets)
-            if data:
-                self.work_off(data)
+            room = self.connection.room
+            octets = self._read() if room is None else self._read_large(room)
         except Exception as error:
             self._fail(error)
             return
-        if data == b"":
+        if octets == 0:
             self._hub.forget(self._transport.file)
             self._has_heard_all = True
             self._end_if_over()
         elif not self.connection.may_read:
             self.is_paused = True
             self._hub.forget(self._transport.file)
+
+    def _read(self) -> int | None:
+        data = self._transport.receive_now(self.wanted_octets)
+        if data:
+            self.work_off(data)
+        return None if data is None else len(data)
+
+    def _read_large(self, room: memoryview) -> int | None:
+        """Read what is left of a large body straight to where it stays, and a little of what comes behind it."""
+        octets = self._transport.receive_into([room, _BEHIND])
+        if octets:
+            landed = min(octets, len(room))
+            self._round.work_off(self.connection.receive, bytes(_BEHIND[: octets - landed]), landed)
+        return octets
 
     def _writable(self) -> None:
         """Write what the socket takes; as long as there is more, the hub calls this."""

@@ -101,6 +101,19 @@ class SocketTransport:
         except OSError as error:
             raise trio.BrokenResourceError from error
 
+    def receive_into(self, buffers: list[memoryview]) -> int | None:
+        """Take what has come into these buffers, one after the other; gives the number of octets.
+
+        That is 0 at the end, and None where nothing has come.
+
+        Raises:
+            OSError: the client is gone.
+        """
+        try:
+            return self._socket.recvmsg_into(buffers)[0]
+        except (BlockingIOError, InterruptedError):
+            return None
+
     async def receive(self, octets: int) -> bytes:
         while True:
             try:

@@ -28,7 +28,7 @@ cdef class Connection:
     cpdef owe_confirms(self, Channel channel)
     cpdef owe_turns(self, unacked)
     @cython.locals(reader=CommandReader, commands=list)
-    cpdef receive(self, data)
+    cpdef receive(self, data, Py_ssize_t landed=*)
     cdef _handle(self, command)
     @cython.locals(channel=Channel)
     cdef _on_publish(self, PublishCommand command)

@@ -205,16 +205,21 @@ class Connection:
             and self.held_octets < self.config.max_partial_octets
         )
 
-    def receive(self, data: bytes | bytearray) -> None:
-        """Take octets as they came, and do all they ask for."""
-        self.heartbeat.received_octets += len(data)
+    @property
+    def room(self) -> memoryview | None:
+        """Where to put the next octets, if that is known: what is left of a large body that has begun."""
+        return self._reader.room
+
+    def receive(self, data: bytes | bytearray, landed: int = 0) -> None:
+        """Take octets as they came, and do all they ask for; `landed` came before them, and were put into `room`."""
+        self.heartbeat.received_octets += landed + len(data)
         self.received_count += 1
         if self.state is _HEADER:
             data = self.handshake.take_header(data)
         if self.state is _HEADER or self.state is _ENDED:
             return
         reader = self._reader
-        commands = reader.receive(data)
+        commands = reader.receive(data, landed)
         while True:
             for command in commands:
                 self._handle(command)

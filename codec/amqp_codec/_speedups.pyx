@@ -7,7 +7,9 @@ quite usual: they find the words for what is wrong. tests/codec holds both to th
 cimport cython
 from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_GET_SIZE, PyByteArray_Resize
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.buffer cimport PyBUF_WRITE
 from cpython.list cimport PyList_GET_SIZE
+from cpython.memoryview cimport PyMemoryView_FromMemory
 from libc.string cimport memcmp, memcpy
 
 from amqp_codec.commands cimport AckCommand, PublishCommand
@@ -215,6 +217,18 @@ cdef inline AckCommand new_ack(uint32 channel_id, uint64 delivery_tag, bint mult
     command.delivery_tag = delivery_tag
     command.multiple = multiple
     return command
+
+
+# Room for what is still to come
+
+def new_octets(Py_ssize_t size):
+    """So many octets, to be filled by way of `view_of` before anybody else sees them."""
+    return PyBytes_FromStringAndSize(NULL, size)
+
+
+def view_of(bytes octets not None):
+    """To write into new octets; the view must not outlive them."""
+    return PyMemoryView_FromMemory(PyBytes_AS_STRING(octets), PyBytes_GET_SIZE(octets), PyBUF_WRITE)
 
 
 # Content headers, as `properties.parse_content_header` and `fields.check_table` check them

@@ -12,7 +12,9 @@ cdef unsigned int FRAME_HEARTBEAT
 cdef unsigned int FRAME_METHOD
 cdef Py_ssize_t _ACK_SIZE
 cdef Py_ssize_t _CONTENT_HEAD_SIZE
+cdef Py_ssize_t _AHEAD
 cdef Py_ssize_t _HEAD_SIZE
+cdef Py_ssize_t _LARGE_FRAME
 cdef Py_ssize_t _SMALL_PIECE
 
 
@@ -41,11 +43,15 @@ cdef class CommandReader:
     cdef dict _assemblies
     cdef _ContentHeader _header
     cdef Py_ssize_t _held
+    cdef Py_ssize_t _landed
+    cdef object _landing
+    cdef unsigned int _landing_channel
     cdef unsigned long long _max_body_octets
     cdef Py_ssize_t _max_partial_octets
     cdef Py_ssize_t _needed
     cdef Py_ssize_t _offset
     cdef _Pieces _pending
+    cdef object _room
     cdef bytes _unread
     cdef object _usual
     cdef public bint failed
@@ -53,13 +59,22 @@ cdef class CommandReader:
     cdef public Py_ssize_t most
 
     @cython.locals(pending=_Pieces, offset=Py_ssize_t, octets=bytes, received=list)
-    cpdef list receive(self, data)
+    cpdef list receive(self, data, Py_ssize_t landed=*)
 
     @cython.locals(
         available=Py_ssize_t, most=Py_ssize_t, start=Py_ssize_t, end=Py_ssize_t, size=Py_ssize_t, usual=bytes,
         channel_id=cython.uint, frame_type=cython.uint
     )
     cdef Py_ssize_t _scan(self, bytes data, Py_ssize_t offset, list received) except -1
+
+    @cython.locals(assembly=_Assembly)
+    cdef Py_ssize_t _begin_landing(self, bytes data, Py_ssize_t start, Py_ssize_t size, channel_id) except -1
+
+    @cython.locals(octets=Py_ssize_t)
+    cdef Py_ssize_t _land(self, bytes data, Py_ssize_t start) except -1
+
+    @cython.locals(payload=bytes)
+    cdef Py_ssize_t _landing_over(self, bytes data, Py_ssize_t offset, list received) except -1
 
     @cython.locals(pieces=_Pieces)
     cdef _on_body(self, channel_id, _Assembly assembly, bytes payload, list received)

@@ -4,8 +4,9 @@
 `CodecError` in the place where it happened (rules 1.43 to 1.49). It knows no states of connections and
 channels: whether a method is allowed where it stands is the session's business.
 
-What stays true: memory follows what has been received, never what was announced; no octet is looked at twice
-because a frame came in pieces; the same octets give the same commands however they were sliced.
+What stays true: memory follows what has been received, whatever was announced, and is at most 64 times as much; no
+octet is looked at twice because a frame came in pieces; the same octets give the same commands however they were
+sliced.
 """
 
 from collections.abc import Callable
@@ -30,9 +31,17 @@ from amqp_codec.methods import BasicPublish, Method, decode_method
 from amqp_codec.properties import ContentHeader, parse_content_header
 
 if COMPILED:
-    from amqp_codec._speedups import UsualCommands
+    from amqp_codec._speedups import UsualCommands, new_octets, view_of
 else:
     UsualCommands = None  # type: ignore[assignment, misc] # the plain form does it all
+
+    def new_octets(size: int) -> bytes | bytearray:
+        """So many octets, to be filled by way of `view_of`."""
+        return bytearray(size)
+
+    def view_of(octets: bytes | bytearray) -> memoryview:
+        return memoryview(octets)
+
 
 _HEAD_SIZE: Final = 7
 _head_at: Final[Callable[[bytes, int], tuple[int, int, int]]] = Struct(">BHI").unpack_from
@@ -53,6 +62,12 @@ _ACK_SIZE: Final = 13
 
 _SMALL_PIECE: Final = 1024
 """Below this, an object of its own would cost more than copying the octets once more."""
+
+_LARGE_FRAME: Final = 16 * 1024
+"""From this size on the payload of a body frame is put where it stays, whatever pieces it comes in."""
+
+_AHEAD: Final = 64
+"""How many times as much memory as has come of it may be taken for such a frame."""
 
 
 class _Pieces:
@@ -125,11 +140,15 @@ class CommandReader:
         "_assemblies",
         "_header",
         "_held",
+        "_landed",
+        "_landing",
+        "_landing_channel",
         "_max_body_octets",
         "_max_partial_octets",
         "_needed",
         "_offset",
         "_pending",
+        "_room",
         "_unread",
         "_usual",
         "failed",
@@ -153,6 +172,12 @@ class CommandReader:
         self._offset = 0
         self._assemblies: dict[int, _Assembly] = {}
         self._held = 0
+        self._landing: bytes | bytearray | None = None
+        """The payload of a large body frame that has come in part; then nothing is pending."""
+        self._room: memoryview | None = None
+        """All of its memory, of which the first `_landed` octets are filled."""
+        self._landed = 0
+        self._landing_channel = 0
         # Publishers mostly repeat themselves, so the header of a message is likely to be the last one again.
         self._header = ContentHeader(b"", 0, 0, 0, 0, -1, None)
         self._usual = UsualCommands(max_body_octets, self._assemblies) if UsualCommands is not None else None
@@ -174,13 +199,32 @@ class CommandReader:
         offset, self._offset = self._offset, 0
         return unread[offset:] + self._pending.take()
 
-    def receive(self, data: bytes | bytearray) -> list[Received]:
-        """All commands that `data` completes, but not more than `most`. A CodecError can only be the last one."""
+    @property
+    def room(self) -> memoryview | None:
+        """Where the next octets may be put instead of being handed over, or None where it isn't known yet.
+
+        How many were put there is for the next `receive` to hear, which may move the room.
+        """
+        return None if self._room is None else self._room[self._landed :]
+
+    def receive(self, data: bytes | bytearray, landed: int = 0) -> list[Received]:
+        """All commands that `data` completes, but not more than `most`. A CodecError can only be the last one.
+
+        Args:
+            data: octets as they came.
+            landed: how many came before them, and were put into `room`.
+        """
         if self.failed:
             return []
         pending = self._pending
         offset = self._offset
-        if self._unread:
+        if self._room is not None:
+            self._landed += landed
+            octets = data if isinstance(data, bytes) else bytes(data)
+            offset = self._land(octets, 0)
+            if offset == len(octets):
+                return []
+        elif self._unread:
             octets = self._unread
             if data:
                 octets = octets[offset:] + data
@@ -196,10 +240,14 @@ class CommandReader:
             octets = data if isinstance(data, bytes) else bytes(data)
         received: list[Received] = []
         try:
-            offset = self._scan(octets, offset, received)
+            if self._room is not None:
+                offset = self._landing_over(octets, offset, received)
+            if not self.most or len(received) < self.most:
+                offset = self._scan(octets, offset, received)
         except CodecError as error:
             self.failed = True
             self._assemblies.clear()
+            self._landing = self._room = None
             received.append(error)
         else:
             if offset == len(octets):
@@ -228,6 +276,8 @@ class CommandReader:
             start = offset + _HEAD_SIZE
             end = start + size
             if end >= available:
+                if frame_type == FRAME_BODY and size >= _LARGE_FRAME and (available - start) * _AHEAD >= size:
+                    return self._begin_landing(data, start, size, channel_id) or offset
                 self._needed = _HEAD_SIZE + size + 1
                 return offset
             if data[end] != FRAME_END:
@@ -249,6 +299,41 @@ class CommandReader:
                 return offset
         self._needed = _HEAD_SIZE
         return offset
+
+    # A large body frame that comes in pieces
+
+    def _begin_landing(self, data: bytes, start: int, size: int, channel_id: int) -> int:
+        """Take what there is of a body frame's payload; gives the offset behind that, and 0 if the frame is not due."""
+        assembly = self._assemblies.get(channel_id)
+        if assembly is None or assembly.body is None or size > assembly.missing:
+            self._needed = _HEAD_SIZE + size + 1
+            return 0
+        self._landing = new_octets(size)
+        self._room = view_of(self._landing)
+        self._landed = 0
+        self._landing_channel = channel_id
+        return self._land(data, start)
+
+    def _land(self, data: bytes, start: int) -> int:
+        """Put octets where they belong; gives the offset of those that come behind the payload."""
+        room = self._room
+        assert room is not None
+        octets = min(len(room) - self._landed, len(data) - start)
+        room[self._landed : self._landed + octets] = memoryview(data)[start : start + octets]
+        self._landed += octets
+        return start + octets
+
+    def _landing_over(self, data: bytes, offset: int, received: list[Received]) -> int:
+        """The payload is all there, and the octet behind it as well; gives the offset behind that."""
+        assert self._landing is not None
+        payload = bytes(self._landing)  # of octets already, where it is compiled: no copy
+        self._landing = self._room = None
+        if data[offset] != FRAME_END:
+            raise _frame_error(FRAME_BODY, payload, f"{{invalid_frame_end_marker,{data[offset]}}}")
+        channel_id = self._landing_channel
+        self._on_body(channel_id, self._assemblies[channel_id], payload, received)
+        self._needed = _HEAD_SIZE
+        return offset + 1
 
     def _refuse_size(self, frame_type: int, size: int) -> NoReturn:
         if self.frame_max:

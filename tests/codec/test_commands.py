@@ -1,6 +1,8 @@
+import random
 import tracemalloc
 from collections.abc import Iterable
 from time import process_time
+from typing import Final
 
 import pytest
 from hypothesis import given, settings
@@ -15,6 +17,7 @@ from amqp_codec import (
     BasicAck,
     BasicDeliver,
     BasicPublish,
+    BasicReturn,
     ChannelOpen,
     CodecError,
     Command,
@@ -322,6 +325,93 @@ def test_small_pieces_cost_octets_not_objects(step: int) -> None:
         tracemalloc.stop()
     assert held < 200_000
     assert len(reader.receive(b"\xce")) == 1
+
+
+def read_by_room(reader: CommandReader, data: bytes, octets: int) -> list[object]:
+    """Take so many octets at a time, as many of them as there is room for straight to where they stay."""
+    received: list[Received] = []
+    for start in range(0, len(data), octets):
+        piece = data[start : start + octets]
+        room = reader.room
+        landed = 0 if room is None else min(len(room), len(piece))
+        if room is not None:
+            room[:landed] = piece[:landed]
+        received += reader.receive(piece[landed:], landed)
+    return comparable(received)
+
+
+LARGE_STREAM: Final = b"".join(
+    (
+        content(BasicPublish(routing_key="first"), random.Random(1).randbytes(40_000)),
+        content(BasicPublish(routing_key="small"), b"small"),
+        # Another channel's frames come between those of a body.
+        encode_method_frame(3, BasicPublish(routing_key="between")) + header_frame(60_000, 3),
+        body_frame(random.Random(2).randbytes(30_000), 3),
+        content(BasicPublish(routing_key="in two frames"), random.Random(3).randbytes(140_000), 2),
+        body_frame(random.Random(4).randbytes(30_000), 3),
+        content(BasicReturn(reply_code=312, reply_text="a method with content"), bytes(20_000), 7),
+        encode_method_frame(1, BasicAck(delivery_tag=1)),
+    )
+)
+
+
+@pytest.mark.parametrize("octets", [100, 4096, 16_385, 65_536, 262_144, 1_000_000])
+@pytest.mark.parametrize("most", [0, 1])
+def test_large_bodies_are_the_same_however_they_come(octets: int, most: int) -> None:
+    whole = comparable(new_reader().receive(LARGE_STREAM))
+    assert len(whole) == 6
+    reader = new_reader()
+    reader.most = most
+    received = read_by_room(reader, LARGE_STREAM, octets)
+    while reader.has_more:
+        received += comparable(reader.receive(b""))
+    assert received == whole
+    if not most:
+        assert (
+            fed(new_reader(), [LARGE_STREAM[at : at + octets] for at in range(0, len(LARGE_STREAM), octets)]) == whole
+        )
+
+
+def room_of(reader: CommandReader) -> int | None:
+    """In octets."""
+    return None if reader.room is None else len(reader.room)
+
+
+def test_the_rest_of_a_large_body_has_room_and_nothing_else_has() -> None:
+    reader = new_reader()
+    data = content(BasicPublish(), bytes(20_000))
+    assert room_of(reader) is None
+    reader.receive(data[:500])
+    missing = len(data) - 500 - 1
+    assert room_of(reader) == missing
+    reader.receive(b"", missing)
+    assert room_of(reader) == 0
+    assert len(reader.receive(data[-1:])) == 1
+    assert room_of(reader) is None
+    reader.receive(content(BasicPublish(), bytes(10_000))[:500])
+    assert room_of(reader) is None
+
+
+@pytest.mark.rule("1.43")
+@pytest.mark.parametrize("octets", [5000, 100_000])
+def test_a_wrong_end_of_a_large_frame_is_told_however_it_came(octets: int) -> None:
+    data = PUBLISH + header_frame(20_000) + body_frame(bytes(20_000))[:-1] + b"\x07" + PUBLISH
+    reader = new_reader()
+    (error,) = read_by_room(reader, data, octets)
+    assert [error] == comparable([only_error(data)])
+    assert reader.room is None
+
+
+def test_a_large_frame_where_none_belongs_gets_no_room() -> None:
+    reader = new_reader()
+    reader.receive(body_frame(bytes(20_000))[:10_000])
+    assert reader.room is None
+    reader = new_reader()
+    reader.receive(PUBLISH + header_frame(19_999) + body_frame(bytes(20_000))[:10_000])
+    assert reader.room is None
+    reader = CommandReader(131072, max_body_octets=10, max_partial_octets=100_000)
+    reader.receive(PUBLISH + header_frame(20_000) + body_frame(bytes(20_000))[:10_000])
+    assert reader.room is None  # it is thrown away
 
 
 def test_a_large_frame_in_many_reads_takes_linear_time() -> None:

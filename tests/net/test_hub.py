@@ -57,6 +57,44 @@ async def test_other_tasks_have_a_turn_between_clients_that_take_long(hub: Hub) 
             end.close()
 
 
+async def test_room_is_told_of_beside_input_until_it_is_forgotten(hub: Hub) -> None:
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    heard: list[str] = []
+
+    def writable() -> None:
+        heard.append("room")
+        hub.forget_room(ours.fileno())
+
+    def readable() -> None:
+        heard.append("input")
+        ours.recv(1)
+
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            ours.send(bytes(1 << 16))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(hub.run)
+        hub.watch_room(ours.fileno(), writable)
+        hub.watch(ours.fileno(), readable)
+        theirs.send(b"x")
+        await until(lambda: heard == ["input"], 0.001)
+        theirs.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                theirs.recv(1 << 20)
+        await until(lambda: heard == ["input", "room"], 0.001)
+        hub.watch_room(ours.fileno(), writable)
+        hub.forget(ours.fileno())
+        theirs.send(b"y")
+        await until(lambda: heard == ["input", "room", "room"], 0.001)
+        nursery.cancel_scope.cancel()
+    hub.watch(ours.fileno(), readable)  # whoever ends after it need not know
+    hub.forget(ours.fileno())
+    for end in (ours, theirs):
+        end.close()
+
+
 async def test_an_aborted_connection_is_served_no_more(hub: Hub) -> None:
     broker = Broker(Config(), now=trio.current_time)
     async with trio.open_nursery() as nursery:
