@@ -28,7 +28,7 @@ DEAD_S: Final = 3.0
 NEXT_S: Final = 1.0
 """How much later each further candidate for a vhost goes."""
 
-BALANCE_S: Final = 5.0
+BALANCE_S: Final = 30.0
 """A vhost is moved for balance so long after the last that was moved, and after nodes came or went."""
 
 RETRY_S: Final = 5.0

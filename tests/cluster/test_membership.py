@@ -127,7 +127,7 @@ class Cluster:
 @pytest.fixture
 def three() -> Cluster:
     cluster = Cluster(6, "a", "b", "c")
-    cluster.run(100)
+    cluster.run(5 * BALANCE_S)
     return cluster
 
 
@@ -158,7 +158,7 @@ def test_clocks_need_not_agree() -> None:
     cluster = Cluster(6, "a")
     cluster.nodes["b"] = Node(cluster, "b", rate=0.7)
     cluster.nodes["c"] = Node(cluster, "c", rate=1.3)
-    cluster.run(100)
+    cluster.run(5 * BALANCE_S)
     assert cluster.counts() == [2, 2, 2]
     seen = Counter(type(action) for node in cluster.nodes.values() for action in node.seen)
     assert seen[Abandon] == 0
@@ -180,7 +180,7 @@ def test_a_node_that_was_paused_takes_nothing_from_others(three: Cluster) -> Non
     three.run(1)
     assert paused.open == set()
     assert not [action for action in paused.seen if isinstance(action, TakeOver)]
-    three.run(60)
+    three.run(4 * BALANCE_S)
     assert three.counts() == [2, 2, 2]
 
 
@@ -221,10 +221,10 @@ def test_a_node_that_is_drained_owns_nothing_until_it_may_again(three: Cluster) 
     three.run(1)
     assert three.nodes["a"].open == set()
     assert three.counts() == [0, 3, 3]
-    three.run(30)
+    three.run(2 * BALANCE_S)
     assert three.nodes["a"].open == set()
     three.nodes["b"].do(undrain("a"))
-    three.run(60)
+    three.run(4 * BALANCE_S)
     assert three.counts() == [2, 2, 2]
 
 
@@ -298,7 +298,7 @@ def test_a_new_node_gets_its_share_and_each_vhost_moves_at_most_once(three: Clus
     assert three.owners() == before
     for node in three.nodes.values():
         node.seen.clear()
-    three.run(60)
+    three.run(4 * BALANCE_S)
     assert three.counts() == [1, 1, 2, 2]
     moved = [action.vhost for node in three.nodes.values() for action in node.seen if isinstance(action, GiveUp)]
     assert len(moved) == len(set(moved)) <= 2
