@@ -11,7 +11,7 @@ import pytest
 import trustme
 
 from interop.own_broker import started_broker
-from interop.rabbitmq import FEDERATION, MANAGEMENT, RabbitMQUnavailableError, free_ports, running_node
+from interop.rabbitmq import COUNTED_OFTEN, FEDERATION, MANAGEMENT, RabbitMQUnavailableError, free_ports, running_node
 from interop.restartable import Restartable, running
 from tests.support.leftovers import forget_open_sockets_of_clients
 
@@ -34,10 +34,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         for item in items:
             if item.get_closest_marker("long") is not None:
                 item.add_marker(skip)
-
-
-COUNTED_OFTEN = "collect_statistics_interval = 500\n"
-"""Milliseconds, for tests that look at RabbitMQ's management API; the default is 5000."""
 
 
 @attrs.frozen

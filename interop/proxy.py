@@ -55,18 +55,27 @@ class Proxy:
         self._is_parted = False
         self._target = (parts.hostname or "127.0.0.1", parts.port or 5672)
         self._listener = socket.create_server(("127.0.0.1", 0))
-        port = self._listener.getsockname()[1]
+        self._port = port = self._listener.getsockname()[1]
         login = parts.netloc.rpartition("@")[0]
         self.url = urlunsplit(parts._replace(netloc=f"{login}@127.0.0.1:{port}" if login else f"127.0.0.1:{port}"))
         self._pairs: list[_Pair] = []
         self._lock = threading.Lock()
-        self._thread = threading.Thread(target=self._accept, daemon=True)
-        self._thread.start()
+        self._thread = self._accepting()
 
     def lead_to(self, url: str) -> None:
         """New connections go to another broker, as when one comes back at another port."""
         parts = urlsplit(url)
         self._target = (parts.hostname or "127.0.0.1", parts.port or 5672)
+        if not self._thread.is_alive():
+            self._listener.listen()
+            self._thread = self._accepting()
+
+    def refuse(self) -> None:
+        """New connections are refused, as where nobody listens, until `lead_to`. The port stays ours."""
+        self._stop_listening()
+        self._listener = socket.socket()
+        self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._listener.bind(("127.0.0.1", self._port))
 
     def cut(self) -> None:
         """Break all connections there are, with a reset on both sides."""
@@ -91,13 +100,21 @@ class Proxy:
 
     def close(self) -> None:
         """Break everything and listen no more."""
+        self._stop_listening()
+        for pair in self._take_pairs():
+            pair.reset()
+            pair.join()
+
+    def _accepting(self) -> threading.Thread:
+        thread = threading.Thread(target=self._accept, daemon=True)
+        thread.start()
+        return thread
+
+    def _stop_listening(self) -> None:
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         self._thread.join(JOIN_DEADLINE_S)
-        for pair in self._take_pairs():
-            pair.reset()
-            pair.join()
 
     def _take_pairs(self) -> list[_Pair]:
         with self._lock:

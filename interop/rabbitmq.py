@@ -32,6 +32,11 @@ CTL = Path("/usr/lib/rabbitmq/bin/rabbitmqctl")
 
 MANAGEMENT = "rabbitmq_management"
 FEDERATION = "rabbitmq_federation"
+FEDERATION_MANAGEMENT = "rabbitmq_federation_management"
+SHOVEL = "rabbitmq_shovel"
+
+COUNTED_OFTEN = "collect_statistics_interval = 500\n"
+"""A setting in milliseconds for tests that look at the management API; the default is 5000."""
 
 CTL_DEADLINE_S = 60.0
 START_DEADLINE_S = 60.0

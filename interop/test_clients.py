@@ -66,6 +66,7 @@ def test_it_comes_back_when_the_broker_was_killed(restartable: Restartable, libr
     ):
         while "waiting" not in process.wait_line():
             pass
+        proxy.refuse()
         restartable.restart()
         proxy.lead_to(restartable.url)
         while "came back" not in process.wait_line(deadline_s=DEADLINE_S):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import json
 import signal
@@ -14,9 +15,10 @@ from typing import Any
 import pika
 import pytest
 
-from interop.own_broker import running_own_broker, started_broker
+from interop.own_broker import running_own_broker
 from interop.processes import LineProcess, python_environment
-from interop.proxy import Weather, proxied
+from interop.proxy import Proxy, Weather, proxied
+from interop.restartable import Restartable, running
 
 pytestmark = pytest.mark.long
 
@@ -54,6 +56,13 @@ def other_url() -> Iterator[str]:
     """A broker of our own beside the one under test."""
     with running_own_broker() as url:
         yield url
+
+
+@pytest.fixture(scope="module")
+def other(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Restartable]:
+    """The same with messages on disk, to be killed."""
+    with running("ours", tmp_path_factory.mktemp("other")) as broker:
+        yield broker
 
 
 @pytest.fixture
@@ -168,40 +177,54 @@ def test_a_signal_ends_in_order_and_the_next_run_goes_on(ends: tuple[str, str]) 
     assert numbers(destination) == list(range(COUNT)), "in order, and each once"
 
 
-@pytest.mark.parametrize("side", ["source", "destination"])
-def test_a_broker_that_is_killed_loses_nothing(side: str, tmp_path: Path) -> None:
-    """SIGKILL in the middle, and a new process in the same directory: ours on both sides."""
-    with (
-        started_broker("--data-dir", str(tmp_path / "a")) as first,
-        started_broker("--data-dir", str(tmp_path / "b")) as second,
-    ):
-        for broker in (first, second):
-            with pika.BlockingConnection(pika.URLParameters(broker.url)) as connection:
-                connection.channel().queue_declare(QUEUE, durable=True)
-        fill(first.url, COUNT, bytes(2000))
-        victim = first if side == "source" else second
-        with proxied(victim.url, Weather(delay_s=0.002)) as proxy:
-            uris = (proxy.url, second.url) if victim is first else (first.url, proxy.url)
-            command = [sys.executable, "-m", "amqp_broker", "shovel", *uris, "--queue", QUEUE, "--prefetch", "100"]
-            process = LineProcess(command, env=python_environment())
-            try:
-                other = second if victim is first else first
-                while not 0 < (count := numbers_of_messages(other.url)) < COUNT:
-                    assert process.is_running, process.errors
-                victim.kill()
-                directory = tmp_path / ("a" if victim is first else "b")
-                with started_broker("--data-dir", str(directory)) as again:
-                    proxy.lead_to(again.url)
-                    assert process.wait_exit(deadline_s=DEADLINE_S) == 0, process.errors
-                    destination = second.url if victim is first else again.url
-                    source = again.url if victim is first else first.url
-                    assert set(numbers(destination)) == set(range(COUNT))
-                    assert numbers_of_messages(source) == 0
-                    assert count
-                    again.stop()
-            finally:
-                process.kill()
-        other.stop()
+@contextlib.contextmanager
+def slowly_shovelling(source: Restartable, destination: Restartable) -> Iterator[tuple[LineProcess, dict[str, Proxy]]]:
+    """The command in the middle of its work, and the proxies before its source and its destination."""
+    for broker in (source, destination):
+        with pika.BlockingConnection(pika.URLParameters(broker.url)) as connection:
+            connection.channel().queue_delete(QUEUE)
+            connection.channel().queue_declare(QUEUE, durable=True)
+    fill(source.url, COUNT, bytes(2000))
+    with proxied(source.url, Weather(delay_s=0.002)) as there, proxied(destination.url, Weather(delay_s=0.002)) as here:
+        command = [sys.executable, "-m", "amqp_broker", "shovel", there.url, here.url]
+        process = LineProcess([*command, "--queue", QUEUE, "--prefetch", "100"], env=python_environment())
+        try:
+            while not 0 < numbers_of_messages(destination.url) < COUNT:
+                assert process.is_running, process.errors
+            yield process, {"source": there, "destination": here}
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize("killed", ["source", "destination"])
+@pytest.mark.parametrize("under_test", ["source", "destination"])
+def test_a_broker_that_is_killed_loses_nothing(
+    restartable: Restartable, other: Restartable, under_test: str, killed: str
+) -> None:
+    """SIGKILL in the middle, to the broker under test or to ours on the other side; both keep messages on disk."""
+    source, destination = (restartable, other) if under_test == "source" else (other, restartable)
+    with slowly_shovelling(source, destination) as (process, proxies):
+        victim = source if killed == "source" else destination
+        victim.restart()
+        proxies[killed].lead_to(victim.url)
+        assert process.wait_exit(deadline_s=DEADLINE_S) == 0, process.errors
+    assert set(numbers(destination.url)) == set(range(COUNT))
+    assert numbers_of_messages(source.url) == 0
+
+
+@pytest.mark.parametrize("under_test", ["source", "destination"])
+def test_the_command_that_is_killed_loses_nothing(
+    restartable: Restartable, other: Restartable, under_test: str
+) -> None:
+    """The next one goes on where it was; what was under way may come twice."""
+    source, destination = (restartable, other) if under_test == "source" else (other, restartable)
+    with slowly_shovelling(source, destination) as (process, _):
+        process.kill()
+    assert shovel(source.url, destination.url, "--queue", QUEUE).returncode == 0
+    moved = numbers(destination.url)
+    assert set(moved) == set(range(COUNT))
+    assert len(moved) <= COUNT + 100, "no more than the prefetch came twice"
+    assert numbers_of_messages(source.url) == 0
 
 
 def test_what_can_not_be_moved_stays_and_is_told(ends: tuple[str, str], tmp_path: Path) -> None:

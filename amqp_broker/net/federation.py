@@ -31,6 +31,7 @@ from amqp_broker.net.mover import CHANNEL, Mover
 from amqp_broker.policies import merged
 from amqp_broker.queues.queue import Queue
 from amqp_broker.routing.exchange import Exchange
+from amqp_broker.routing.federated import RECEIVED_FROM, may_cross, received_from
 from amqp_codec import (
     BasicCancel,
     BasicCancelOk,
@@ -48,7 +49,6 @@ from amqp_codec import (
     QueueUnbind,
     QueueUnbindOk,
     Table,
-    Value,
     encode_address,
     encode_content_header,
 )
@@ -60,7 +60,6 @@ BINDING_CHANNEL: Final = 3
 
 PURPOSE: Final = "x-internal-purpose"
 """The argument of queues that are a link's own; a policy for all queues does not mean them."""
-RECEIVED_FROM: Final = "x-received-from"
 BEHIND_EVERYBODY: Final = Int64(-1)
 """The priority of a queue's link among the consumers of the upstream's queue."""
 
@@ -321,12 +320,8 @@ class FederationTask(Task):
     def _route(self, deliver: BasicDeliver, header: ContentHeader) -> bytes | None:
         """Where a message goes here; None when it has been here, or far enough."""
         if self._what.kind == "exchange":
-            hops = _hops(header)
-            name, vhost = self._broker.cluster_name.encode(), self._vhost_name.encode()
-            has_been_here = any(
-                isinstance(hop, dict) and (hop.get("cluster-name"), hop.get("vhost")) == (name, vhost) for hop in hops
-            )
-            if has_been_here or len(hops) >= self._upstream.max_hops:
+            here = (self._broker.cluster_name.encode(), self._vhost_name.encode())
+            if not may_cross(header.properties, self._upstream.max_hops, here):
                 return None
             return encode_address(self._what.name, deliver.routing_key)
         return encode_address("", self._what.name)
@@ -341,11 +336,6 @@ class FederationTask(Task):
             "cluster-name": self._cluster_name,
             "vhost": (self._uri.vhost or self._vhost_name).encode(),
         }
-        headers = {**(properties.headers or {}), RECEIVED_FROM: [hop, *_hops(header)]}
+        headers = {**(properties.headers or {}), RECEIVED_FROM: [hop, *received_from(properties)]}
         user_id = properties.user_id if self._upstream.trusts_user_id else None
         return encode_content_header(replace(properties, headers=headers, user_id=user_id), header.body_size)
-
-
-def _hops(header: ContentHeader) -> list[Value]:
-    found = (header.properties.headers or {}).get(RECEIVED_FROM)
-    return list(found) if isinstance(found, list) else []

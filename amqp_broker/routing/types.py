@@ -12,6 +12,7 @@ from amqp_broker.routing.dice import LocalRandomMatcher, RandomMatcher
 from amqp_broker.routing.direct import DirectMatcher
 from amqp_broker.routing.duplicates import DEDUPLICATION
 from amqp_broker.routing.fanout import FanoutMatcher
+from amqp_broker.routing.federated import FederationUpstreamMatcher
 from amqp_broker.routing.hashing import ConsistentHashMatcher, ModulusHashMatcher
 from amqp_broker.routing.headers import HeadersMatcher
 from amqp_broker.routing.history import HistoryMatcher
@@ -53,6 +54,7 @@ EXCHANGE_TYPES: Final[dict[str, Callable[[Table], Matcher]]] = {
     "x-consistent-hash": ConsistentHashMatcher.from_arguments,
     DELAYED: _delayed,
     DEDUPLICATION: lambda _: FanoutMatcher(),
+    "x-federation-upstream": FederationUpstreamMatcher.from_arguments,
     "x-local-random": lambda _: LocalRandomMatcher(),
     "x-modulus-hash": lambda _: ModulusHashMatcher(),
     "x-random": lambda _: RandomMatcher(),

@@ -14,6 +14,7 @@
 #include <time.h>
 
 #define CHANNEL 1
+#define ANSWERING 2 /* another channel, without confirms: they would come between deliveries */
 #define REPLY_TO "amq.rabbitmq.reply-to"
 
 static struct json_object *play;
@@ -277,12 +278,14 @@ static void play_everything(void) {
     if (amqp_basic_get(connection, CHANNEL, queue, 1).reply_type != AMQP_RESPONSE_NORMAL) die("basic.get", "closed");
     if (amqp_read_message(connection, CHANNEL, &question, 0).reply_type != AMQP_RESPONSE_NORMAL)
         die("basic.get", "empty");
-    publish(connection, amqp_empty_bytes, question.properties.reply_to, false, NULL, octets_of(play, "answer"));
+    amqp_channel_open(connection, ANSWERING);
+    answered(connection, "channel.open");
+    must(amqp_basic_publish(connection, ANSWERING, amqp_empty_bytes, question.properties.reply_to, 0, 0, NULL,
+                            octets_of(play, "answer")), "basic.publish");
     amqp_destroy_message(&question);
     if (!next_delivery(connection, &envelope)) die("answer", "none");
     tell("answer", text_of(envelope.message.body), NULL);
     amqp_destroy_envelope(&envelope);
-    await_confirm(connection);
 
     publish(connection, exchange, octets_of(play, "unroutable_key"), true, NULL, amqp_empty_bytes);
     await_confirm(connection);

@@ -392,3 +392,59 @@ def test_a_history_has_no_more_octets_than_a_queue_in_memory() -> None:
     channel.queue("q1")
     bind(channel, "q1", "x")
     assert [int(body[:4]) for body in channel.drain("q1")] == [94, 95, 96, 97, 98, 99]
+
+
+# Federation's upstream
+
+
+def hop(name: bytes, vhost: bytes = b"/") -> Table:
+    return {"cluster-name": name, "vhost": vhost, "uri": b"amqp://there"}
+
+
+@pytest.mark.rule("3.39")
+@pytest.mark.parametrize(
+    ("hops", "crosses"),
+    [
+        (None, True),
+        (b"no list", True),
+        ([], True),
+        ([hop(b"other")], True),
+        ([hop(b"down", b"elsewhere"), 1], False),
+        ([hop(b"other"), hop(b"another")], False),
+        ([hop(b"down")], False),
+        ([hop(b"down", b"elsewhere")], True),
+        ([{}], True),
+    ],
+)
+def test_what_came_far_or_from_there_does_not_cross_a_link(channel: ChannelClient, hops: Value, crosses: bool) -> None:
+    arguments: Table = {"x-max-hops": 2, "x-downstream-name": b"down", "x-downstream-vhost": b"/"}
+    exchange(channel, "x", "x-federation-upstream", arguments=arguments)
+    channel.queue("q1")
+    bind(channel, "q1", "x")
+    headers: Table = {} if hops is None else {"x-received-from": hops}
+    channel.publish("any key", b"message", exchange="x", properties=Properties(headers=headers))
+    assert channel.drain("q1") == ([b"message"] if crosses else [])
+
+
+@pytest.mark.rule("3.39")
+def test_a_link_that_does_not_tell_where_it_leads_is_only_counted(channel: ChannelClient) -> None:
+    exchange(channel, "x", "x-federation-upstream", arguments={"x-max-hops": 2})
+    channel.queue("q1")
+    bind(channel, "q1", "x")
+    channel.publish("k", b"message", exchange="x", properties=Properties(headers={"x-received-from": [{}]}))
+    assert channel.drain("q1") == [b"message"]
+
+
+@pytest.mark.rule("3.39")
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        ({}, "Argument x-max-hops missing"),
+        ({"x-max-hops": b"1"}, "Argument x-max-hops must be of type long"),
+        ({"x-max-hops": True}, "Argument x-max-hops must be of type long"),
+    ],
+)
+def test_a_link_says_how_many_hops_it_allows(channel: ChannelClient, arguments: Table, text: str) -> None:
+    declare = ExchangeDeclare(exchange="x", type="x-federation-upstream", arguments=arguments)
+    refused(channel, declare, 406, f"PRECONDITION_FAILED - {text}")
+    assert not has_exchange(channel, "x")

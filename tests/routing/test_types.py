@@ -12,7 +12,7 @@ def test_the_types_of_the_specification_are_there() -> None:
 
 @pytest.mark.parametrize("kind", EXCHANGE_TYPES)
 def test_exchanges_of_one_type_share_nothing(kind: str) -> None:
-    arguments: Table = {"x-delayed-type": b"direct"}
+    arguments: Table = {"x-delayed-type": b"direct", "x-max-hops": 1}
     one, other = Exchange("one", kind, arguments=arguments), Exchange("other", kind, arguments=arguments)
     one.bind(Queue("q"), "1", {})
     assert list(one.matcher.match(["1"], None))
