@@ -32,13 +32,14 @@ tell("inspected", len(control.ping()), queues[0]["name"])
 
 @pytest.fixture(params=["classic", "quorum"])
 def environment(request: pytest.FixtureRequest, broker_url: str) -> Iterator[dict[str, str]]:
-    def forget() -> None:
-        with pika.BlockingConnection(pika.URLParameters(broker_url)) as connection:
-            connection.channel().queue_delete("interop.celery")
-
-    forget()
+    forget(broker_url)
     yield {"AMQP_URL": broker_url} | ({"QUORUM": "1"} if request.param == "quorum" else {})
-    forget()
+    forget(broker_url)
+
+
+def forget(url: str) -> None:
+    with pika.BlockingConnection(pika.URLParameters(url)) as connection:
+        connection.channel().queue_delete("interop.celery")
 
 
 @contextlib.contextmanager
@@ -59,6 +60,24 @@ def test_tasks_with_results_retries_and_remote_control(environment: dict[str, st
             '["later", 7]',
             '["inspected", 1, "interop.celery"]',
         ]
+
+
+def test_urgent_tasks_are_done_first(broker_url: str) -> None:
+    """They waited together, in a queue with `x-max-priority`."""
+    forget(broker_url)
+    environment = {"AMQP_URL": broker_url}
+    ask = (
+        "from interop.applications import celery_app as shop\n"
+        "options = {'transport_options': {'confirm_publish': True}}\n"
+        "with shop.app.connection_for_write(**options) as connection:\n"
+        "    for n in range(10): shop.mark.apply_async((f'{n % 5}.{n}',), priority=n % 5, connection=connection)\n"
+    )
+    with running_python("-c", ask, env=environment) as client:
+        assert client.wait_exit(deadline_s=40) == 0, client.errors
+    with worker(environment) as process:
+        marked = [process.wait_line("marked", deadline_s=40).removeprefix("marked ") for _ in range(10)]
+    assert marked == [f"{n % 5}.{n}" for n in (4, 9, 3, 8, 2, 7, 1, 6, 0, 5)]
+    forget(broker_url)
 
 
 def test_a_task_whose_worker_was_killed_is_done_by_another(environment: dict[str, str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 from typing import Any
 
@@ -34,8 +35,14 @@ def flaky(self: Any) -> int:
     """Fails twice; gives how often it was retried."""
     retries: int = self.request.retries
     if retries < 2:
-        raise self.retry(countdown=0.2)
+        raise self.retry(eta=dt.datetime.now(dt.UTC) + dt.timedelta(seconds=0.2))
     return retries
+
+
+@app.task
+def mark(name: str) -> None:
+    """Write a line to the worker's output."""
+    print(f"marked {name}", flush=True)
 
 
 @app.task(bind=True)
