@@ -10,7 +10,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final
 
-from amqp_broker.cluster.jetstream import WRONG_LAST_SEQUENCE, Reader, Stored, make_stream
+from amqp_broker.cluster.jetstream import MESSAGE_NOT_FOUND, WRONG_LAST_SEQUENCE, Reader, Stored, make_stream
 from amqp_broker.cluster.log import Conflict, LogUnavailable, Watcher
 from amqp_broker.cluster.nats import ApiError, Nats, checked, within
 
@@ -19,7 +19,6 @@ log = logging.getLogger(__name__)
 POLL_S: Final = 5.0
 RETRY_S: Final = 0.5
 
-MESSAGE_NOT_FOUND: Final = 10037
 DELETIONS: Final = ("DEL", "PURGE")
 
 

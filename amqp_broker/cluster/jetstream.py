@@ -8,11 +8,12 @@ and is made anew, from where the reader is, whenever anything is not as it shoul
 from __future__ import annotations
 
 import asyncio
+import base64
 import logging
 import uuid
 from collections import deque
-from collections.abc import Iterator, Sequence
-from typing import Any, Final
+from collections.abc import Coroutine, Iterator, Sequence
+from typing import Any, Final, TypeVar
 
 import attrs
 from nats.aio.msg import Msg
@@ -22,6 +23,8 @@ from amqp_broker.cluster.log import Entry, LogUnavailable, OutOfTurn
 from amqp_broker.cluster.nats import ApiError, Nats, Session, checked, within
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 REPLICAS: Final = 3
 
@@ -37,6 +40,8 @@ SILENCE_S: Final = 3.0
 """A server that owes entries or heartbeats is not waited for longer."""
 KNOWN_S: Final = 1.0
 """For an entry that is there to come."""
+STEPS: Final = 64
+"""How many entries are asked for one by one."""
 CONSUMER_IDLE_S: Final = 30.0
 """A consumer that nobody pulls from is forgotten by the server."""
 
@@ -49,6 +54,7 @@ _PULL: Final = b'{"batch":%d,"max_bytes":%d,"expires":%d,"idle_heartbeat":%d}' %
 
 STREAM_NOT_FOUND: Final = 10059
 WRONG_LAST_SEQUENCE: Final = (10071, 10164)
+MESSAGE_NOT_FOUND: Final = 10037
 NAME_IN_USE: Final = 10058
 
 
@@ -288,6 +294,8 @@ class StreamLog:
         self._nats = nats
         self._replicas = replicas
         self._identity = ""
+        self._is_broken_off = False
+        self._under_way: set[asyncio.Event] = set()
         self._reader = Reader(nats, name)
 
     def open(self) -> None:
@@ -304,11 +312,11 @@ class StreamLog:
 
     def append(self, entries: Sequence[Entry], expected: int) -> int:
         """See `Log.append`."""
-        return self._nats.call(self._append(entries, expected))
+        return self._call(self._append(entries, expected))
 
     def read(self, after: int, wait_s: float) -> list[tuple[int, Entry]]:
         """See `Log.read`."""
-        return self._nats.call(self._read(after, wait_s))
+        return self._call(self._read(after, wait_s))
 
     def interrupt(self) -> None:
         """Have a `read` that waits return at once; from any thread."""
@@ -316,16 +324,16 @@ class StreamLog:
 
     def last(self) -> int:
         """See `Log.last`."""
-        return self._nats.call(self._last())
+        return self._call(self._last())
 
     def subjects(self) -> dict[str, int]:
         """See `Log.subjects`."""
-        return self._nats.call(self._subjects())
+        return self._call(self._subjects())
 
     def purge(self, subject: str, before: int) -> None:
         """See `Log.purge`."""
         request = {"filter": f"{self.name}.{subject}", "seq": before}
-        self._nats.call(self._nats.api(f"STREAM.PURGE.{self.name}", request))
+        self._call(self._nats.api(f"STREAM.PURGE.{self.name}", request))
 
     def delete(self) -> None:
         """Delete the stream with all that is in it; one that is not there is no error. Raises LogUnavailable."""
@@ -338,6 +346,40 @@ class StreamLog:
     def close(self) -> None:
         """Give up reading."""
         self._nats.call(self._reader.close())
+
+    def break_off(self) -> None:
+        """Have all calls fail, those under way as well, until `mend`; from any thread."""
+        self._is_broken_off = True
+        self._nats.call_soon(self._break_off)
+
+    def mend(self) -> None:
+        """Take calls again."""
+        self._is_broken_off = False
+
+    def _break_off(self) -> None:
+        for broken in self._under_way:
+            broken.set()
+
+    def _call(self, work: Coroutine[Any, Any, T]) -> T:
+        return self._nats.call(self._tracked(work))
+
+    async def _tracked(self, work: Coroutine[Any, Any, T]) -> T:
+        broken = asyncio.Event()
+        self._under_way.add(broken)
+        task = asyncio.create_task(work)
+        watch = asyncio.create_task(broken.wait())
+        try:
+            if not self._is_broken_off:
+                await asyncio.wait((task, watch), return_when=asyncio.FIRST_COMPLETED)
+            if task.done():
+                return task.result()
+            raise LogUnavailable(f"{self.name}: broken off")
+        finally:
+            self._under_way.discard(broken)
+            watch.cancel()
+            while not task.done():  # wait_for of Python 3.11 can swallow it
+                task.cancel()
+                await asyncio.wait((task,), timeout=0.01)
 
     async def _append(self, entries: Sequence[Entry], expected: int) -> int:
         for batch in _batches(entries):
@@ -377,13 +419,33 @@ class StreamLog:
 
     async def _read(self, after: int, wait_s: float) -> list[tuple[int, Entry]]:
         prefix = len(self.name) + 1
-        if wait_s <= 0:
-            # An entry can be acknowledged before consumers know of it.
-            if await self._last() <= after:
-                return []
-            wait_s = KNOWN_S
-        stored = await self._reader.read(after, wait_s)
+        if wait_s <= 0 and (near := await self._read_from_leader(after)) is not None:
+            return near
+        stored = await self._reader.read(after, max(wait_s, KNOWN_S))
         return [(each.sequence, Entry(each.subject[prefix:], each.data)) for each in stored]
+
+    async def _read_from_leader(self, after: int) -> list[tuple[int, Entry]] | None:
+        """What has been appended so far, up to `STEPS` entries; None where there is much more than that.
+
+        Consumers hear of an entry later than whoever has appended it, and to make one takes a leader of all NATS.
+        """
+        prefix = len(self.name) + 1
+        last = await self._last()
+        if last - after > 4 * STEPS:
+            return None
+        found: list[tuple[int, Entry]] = []
+        while after < last and len(found) < STEPS:
+            request = {"seq": after + 1, "next_by_subj": f"{self.name}.*"}
+            try:
+                message = (await self._nats.api(f"STREAM.MSG.GET.{self.name}", request))["message"]
+            except ApiError as error:
+                if error.code == MESSAGE_NOT_FOUND:
+                    break
+                raise
+            after = int(message["seq"])
+            data = base64.b64decode(message.get("data", ""))
+            found.append((after, Entry(str(message["subject"])[prefix:], data)))
+        return found
 
     async def _last(self) -> int:
         return int((await self._nats.api(f"STREAM.INFO.{self.name}"))["state"]["last_seq"])

@@ -122,6 +122,7 @@ class Keeper:
         """It is somebody else's: let go of it as it is."""
         self._wanted = False
         if self._holding is not None:
+            self._log.break_off()  # threads that wait for it would be waited for
             self._holding.scope.cancel()
 
     def vhost_deleted(self) -> None:
@@ -216,6 +217,7 @@ class Keeper:
                 self._failed()
             finally:
                 self._holding = None
+                self._log.mend()
                 host.stalled(self.vhost, None)
 
     def _failed(self) -> None:

@@ -29,7 +29,12 @@ NEXT_S: Final = 1.0
 """How much later each further candidate for a vhost goes."""
 
 BALANCE_S: Final = 30.0
-"""A vhost is moved for balance so long after the last that was moved, and after nodes came or went."""
+"""A vhost is moved for balance so long after the last that was moved, and after nodes came or went: each time its
+clients have to connect anew."""
+
+PROMPT_S: Final = 1.5 * HEARTBEAT_S
+"""The table of keys is in order if it has told us of our own key so lately: only then a vhost is moved that could stay,
+for it would be nobody's while the table takes nothing."""
 
 RETRY_S: Final = 5.0
 """After so long a vhost that could not be opened is tried again, where nobody else can."""
@@ -405,7 +410,7 @@ class Membership:
 
     def _balance(self, actions: list[Action], now: float) -> None:
         """Whoever has most gives one vhost to whoever has fewest, if that is less by two and nothing moved of late."""
-        if now - self._moved_at < BALANCE_S:
+        if now - self._moved_at < BALANCE_S or now - self._told_at > PROMPT_S:
             return
         self._moved_at = now
         by_count = sorted((count, name) for name, count in self.counts().items())

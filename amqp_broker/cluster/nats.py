@@ -36,10 +36,10 @@ RETRY_S: Final = 0.2
 PING_S: Final = 1.0
 PING_TIMEOUT_S: Final = 3
 """A server that doesn't answer for so long is left for the next one."""
-REQUEST_TIMEOUT_S: Final = 4.0
-"""For an acknowledgement by the quorum, and what else the JetStream API takes its time for."""
-INFO_TIMEOUT_S: Final = 1.5
-"""For what a server knows by itself: where there is no leader nobody answers."""
+REQUEST_TIMEOUT_S: Final = 1.5
+"""For an answer: where a stream has no leader, or a server dies, none may come at all, and whoever asks tries again."""
+MAKE_TIMEOUT_S: Final = 5.0
+"""For what takes the consent of all servers."""
 COMPLAINT_EVERY: Final = 50
 """One line in the log for so many attempts that failed."""
 
@@ -284,7 +284,7 @@ class Nats:
             LogUnavailable: no answer came; it may have been done.
         """
         data = b"" if request is None else json.dumps(request).encode()
-        timeout_s = INFO_TIMEOUT_S if ".INFO." in subject else REQUEST_TIMEOUT_S
+        timeout_s = MAKE_TIMEOUT_S if ".CREATE." in subject else REQUEST_TIMEOUT_S
         answer = await within(await self.session.ask(f"$JS.API.{subject}", data), timeout_s)
         return checked(answer)
 

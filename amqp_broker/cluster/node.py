@@ -32,6 +32,7 @@ from amqp_broker.config import Config
 from amqp_broker.net.doors import open_http
 from amqp_broker.net.forwarding import Forwarder, Gate
 from amqp_broker.net.hub import Hub
+from amqp_broker.placement import Elsewhere
 from amqp_broker.storage.committer import Turns
 from amqp_broker.storage.definitions import Change
 from amqp_broker.storage.lock import DirectoryLock
@@ -42,6 +43,7 @@ log = logging.getLogger(__name__)
 SECRET_KEY: Final = "secret"
 TICK_S: Final = 0.2
 RETRY_S: Final = 0.5
+ASK_S: Final = 0.5
 PATIENCE_S: Final = 5.0
 """How often to say that NATS is waited for."""
 
@@ -179,6 +181,7 @@ class ClusterNode:
             async with trio.open_nursery() as nursery:
                 self._nursery = nursery
                 nursery.start_soon(self._put_meta)
+                nursery.start_soon(self._ask_around)
                 task_status.started()
                 while True:
                     self._tick()
@@ -241,6 +244,28 @@ class ClusterNode:
                 log.warning("what has been changed can't be told to the cluster yet: %s", puts.error)
                 await trio.sleep(RETRY_S)
 
+    async def _ask_around(self) -> None:
+        """While we are cut off from NATS, ask the other nodes whether one of them has what is open here.
+
+        What we have can't be confirmed any more in any case; but clients, who know nothing of that, would stay. When
+        nobody has it, which is so when NATS is away for all, they may.
+        """
+        while True:
+            await trio.sleep(ASK_S)
+            if not self.membership.is_isolated(time.monotonic()):
+                self.places.found.clear()
+                continue
+            async with trio.open_nursery() as nursery:
+                for vhost in self.places.here:
+                    for other in self.places.others():
+                        nursery.start_soon(self._ask, vhost, other)
+
+    async def _ask(self, vhost: str, other: Elsewhere) -> None:
+        if await self.forwarder.has(vhost, other) and vhost in self.places.here:
+            log.warning("vhost %r: node %s has it, and this one is cut off from NATS", vhost, other.node)
+            self.places.found[vhost] = other
+            self._keepers[vhost].abandon()
+
     # Turns of the membership
 
     def tick_soon(self) -> None:
@@ -260,6 +285,7 @@ class ClusterNode:
             else:
                 self._nursery.start_soon(self._carry_out, action)
         self.places.changed()
+        self.forwarder.drop_those(self.places.has_moved)
 
     def _look_at_vhosts(self) -> None:
         """Have a keeper for each vhost there is."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import ssl
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 import attrs
@@ -48,11 +48,15 @@ class Crossing:
 
     Attributes:
         first: what the client is to be sent first.
+        vhost: where the client is.
+        node: which has that.
     """
 
-    def __init__(self, stream: trio.abc.Stream, first: bytes) -> None:
+    def __init__(self, stream: trio.abc.Stream, first: bytes, vhost: str, node: str) -> None:
         self.stream = stream
         self.first = first
+        self.vhost = vhost
+        self.node = node
 
 
 class Forwarder:
@@ -68,10 +72,24 @@ class Forwarder:
         self._node = node
         self._secret = secret
         self._context = context
-        self._scopes: set[trio.CancelScope] = set()
+        self._carried: dict[trio.CancelScope, tuple[str, str]] = {}
+        """What is passed on, with vhost and node."""
 
     async def hand_over(self, parcel: Parcel, to: Elsewhere) -> Crossing | None:
         """Give a connection to another node; None when that doesn't take it."""
+        return await self._present(parcel, to, _first_words)
+
+    async def has(self, vhost: str, there: Elsewhere) -> bool:
+        """Whether another node says that a vhost is there; no if it can't be asked."""
+        crossing = await self._present(Parcel(vhost, Peer(), b""), there, _nothing_more)
+        if crossing is not None:
+            await trio.aclose_forcefully(crossing.stream)
+        return crossing is not None
+
+    async def _present(
+        self, parcel: Parcel, to: Elsewhere, listen: Callable[[trio.abc.Stream], Awaitable[bytes]]
+    ) -> Crossing | None:
+        """Present a connection, and listen to what comes when it is taken; None when it isn't."""
         stream: trio.abc.Stream | None = None
         crossing = None
         try:
@@ -82,7 +100,7 @@ class Forwarder:
                 await stream.send_all(letter(parcel, self._node, self._secret(), greeted) + parcel.octets)
                 verdict = (await _exactly(stream, 1))[0]
                 if verdict == Verdict.TAKEN:
-                    crossing = Crossing(stream, await _first_words(stream))
+                    crossing = Crossing(stream, await listen(stream), parcel.vhost, to.node)
                 elif verdict != Verdict.NOT_HERE:
                     log.warning("node %s at %s:%d does not take connections of this one", to.node, to.host, to.port)
         except PreludeError as error:
@@ -104,20 +122,25 @@ class Forwarder:
         """
         stream = crossing.stream
         with trio.CancelScope() as scope:
-            self._scopes.add(scope)
+            self._carried[scope] = (crossing.vhost, crossing.node)
             try:
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(_from_client, transport, stream, rest, scope)
                     await _to_client(transport, crossing)
                     scope.deadline = trio.current_time() + LAST_WORDS_S
             finally:
-                self._scopes.discard(scope)
+                del self._carried[scope]
                 await trio.aclose_forcefully(stream)
+
+    def drop_those(self, are_lost: Callable[[str, str], bool]) -> None:
+        """Break connections that are passed on, where that is so of their vhost and node."""
+        for scope, (vhost, node) in self._carried.items():
+            if are_lost(vhost, node):
+                scope.cancel()
 
     def close(self) -> None:
         """Break all connections that are passed on: this node ends."""
-        for scope in self._scopes:
-            scope.cancel()
+        self.drop_those(lambda _vhost, _node: True)
 
     async def _connect(self, to: Elsewhere) -> trio.abc.Stream:
         stream = await trio.open_tcp_stream(to.host, to.port)
@@ -168,6 +191,10 @@ async def _exactly(stream: trio.abc.Stream, octets: int) -> bytes:
             raise trio.BrokenResourceError("it has hung up")
         received += data
     return received
+
+
+async def _nothing_more(_stream: trio.abc.Stream) -> bytes:
+    return b""
 
 
 async def _first_words(stream: trio.abc.Stream) -> bytes:

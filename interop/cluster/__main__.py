@@ -6,6 +6,7 @@ import argparse
 import sys
 import tempfile
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
 from urllib.parse import quote
@@ -78,6 +79,7 @@ def main() -> int:
     with running_cluster(directory=directory, has_links=True) as cluster:
         queues = _prepare(cluster)
         history = History()
+        print(f"begins at {datetime.now(UTC):%H:%M:%S.%f}; files are in {directory}", flush=True)
         publishers: list[Worker] = []
         consumers: list[Worker] = []
         pause_s = 1 / options.rate

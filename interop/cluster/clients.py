@@ -6,6 +6,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Sequence
+from itertools import cycle
 from random import Random
 
 import aio_pika
@@ -14,8 +15,9 @@ import pika.exceptions
 
 from interop.cluster.history import History
 
-HEARTBEAT_S = 2
-TIMEOUT_S = 5.0
+HEARTBEAT_S = 1
+TIMEOUT_S = 3.0
+"""As who wants to go on within seconds would have them: a paused broker still takes connections, and is silent."""
 RETRY_S = 0.1
 WINDOW = 16
 
@@ -27,8 +29,7 @@ class Worker:
         self.history = history
         self.queue = queue
         self.stopping = threading.Event()
-        self._urls = list(urls)
-        self._random = Random(seed)
+        self._urls = cycle(Random(seed).sample(list(urls), len(urls)))
         self._thread = threading.Thread(target=self._run, daemon=True)
 
     def start(self) -> None:
@@ -41,7 +42,7 @@ class Worker:
     def _run(self) -> None:
         while not self.stopping.is_set():
             try:
-                self._connected(self._random.choice(self._urls))
+                self._connected(next(self._urls))
             except Exception as error:
                 self.history.errors[f"{type(self).__name__}: {type(error).__name__}"] += 1
             time.sleep(RETRY_S)
@@ -54,7 +55,7 @@ class Worker:
 def _pika(url: str) -> pika.BlockingConnection:
     parameters = pika.URLParameters(url)
     parameters.heartbeat = HEARTBEAT_S
-    parameters.socket_timeout = parameters.stack_timeout = TIMEOUT_S + 10
+    parameters.socket_timeout = parameters.stack_timeout = TIMEOUT_S
     parameters.blocked_connection_timeout = 3600
     return pika.BlockingConnection(parameters)
 
@@ -116,7 +117,7 @@ class _AioWorker(Worker):
         asyncio.run(self._work(url))
 
     async def _work(self, url: str) -> None:
-        connection = await aio_pika.connect(f"{url}?heartbeat={HEARTBEAT_S}", timeout=TIMEOUT_S + 10)
+        connection = await aio_pika.connect(f"{url}?heartbeat={HEARTBEAT_S}", timeout=TIMEOUT_S)
         try:
             await self._use(connection)
         finally:

@@ -5,8 +5,12 @@ from __future__ import annotations
 import time
 from collections import Counter, defaultdict
 from itertools import pairwise
+from typing import Final
 
 import attrs
+
+LEAD_S: Final = 0.3
+"""The last confirm before an event can be so old, and what follows be of that event."""
 
 
 @attrs.frozen
@@ -110,21 +114,29 @@ def check(history: History) -> Verdict:
     )
 
 
-def unavailability(history: History, until: float) -> list[tuple[str, float]]:
-    """For each event the longest time without a confirm, in whichever queue that was longest, up to the next event.
+@attrs.frozen
+class Gap:
+    """The longest time without a confirm, in whichever queue that was longest, from an event up to the next one."""
+
+    event: str
+    at: float
+    queue: str
+    seconds: float
+
+
+def unavailability(history: History, until: float) -> list[Gap]:
+    """For each event how long some queue took no messages.
 
     A publisher that finds its node gone has to connect anew, which is counted.
     """
-    times: defaultdict[str, list[float]] = defaultdict(list)
+    times: defaultdict[str, list[float]] = defaultdict(lambda: [0.0])
     for at, publisher, _ in history.confirms:
         times[history.queue_of[publisher]].append(at)
+    gaps = [Gap("", a, queue, b - a) for queue in times for a, b in pairwise([*times[queue], until])]
     starts = [at for at, _, _ in history.events]
     found = []
     for (begin, _, what), end in zip(history.events, [*starts[1:], until], strict=True):
-        longest = 0.0
-        for queue in times:
-            inside = [at for at in times[queue] if begin <= at <= end]
-            edges = [begin, *inside, *(at for at in times[queue] if at > end)][: len(inside) + 2]
-            longest = max([longest, *(b - a for a, b in pairwise(edges))])
-        found.append((what, longest))
+        its = [gap for gap in gaps if begin - LEAD_S <= gap.at < end - LEAD_S]
+        longest = max(its, key=lambda gap: gap.seconds, default=Gap("", begin, "", end - begin))
+        found.append(attrs.evolve(longest, event=what))
     return found

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 
-from interop.cluster.history import History, Verdict
+from interop.cluster.history import Gap, History, Verdict
 
 WIDTH, HEIGHT, LEFT, TOP = 1100, 300, 60, 20
 BIN_S = 0.5
+WORST = 8
 COLOURS = {"broker": "#c0392b", "NATS": "#8e44ad", "links": "#d68910"}
 
 
@@ -17,12 +18,13 @@ def percentile(values: list[float], share: float) -> float:
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else 0.0
 
 
-def lines(history: History, verdict: Verdict, gaps: list[tuple[str, float]]) -> list[str]:
+def lines(history: History, verdict: Verdict, gaps: list[Gap]) -> list[str]:
     """The result, for people."""
     kinds: dict[str, list[float]] = {}
-    for what, gap in gaps:
-        kinds.setdefault(_kind(what), []).append(gap)
-    every = [gap for _, gap in gaps]
+    for gap in gaps:
+        kinds.setdefault(_kind(gap.event), []).append(gap.seconds)
+    every = [gap.seconds for gap in gaps]
+    worst = sorted(gaps, key=lambda gap: -gap.seconds)[:WORST]
     table = [
         f"| {kind} | {len(found)} | {percentile(found, 0.5):.1f} | {percentile(found, 0.99):.1f} | {max(found):.1f} |"
         for kind, found in [*sorted(kinds.items()), *([("all", every)] if every else [])]
@@ -36,6 +38,8 @@ def lines(history: History, verdict: Verdict, gaps: list[tuple[str, float]]) -> 
         "| event | times | without a confirm, median s | p99 s | longest s |",
         "|---|---:|---:|---:|---:|",
         *table,
+        "",
+        *(f"{gap.seconds:.1f} s without a confirm in {gap.queue} from {gap.at:.1f} s: {gap.event}" for gap in worst),
         "",
         *(f"{count} x {error}" for error, count in history.errors.most_common()),
     ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from interop.cluster.history import History, check, unavailability
+from interop.cluster.history import Gap, History, check, unavailability
 from interop.cluster.report import timeline
 
 
@@ -58,6 +58,7 @@ def test_the_longest_time_without_a_confirm_is_found() -> None:
     found = history(0, 1, 2)
     found.confirms = [(1.0, "p", 0), (2.0, "p", 1), (9.0, "p", 2)]
     found.events = [(1.5, 3.0, "SIGKILL of broker b1"), (8.0, 8.5, "SIGKILL of broker b2")]
-    assert unavailability(found, 10.0) == [("SIGKILL of broker b1", 7.0), ("SIGKILL of broker b2", 1.0)]
+    assert [gap.seconds for gap in unavailability(found, 10.0)] == [7.0, 1.0]
+    assert unavailability(found, 10.0)[0] == Gap("SIGKILL of broker b1", 2.0, "q", 7.0)
     drawn = timeline(found, 10.0, "title")
     assert drawn.count("<rect") == 3

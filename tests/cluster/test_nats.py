@@ -111,6 +111,21 @@ def test_a_read_that_waits_can_be_interrupted(log: StreamLog) -> None:
         assert reading.result() == []
 
 
+def test_what_is_broken_off_fails_at_once(log: StreamLog) -> None:
+    assert log.read(0, 0) == []
+    with ThreadPoolExecutor(1) as pool:
+        reading = pool.submit(log.read, 0, 60.0)
+        while not log._under_way:
+            time.sleep(0.001)
+        log.break_off()
+        with pytest.raises(LogUnavailable):
+            reading.result(DEADLINE_S)
+    with pytest.raises(LogUnavailable):
+        log.append([Entry("a", b"1")], 0)
+    log.mend()
+    assert log.append([Entry("a", b"1")], 0) == 1
+
+
 def test_purging_a_subject_leaves_the_others_and_the_count(log: StreamLog) -> None:
     log.append([Entry("dead", b"1"), Entry("live", b"2"), Entry("dead", b"3")], 0)
     assert log.subjects() == {"dead": 2, "live": 1}

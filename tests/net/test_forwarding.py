@@ -168,6 +168,25 @@ async def test_a_node_that_ends_breaks_what_it_passes_on(nodes: tuple[Node, Node
     await until(lambda: not owner.broker.clients)
 
 
+async def test_when_a_vhost_has_moved_its_connections_are_broken(nodes: tuple[Node, Node], dial: Dial) -> None:
+    front, _ = nodes
+    client = await dial("127.0.0.1", front.port)
+    await client.open()
+    front.forwarder.drop_those(lambda vhost, node: (vhost, node) == ("/", "another"))
+    await client.call(1, QueueDeclare(queue="q"), QueueDeclareOk)
+    front.forwarder.drop_those(lambda vhost, node: (vhost, node) == ("/", "owner"))
+    assert await client.rest() == b""
+
+
+async def test_a_node_says_whether_it_has_a_vhost(nodes: tuple[Node, Node]) -> None:
+    front, owner = nodes
+    there = Elsewhere("owner", "127.0.0.1", owner.cluster_port)
+    assert await front.forwarder.has("/", there)
+    owner.place.has_it = False
+    assert not await front.forwarder.has("/", there)
+    await until(lambda: not owner.broker.newcomers)
+
+
 async def opening(client: WireClient) -> None:
     await client.send_octets(PROTOCOL_HEADER)
     await client.expect(0, ConnectionStart)
