@@ -86,13 +86,17 @@ class Keeper:
     Args:
         host: the node.
         vhost: its name.
-        log: the vhost's.
+        log_name: tells its log from that of another vhost which had this name before.
+        stream: its log.
         directory: for its files.
         settings: of its journal.
     """
 
-    def __init__(self, host: Host, vhost: str, stream: StreamLog, directory: Path, settings: JournalSettings) -> None:
+    def __init__(
+        self, host: Host, vhost: str, log_name: str, stream: StreamLog, directory: Path, settings: JournalSettings
+    ) -> None:
         self.vhost = vhost
+        self.log_name = log_name
         self.key = vhost_key(vhost)
         self._host = host
         self._log = stream

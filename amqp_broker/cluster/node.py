@@ -34,18 +34,33 @@ from amqp_broker.net.forwarding import Forwarder, Gate
 from amqp_broker.net.hub import Hub
 from amqp_broker.placement import Elsewhere
 from amqp_broker.storage.committer import Turns
-from amqp_broker.storage.definitions import Change
+from amqp_broker.storage.definitions import Change, ChangeKind, text_of
 from amqp_broker.storage.lock import DirectoryLock
 from amqp_broker.storage.settings import JournalSettings
 
 log = logging.getLogger(__name__)
 
 SECRET_KEY: Final = "secret"
+LOG: Final = "log."
+"""Of keys that tell the logs of vhosts: each time a vhost is made it has another one."""
 TICK_S: Final = 0.2
 RETRY_S: Final = 0.5
 ASK_S: Final = 0.5
 PATIENCE_S: Final = 5.0
 """How often to say that NATS is waited for."""
+
+
+class _Meta(Meta):
+    """What is administered; with a vhost the key goes that says where its log is.
+
+    That key goes first: should the rest be cut off, a vhost is left that is empty, rather than a log that another vhost
+    of that name would take for its own.
+    """
+
+    def changed(self, change: Change) -> None:
+        if change.kind is ChangeKind.VHOST_DELETED:
+            self._put(LOG + vhost_key(text_of(change.table, "vhost")), None)
+        super().changed(change)
 
 
 class _Turns:
@@ -106,11 +121,14 @@ class ClusterNode:
         self._settings = attrs.evolve(settings, sync="always", reserve_octets=0, room_octets=0)
         self._nats = Nats(urls, self.name)
         self._bucket = Bucket(self._nats, config.cluster_prefix, config.cluster_replicas)
-        self._meta = Meta()
+        self._meta = _Meta()
         self._told: SimpleQueue[tuple[str, bytes | None, int]] = SimpleQueue()
         self._meta_wanted = trio.Event()
         self._keepers: dict[str, Keeper] = {}
         self._by_key: dict[str, Keeper] = {}
+        self._logs: dict[str, str] = {}
+        self._making: set[str] = set()
+        self._ended: set[str] = set()
         self._stalled: dict[str, OSError] = {}
         self._turns: list[_Turns] = []
         self._hub: Hub | None = None
@@ -219,11 +237,20 @@ class ClusterNode:
             except Empty:
                 break
             try:
+                if key.startswith(LOG):
+                    self._log_told(key.removeprefix(LOG), value)
                 self._do(self._meta.told(key, value, revision))
                 self.membership.seen(key, value, revision, now)
             except Exception:
                 log.exception("what the cluster says of %r can't be understood", key)
         self.tick_soon()
+
+    def _log_told(self, key: str, value: bytes | None) -> None:
+        if value is None:
+            self._logs.pop(key, None)
+            self._ended.add(key)
+        else:
+            self._logs[key] = value.decode()
 
     def _do(self, changes: list[Change]) -> None:
         for change in changes:
@@ -291,20 +318,46 @@ class ClusterNode:
         """Have a keeper for each vhost there is."""
         assert self._nursery is not None
         vhosts = self.broker.vhosts
-        for name in [name for name in self._keepers if name not in vhosts]:
-            keeper = self._keepers.pop(name)
-            del self._by_key[keeper.key]
+        gone = [each for each in self._keepers.values() if each.vhost not in vhosts or not self._is_log_of(each)]
+        for keeper in gone:
+            del self._keepers[keeper.vhost], self._by_key[keeper.key]
             keeper.vhost_deleted()
-        for name in vhosts:
+        for name in [] if gone else vhosts:  # what was held of a namesake is let go first
             if name not in self._keepers:
-                self._keepers[name] = self._by_key[vhost_key(name)] = keeper = self._new_keeper(name)
-                self._nursery.start_soon(keeper.run)
+                self._look_for_log(name)
         self.membership.vhosts_are(self._by_key)
 
-    def _new_keeper(self, name: str) -> Keeper:
+    def _is_log_of(self, keeper: Keeper) -> bool:
+        return keeper.log_name == self._logs.get(keeper.key)
+
+    def _look_for_log(self, name: str) -> None:
+        """Begin to keep a vhost, once it has a log."""
+        assert self._nursery is not None
         key = vhost_key(name)
-        stream = StreamLog(self._nats, f"{self.config.cluster_prefix}-{key}", self.config.cluster_replicas)
-        return Keeper(self, name, stream, self._directory / key, self._settings)
+        if key in self._logs:
+            self._keepers[name] = self._by_key[key] = keeper = self._new_keeper(name, self._logs[key])
+            self._nursery.start_soon(keeper.run)
+        elif key not in self._making:
+            self._making.add(key)
+            self._nursery.start_soon(self._make_log, name)
+
+    async def _make_log(self, name: str) -> None:
+        """Choose a log for a vhost that has none, unless somebody is faster; the watch tells of it."""
+        key = vhost_key(name)
+        if key in self._ended:  # with its vhost, of which we are about to be told that it is no more
+            await trio.sleep(RETRY_S)
+        if name in self.broker.vhosts and key not in self._logs:
+            log_name = f"{key}-{secrets.token_hex(6)}"
+            try:
+                await trio.to_thread.run_sync(self._bucket.create, LOG + key, log_name.encode())
+            except (Conflict, LogUnavailable) as error:
+                log.debug("%s: %s", key, error)
+                await trio.sleep(RETRY_S)
+        self._making.discard(key)
+
+    def _new_keeper(self, name: str, log_name: str) -> Keeper:
+        stream = StreamLog(self._nats, f"{self.config.cluster_prefix}-{log_name}", self.config.cluster_replicas)
+        return Keeper(self, name, log_name, stream, self._directory / log_name, self._settings)
 
     async def _carry_out(self, action: membership.Put | membership.Change | membership.Delete) -> None:
         """Change a key."""
