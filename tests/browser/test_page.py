@@ -255,6 +255,34 @@ def test_every_view_opens(page: Page) -> None:
         assert page.texts("main .error:not(:empty)") == []
 
 
+def test_what_is_gone_is_said_to_be(page: Page, browser: webdriver.Chrome) -> None:
+    page.go("queue", "/", "no-such", heading="Not found")
+    assert page.texts("main p") == ["There is no queue no-such, or no longer.", "All queues"]
+    assert len(console_of(browser)) == 1  # the 404 that was asked for
+
+
+def test_a_picture_of_nothing_and_edges_that_go_around_nodes(page: Page, api: httpx.Client) -> None:
+    api.put("vhosts/picture", json={}).raise_for_status()
+    page.go("", heading="Overview")
+    page.browser.refresh()  # the list of vhosts is as old as the login
+    page.find("#name").send_keys("guest")
+    page.find("#password").send_keys("guest", Keys.ENTER)
+    Select(page.find("[aria-label='Virtual host']")).select_by_value("picture")
+    page.go("topology", heading="Topology of picture")
+    page.until(lambda: any(text.startswith("There is nothing to draw") for text in page.texts(".topology p")))
+    for name in ("first", "second"):
+        api.put(f"exchanges/picture/{name}", json={"type": "fanout"}).raise_for_status()
+    for name in ("near", "far"):
+        api.put(f"queues/picture/{name}", json={"durable": True}).raise_for_status()
+    api.post("bindings/picture/e/first/e/second", json={}).raise_for_status()
+    api.post("bindings/picture/e/second/q/near", json={}).raise_for_status()
+    api.post("bindings/picture/e/first/q/far", json={}).raise_for_status()
+    page.until(lambda: len(page.texts(".topology .node")) == 4)
+    ways = [path.get_attribute("d") or "" for path in page.browser.find_elements(By.CSS_SELECTOR, ".edge path")]
+    assert sorted(way.count("C") for way in ways) == [1, 1, 2]
+    Select(page.find("[aria-label='Virtual host']")).select_by_visible_text("All vhosts")
+
+
 def test_the_main_part_is_reached_by_keyboard(page: Page, browser: webdriver.Chrome) -> None:
     page.go("queues", heading="Queues and streams")
     browser.execute_script("document.body.focus(); document.activeElement.blur()")

@@ -13,7 +13,7 @@ const VIEWS = { "": overview, connections, connection, channels, channel, exchan
 
 const NAVIGATION = [
   ["", "Overview"], ["connections", "Connections"], ["channels", "Channels"], ["exchanges", "Exchanges"],
-  ["queues", "Queues and streams"], ["bindings", "Bindings"], ["consumers", "Consumers"], ["topology", "Topology"], ["admin", "Admin"],
+  ["queues", "Queues"], ["bindings", "Bindings"], ["consumers", "Consumers"], ["topology", "Topology"], ["admin", "Admin"],
 ];
 
 const HOME = { connection: "connections", channel: "channels", exchange: "exchanges", queue: "queues" };
@@ -82,13 +82,19 @@ function route() {
   close = () => page.close();
   for (const link of session.links) {
     const isHere = link.dataset.view === (HOME[name] ?? name);
-    if (isHere) link.setAttribute("aria-current", "page");
-    else link.removeAttribute("aria-current");
+    if (isHere) {
+      link.setAttribute("aria-current", "page");
+      link.scrollIntoView({ block: "nearest", inline: "center" });
+    } else {
+      link.removeAttribute("aria-current");
+    }
   }
   document.getElementById("main").replaceWith(page.main);
   const view = VIEWS[name];
   Promise.resolve(view ? view(page) : page.show("Not found", h("p", null, "There is no such page.")))
-    .catch((error) => page.show("Not found", h("p", { class: "error" }, error.message)));
+    .catch((error) => error.status === 404
+      ? page.show("Not found", h("p", null, `There is no ${name} ${segments.at(-1)}, or no longer.`), HOME[name] && h("p", null, h("a", { href: `#/${HOME[name]}` }, `All ${HOME[name]}`)))
+      : page.show("This did not work", h("p", { class: "error" }, error.message)));
 }
 
 function logOut(reason = "") {

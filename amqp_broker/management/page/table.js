@@ -7,7 +7,7 @@ import { h, setText } from "./dom.js";
  * @param options
  *   path: of the list; columns: `{ label, key, text, link, node, num, sort }`, where `text(item)` is kept current and
  *   `link(item)` or `node(item)` is asked once for each row; id(item): what tells rows apart; query: more parameters;
- *   noun: what the items are called; extra: elements beside the search.
+ *   `minor` ones are left out on a phone; noun: what the items are called; extra: elements beside the search.
  */
 export function liveTable(page, { path, columns, id, query = {}, noun, extra = [], label }) {
   const state = {
@@ -26,9 +26,10 @@ export function liveTable(page, { path, columns, id, query = {}, noun, extra = [
   const empty = h("p", { class: "empty" }, "…");
   let pages = 1;
 
+  const style = ({ num, minor }) => [num && "num", minor && "minor"].filter(Boolean).join(" ") || null;
   const heads = columns.map((column) => {
     const sort = column.sort;
-    return h("th", { class: column.num && "num", scope: "col" },
+    return h("th", { class: style(column), scope: "col" },
       sort ? h("button", { type: "button", onclick: () => order(sort) }, column.label, h("span", { "aria-hidden": "true" })) : column.label);
   });
   let pause = null;
@@ -55,7 +56,7 @@ export function liveTable(page, { path, columns, id, query = {}, noun, extra = [
   }
 
   function row(item) {
-    const cells = columns.map((column) => h("td", { class: column.num && "num" },
+    const cells = columns.map((column) => h("td", { class: style(column) },
       column.node ? column.node(item) : column.link ? h("a", { href: column.link(item) }) : null));
     return { node: h("tr", null, cells), cells };
   }

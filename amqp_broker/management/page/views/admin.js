@@ -37,7 +37,7 @@ function userForm(page, name, tags) {
   return form([
     name === undefined && { name: "name", label: "Name", required: true },
     { name: "password", label: name === undefined ? "Password" : "New password (empty: as it is)", kind: "password", required: name === undefined },
-    { name: "tags", label: "Tags", value: tags, hint: "administrator monitoring policymaker management" },
+    { name: "tags", label: "Tags", value: tags, hint: "administrator, monitoring, policymaker or management; none: AMQP only", full: true },
   ].filter(Boolean), name === undefined ? "Add user" : "Change user", async ({ name: given = name, password, tags: words }) => {
     const body = { tags: words.split(/[\s,]+/).filter(Boolean).join(",") };
     if (password) body.password = password;

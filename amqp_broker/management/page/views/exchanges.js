@@ -29,9 +29,9 @@ export async function exchanges(page) {
     path: page.list("exchanges"), noun: "exchanges", id: (item) => `${item.vhost} ${item.name}`,
     columns: [
       { label: "Name", sort: "name", link: (item) => linkToExchange(item.vhost, item.name), text: (item) => shownExchange(item.name) },
-      { label: "Vhost", sort: "vhost", text: (item) => item.vhost },
+      { label: "Vhost", sort: "vhost", minor: true, text: (item) => item.vhost },
       { label: "Type", sort: "type", text: (item) => item.type },
-      { label: "Features", node: badges },
+      { label: "Features", minor: true, node: badges },
       { label: "In", sort: "message_stats.publish_in_details.rate", num: true, text: (item) => rate(item.message_stats.publish_in_details.rate) },
       { label: "Out", sort: "message_stats.publish_out_details.rate", num: true, text: (item) => rate(item.message_stats.publish_out_details.rate) },
     ],
@@ -147,8 +147,8 @@ export function bindings(page) {
     columns: [
       { label: "From", sort: "source", link: (one) => linkToExchange(one.vhost, one.source), text: (one) => shownExchange(one.source) },
       { label: "To", sort: "destination", link: linkToDestination, text: (one) => one.destination },
-      { label: "Kind", sort: "destination_type", text: (one) => one.destination_type },
-      { label: "Vhost", sort: "vhost", text: (one) => one.vhost },
+      { label: "Kind", sort: "destination_type", minor: true, text: (one) => one.destination_type },
+      { label: "Vhost", sort: "vhost", minor: true, text: (one) => one.vhost },
       { label: "Routing key", sort: "routing_key", text: (one) => one.routing_key },
       { label: "Arguments", text: (one) => (Object.keys(one.arguments).length ? JSON.stringify(one.arguments) : "") },
       { label: "", node: (one) => one.source === "" ? h("span", { class: "soft" }, "built in") : act("Unbind", async () => {

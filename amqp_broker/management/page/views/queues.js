@@ -22,9 +22,9 @@ export async function queues(page) {
     path: page.list("queues"), noun: "queues", id: (item) => `${item.vhost} ${item.name}`,
     columns: [
       { label: "Name", sort: "name", link: (item) => linkTo("queue", item.vhost, item.name), text: (item) => item.name },
-      { label: "Vhost", sort: "vhost", text: (item) => item.vhost },
-      { label: "Type", sort: "type", text: (item) => item.type },
-      { label: "Features", node: badges },
+      { label: "Vhost", sort: "vhost", minor: true, text: (item) => item.vhost },
+      { label: "Type", sort: "type", minor: true, text: (item) => item.type },
+      { label: "Features", minor: true, node: badges },
       { label: "Ready", sort: "messages_ready", num: true, text: (item) => count(item.messages_ready) },
       { label: "Unacked", sort: "messages_unacknowledged", num: true, text: (item) => count(item.messages_unacknowledged) },
       { label: "Consumers", sort: "consumers", num: true, text: (item) => count(item.consumers) },
@@ -109,8 +109,8 @@ export async function queue(page) {
     details.replaceChildren(facts([["State", data.state], ["Durable", data.durable ? "yes" : "no"], ["Policy", data.policy], ["Operator policy", data.operator_policy],
       ["Owner", data.owner_pid_details && h("a", { href: linkTo("connection", data.owner_pid_details.name) }, data.owner_pid_details.name)],
       ["Single active consumer", data.single_active_consumer_tag], ["Delivery limit", data.delivery_limit >= 0 ? count(data.delivery_limit) : ""],
-      ...Object.entries(data.arguments).map(([key, value]) => [h("code", null, key), JSON.stringify(value)]),
-      ...Object.entries(data.effective_policy_definition ?? {}).map(([key, value]) => [`${key} (policy)`, JSON.stringify(value)])]));
+      ...Object.entries(data.arguments).filter(([key]) => key !== "x-queue-type").map(([key, value]) => [h("code", null, key), shownValue(value)]),
+      ...Object.entries(data.effective_policy_definition ?? {}).map(([key, value]) => [h("span", null, h("code", null, key), " by policy"), shownValue(value)])]));
     consumers.replaceChildren(consumerTable(data.consumer_details));
   }
   page.watch("queue", [where], {
@@ -124,6 +124,8 @@ export async function queue(page) {
     },
   });
 }
+
+const shownValue = (value) => (typeof value === "number" ? count(value) : JSON.stringify(value));
 
 /** What the API has kept of an object's counters, as `[at, counts]`, oldest first. */
 export function historyOf(record) {

@@ -29,21 +29,37 @@ function columns(nodes, edges) {
   return column;
 }
 
-/** Order each column by where its edges come from, so that few cross. */
+/** Order each column by where its edges come from, so that few cross; an edge that skips columns has a place in each, its `via`. */
 function places(nodes, edges) {
   const column = columns(nodes, edges);
+  const links = [];
+  for (const edge of edges) {
+    edge.via = [];
+    for (let at = column.get(edge.from) + 1; at < column.get(edge.to); at++) edge.via.push(`${edge.from} ${edge.to} ${at}`);
+    edge.via.forEach((key, index) => column.set(key, column.get(edge.from) + 1 + index));
+    [...edge.via, edge.to].forEach((key, index) => links.push([[edge.from, ...edge.via][index], key]));
+  }
   const levels = [];
-  for (const key of nodes.keys()) (levels[column.get(key)] ??= []).push(key);
+  for (const [key, at] of column) (levels[at] ??= []).push(key);
   const row = new Map();
   for (const level of levels.filter(Boolean)) {
     const weight = new Map(level.map((key) => {
-      const from = edges.filter((edge) => edge.to === key && row.has(edge.from)).map((edge) => row.get(edge.from));
+      const from = links.filter(([one, other]) => other === key && row.has(one)).map(([one]) => row.get(one));
       return [key, from.length ? from.reduce((sum, one) => sum + one, 0) / from.length : Infinity];
     }));
     level.sort((one, other) => weight.get(one) - weight.get(other) || (one < other ? -1 : 1));
     level.forEach((key, index) => row.set(key, index));
   }
-  return new Map([...nodes.keys()].map((key) => [key, { x: PAD + column.get(key) * (WIDE + GAP_X), y: PAD + row.get(key) * (HIGH + GAP_Y) }]));
+  return new Map([...column].map(([key, at]) => [key, { x: PAD + at * (WIDE + GAP_X), y: PAD + row.get(key) * (HIGH + GAP_Y) }]));
+}
+
+/** A line from one node to another, past those between. */
+function way(places) {
+  const middle = places.map(({ x, y }) => [x, y + HIGH / 2]);
+  return middle.slice(1).map(([x2, y2], index) => {
+    const [x1, y1] = middle[index];
+    return `${index ? "L" : "M"}${x1 + WIDE},${y1}C${x1 + WIDE + 60},${y1} ${x2 - 60},${y2} ${x2},${y2}`;
+  }).join("");
 }
 
 function draw(vhost, data) {
@@ -61,17 +77,15 @@ function draw(vhost, data) {
   }
   const list = [...edges.values()];
   const place = places(nodes, list);
-  const width = Math.max(...[...place.values()].map((one) => one.x)) + WIDE + PAD;
-  const height = Math.max(...[...place.values()].map((one) => one.y)) + HIGH + PAD;
+  const width = Math.max(0, ...[...place.values()].map((one) => one.x)) + WIDE + PAD;
+  const height = Math.max(0, ...[...place.values()].map((one) => one.y)) + HIGH + PAD;
 
   for (const edge of list) {
-    const a = place.get(edge.from);
-    const b = place.get(edge.to);
-    const [x1, y1, x2, y2] = [a.x + WIDE, a.y + HIGH / 2, b.x, b.y + HIGH / 2];
+    const { x, y } = place.get(edge.to);
     edge.rate = s("tspan", { class: "rate" });
     edge.isOnly = list.filter((other) => other.to === edge.to).length === 1;
-    edge.line = s("g", { class: "edge" }, s("path", { d: `M${x1},${y1}C${x1 + 60},${y1} ${x2 - 60},${y2} ${x2},${y2}` }));
-    edge.label = s("g", { class: "edge" }, s("text", { x: x2 - 8, y: y2 - 5, "text-anchor": "end" }, s("title", null, edge.keys.join("\n")), clip(edge.keys.join(", "), 18), " ", edge.rate));
+    edge.line = s("g", { class: "edge" }, s("path", { d: way([edge.from, ...edge.via, edge.to].map((key) => place.get(key))) }));
+    edge.label = s("g", { class: "edge" }, s("text", { x: x - 8, y: y + HIGH / 2 - 5, "text-anchor": "end" }, s("title", null, edge.keys.join("\n")), clip(edge.keys.join(", "), 18), " ", edge.rate));
   }
   for (const [key, node] of nodes) {
     const { x, y } = place.get(key);
@@ -102,7 +116,7 @@ export async function topology(page) {
     if (now !== shape) {
       shape = now;
       drawn = draw(vhost, data);
-      place.replaceChildren(drawn.svg);
+      place.replaceChildren(drawn.nodes.size ? drawn.svg : h("p", { class: "empty" }, "There is nothing to draw: no queue, and no exchange of somebody's own."));
       about.textContent = data.is_cut ? `Only the first ${count(data.exchanges.length)} exchanges and ${count(data.queues.length)} queues are drawn.`
         : "Exchanges on the left, queues on the right. An edge shows its rate where its destination has no other.";
     }
