@@ -34,6 +34,7 @@ def queue_record(queue: Queue, vhost: Vhost, node: str) -> Record:
     ready, unacked = queue.message_count, queue.unacked_count
     octets = queue.ready_octets + queue.unacked_octets
     is_kept = queue.durable
+    share = utilisation(queue)
     record: Record = {
         "name": readable(queue.name),
         "vhost": vhost.name,
@@ -57,8 +58,8 @@ def queue_record(queue: Queue, vhost: Vhost, node: str) -> Record:
         "message_bytes_ram": octets,
         "memory": octets + ENTRY_OCTETS * (ready + unacked),
         "consumers": len(queue.consumers),
-        "consumer_utilisation": utilisation(queue),
-        "consumer_capacity": utilisation(queue),
+        "consumer_utilisation": share,
+        "consumer_capacity": share,
         "single_active_consumer_tag": _tag_of(queue.consumers.active),
         "internal": False,
         "internal_owner": False,

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
+from typing import Final
+
 from amqp_broker.broker import Broker
 from amqp_broker.counters import ExchangeCounters, MessageCounters
 from amqp_broker.inspection.values import Record
@@ -26,9 +29,11 @@ FIELDS = (
 )
 """What `message_stats` consists of."""
 
+_ALL_FIELDS: Final = attrgetter(*FIELDS)
+
 
 def counts_of(counters: MessageCounters) -> dict[str, int]:
-    return {name: getattr(counters, name) for name in FIELDS}
+    return dict(zip(FIELDS, _ALL_FIELDS(counters), strict=True))
 
 
 def message_stats(statistics: Figures, subject: object, counters: MessageCounters) -> Record:
@@ -54,11 +59,6 @@ def vhost_counters(broker: Broker, vhost: Vhost) -> MessageCounters:
 def lengths_of(queue: Queue) -> dict[str, int]:
     ready, unacked = queue.message_count, queue.unacked_count
     return {"messages": ready + unacked, "messages_ready": ready, "messages_unacknowledged": unacked}
-
-
-def queue_totals(statistics: Figures, queue: Queue) -> Record:
-    """How many messages are there, and how fast that changes."""
-    return statistics.with_rates(queue, lengths_of(queue))
 
 
 def octets_of(connection: Connection) -> dict[str, int]:

@@ -48,7 +48,7 @@ class Figures:
         for name, rate in self.statistics.rates(subject, counts).items():
             record[name] = counts[name]
             details: dict[str, Json] = {"rate": rate}
-            if (wanted := self.ranges.get(_kind_of(name))) is not None:
+            if self.ranges and (wanted := self.ranges.get(_kind_of(name))) is not None:
                 details |= _series(self.statistics, subject, name, counts[name], wanted)
             record[f"{name}_details"] = details
         return record

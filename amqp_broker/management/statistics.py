@@ -86,7 +86,7 @@ class Statistics:
     def idle_since(self, subject: object, counts: Counts) -> float | None:
         """When counters were last seen to change; None for an object that is busy, or new here."""
         samples = self._samples.get(subject)
-        if not samples or any(samples[-1].counts.get(name) != count for name, count in counts.items()):
+        if not samples or not counts.items() <= samples[-1].counts.items():
             return None
         return self._changed_at[subject]
 
@@ -97,6 +97,8 @@ class Statistics:
         if base is None or elapsed_s <= 0:
             return dict.fromkeys(counts, 0.0)
         before = base.counts
+        if counts.items() <= before.items():  # nothing has grown, as with most of many queues
+            return dict.fromkeys(counts, 0.0)
         return {name: round((count - before.get(name, count)) / elapsed_s, 1) for name, count in counts.items()}
 
     def _base(self, subject: object) -> Sample | None:

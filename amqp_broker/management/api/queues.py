@@ -10,7 +10,7 @@ from amqp_broker.inspection.queues import queue_record, utilisation
 from amqp_broker.inspection.values import Json, Record, readable, rfc_3339
 from amqp_broker.management.api.consumers import consumer_records
 from amqp_broker.management.call import Call, short
-from amqp_broker.management.counts import counts_of, lengths_of, message_stats, queue_totals
+from amqp_broker.management.counts import counts_of, lengths_of
 from amqp_broker.management.errors import bad_request, not_found
 from amqp_broker.management.listing import Listing, Rows
 from amqp_broker.management.replies import NO_CONTENT, Reply, created_or_changed
@@ -152,14 +152,15 @@ def with_head(call: Call, queue: Queue, vhost: Vhost) -> Record:
 
 def with_statistics(call: Call, queue: Queue, vhost: Vhost) -> Record:
     """A queue as lists show it."""
+    figures = call.statistics
     record = queue_record(queue, vhost, call.node.name)
-    record |= queue_totals(call.statistics, queue)
     if queue.consumers:
-        share = call.statistics.statistics.share(queue, utilisation(queue))
+        share = figures.statistics.share(queue, utilisation(queue))
         record |= {"consumer_utilisation": share, "consumer_capacity": share}
-    statistics = queue.statistics()
-    record["message_stats"] = message_stats(call.statistics, queue, statistics)
-    idle_since = call.statistics.statistics.idle_since(queue, lengths_of(queue) | counts_of(statistics))
+    lengths, counts = lengths_of(queue), counts_of(queue.statistics())
+    record |= figures.with_rates(queue, lengths)
+    record["message_stats"] = figures.with_rates(queue, counts)
+    idle_since = figures.statistics.idle_since(queue, lengths | counts)
     if idle_since is not None:
         record["idle_since"] = rfc_3339(idle_since)
     return record
