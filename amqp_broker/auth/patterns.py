@@ -52,6 +52,9 @@ class InvalidPatternError(ValueError):
 class Pattern:
     """A regular expression.
 
+    Args:
+        patience: after so many searches without an end in time it is given up.
+
     Attributes:
         text: as it was given.
 
@@ -59,24 +62,30 @@ class Pattern:
         InvalidPatternError: it isn't one.
     """
 
-    __slots__ = ("_compiled", "_exhausted", "text")
+    __slots__ = ("_compiled", "_exhausted", "_patience", "text")
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, patience: int = MAX_EXHAUSTED) -> None:
         self.text = text
+        self._patience = patience
         self._exhausted = 0
         self._compiled = None if text in _EVERYTHING or text == _NOTHING else _compile(text)
+
+    @property
+    def is_given_up(self) -> bool:
+        """Nothing is searched any more, and so nothing found."""
+        return self._exhausted >= self._patience
 
     def search(self, name: str) -> bool:
         """Whether it is found anywhere in a name. A search that takes too long has found nothing."""
         if self._compiled is None:
             return self.text != _NOTHING or name in ("", "\n")
-        if self._exhausted >= MAX_EXHAUSTED:
+        if self.is_given_up:
             return False
         try:
             return self._compiled.search(name, timeout=MAX_SEARCH_S) is not None
         except TimeoutError:
             self._exhausted += 1
-            given_up = ", it is given up and matches nothing from now on" if self._exhausted == MAX_EXHAUSTED else ""
+            given_up = ", it is given up and matches nothing from now on" if self.is_given_up else ""
             log.warning("the pattern %r took too long for %r and counts as not found%s", self.text, name, given_up)
             return False
 

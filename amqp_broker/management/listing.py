@@ -120,7 +120,7 @@ async def collect(
     total = len(items)
     if page is not None and page.name:
         fits = matcher(page)
-        items = [item for item in items if fits(listing.name_of(item))]
+        items = await _fitting(items, lambda item: fits(listing.name_of(item)), pause)
     if sort := query.get("sort"):
         items.sort(key=lambda item: _sort_key(_at(item, sort)), reverse=query.get("sort_reverse") == "true")
     if page is None:
@@ -140,14 +140,25 @@ async def _page_of_rows(
     total = len(subjects)
     if page.name:
         fits, name_of = matcher(page), rows.keys["name"]
-        subjects = [subject for subject in subjects if fits(str(name_of(subject)))]
-        await pause()
+        subjects = await _fitting(subjects, lambda subject: fits(str(name_of(subject))), pause)
     if sort := query.get("sort"):
         key = rows.keys[sort]
         subjects.sort(key=lambda subject: _sort_key(key(subject)), reverse=query.get("sort_reverse") == "true")
         await pause()
     items = [rows.make(subject) for subject in _cut(subjects, page)]
     return _paged(await _columns_of(items, columns, pause), page, total, len(subjects))
+
+
+async def _fitting(items: Iterable[T], fits: Callable[[T], bool], pause: Pause) -> list[T]:
+    found = []
+    ends = perf_counter() + SLICE_S
+    for item in items:
+        if fits(item):
+            found.append(item)
+        if perf_counter() >= ends:
+            await pause()
+            ends = perf_counter() + SLICE_S
+    return found
 
 
 def _cut(items: list[T], page: Page) -> list[T]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 from collections.abc import AsyncIterator
 from urllib.parse import quote
 
@@ -126,6 +127,20 @@ async def test_bodies_that_are_too_long(world: World, api: httpx.AsyncClient) ->
     is_error(await api.put("global-parameters/g", content=b" " * (Config().management_max_body_octets + 1)), 400)
     is_error(await api.post("bindings/%2F/e/amq.topic/q/q", content=b" " * 5001), 400)
     assert state_of(world) == before
+
+
+async def test_a_pattern_that_takes_too_long_is_told_and_given_up_soon(
+    api: httpx.AsyncClient, channel: ChannelClient
+) -> None:
+    for number in range(10):
+        channel.queue("a" * 40 + str(number))
+    query = {"page": 1, "use_regex": "true", "name": "((a|aa)+)+!?x"}
+    started = time.process_time()
+    for sort in ("name", "memory"):  # by what is known of queues, and of their records
+        answer = await api.get("queues", params=query | {"sort": sort})
+        is_error(answer, 400)
+        assert answer.json()["reason"] == "name is a regular expression that takes too long"
+    assert time.process_time() - started < 1
 
 
 @pytest.mark.parametrize("pattern", ["(a+)+$", "(", "(?<x", "[", "*", "a{99999999}", "(?P<n>a)(?P<n>b)", "x" * 1025])
