@@ -134,7 +134,7 @@ async def test_a_pattern_that_takes_too_long_is_told_and_given_up_soon(
 ) -> None:
     for number in range(10):
         channel.queue("a" * 40 + str(number))
-    query = {"page": 1, "use_regex": "true", "name": "((a|aa)+)+!?x"}
+    query: dict[str, str | int] = {"page": 1, "use_regex": "true", "name": "((a|aa)+)+!?x"}
     started = time.process_time()
     for sort in ("name", "memory"):  # by what is known of queues, and of their records
         answer = await api.get("queues", params=query | {"sort": sort})
