@@ -16,7 +16,7 @@ from amqp_broker.storage.journal import Journal
 from amqp_broker.storage.page import Page
 from amqp_broker.storage.recovery import recover
 from amqp_broker.storage.settings import JournalSettings
-from amqp_broker.storage.store import JournalStorage, read_queues, read_topology
+from amqp_broker.storage.store import JournalStorage, read_topology
 from amqp_broker.storage.stream_recovery import recover_streams
 from amqp_broker.storage.streams import Streams
 from amqp_codec import Table
@@ -77,7 +77,7 @@ def open_journal(
     for damage in recovery.damage:
         log.error("damaged, what can be read is recovered: %s", damage)
     definitions, next_queue_id, crashed_before = read_topology(recovery)
-    queues = read_queues(recovery, crashed_before if recovery.was_clean else ALL_SEGMENTS)
+    queues = recovery.queues(crashed_before if recovery.was_clean else ALL_SEGMENTS)
     if recovery.damage:
         for queue_id in definitions.lost_queues(queues):
             count = sum(map(len, queues[queue_id]))

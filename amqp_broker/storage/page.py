@@ -45,13 +45,18 @@ class Page:
 
     A row is six cells: position from the first on, segment, ordinal, offset, length with the redelivered flag as
     its lowest bit (a record is never that long), octets of the body.
+
+    Attributes:
+        cells: of all rows.
+        first: position that others count from.
+        last: position of the last row.
     """
 
-    __slots__ = ("_cells", "_delivery_counts", "_expires_at", "first", "last")
+    __slots__ = ("_delivery_counts", "_expires_at", "cells", "first", "last")
 
     def __init__(self, first: int) -> None:
         self.first = self.last = first
-        self._cells = array("I")
+        self.cells = array("I")
         self._expires_at: array[float] | None = None
         self._delivery_counts: array[int] | None = None
 
@@ -68,7 +73,7 @@ class Page:
         delivery_count: int = 0,
     ) -> None:
         """Add a row behind the last one; see `Row` and `Location`."""
-        self._cells.extend((position - self.first, segment, ordinal, offset, length << 1 | redelivered, octets))
+        self.cells.extend((position - self.first, segment, ordinal, offset, length << 1 | redelivered, octets))
         self.last = position
         if expires_at or self._expires_at is not None:
             if self._expires_at is None:
@@ -80,11 +85,11 @@ class Page:
             self._delivery_counts.append(delivery_count)
 
     def __len__(self) -> int:
-        return len(self._cells) // _CELLS
+        return len(self.cells) // _CELLS
 
     def __iter__(self) -> Iterator[Row]:
         expiries, counts = self._expires_at, self._delivery_counts
-        cells = iter(self._cells)
+        cells = iter(self.cells)
         for index, (delta, segment, ordinal, offset, length, octets) in enumerate(
             zip(cells, cells, cells, cells, cells, cells, strict=True)
         ):
@@ -100,7 +105,7 @@ class Page:
     @property
     def octets(self) -> int:
         """The sum of the bodies."""
-        return sum(self._cells[_OCTETS::_CELLS])
+        return sum(self.cells[_OCTETS::_CELLS])
 
     @property
     def may_expire(self) -> bool:
@@ -108,10 +113,15 @@ class Page:
         return self._expires_at is not None
 
     @property
+    def counts_deliveries(self) -> bool:
+        """Whether failures of some of it are counted."""
+        return self._delivery_counts is not None
+
+    @property
     def instants(self) -> Iterator[tuple[int, float]]:
         """Position and `expires_at` of each row."""
         expiries = self._expires_at
-        for index, delta in enumerate(self._cells[::_CELLS]):
+        for index, delta in enumerate(self.cells[::_CELLS]):
             yield self.first + delta, 0.0 if expiries is None else expiries[index]
 
     @property
@@ -123,7 +133,7 @@ class Page:
         start = self._find(position)
         if start < 0:
             return None
-        segment, ordinal, offset, length = self._cells[start + _SEGMENT : start + _LENGTH + 1]
+        segment, ordinal, offset, length = self.cells[start + _SEGMENT : start + _LENGTH + 1]
         return new_location(segment, ordinal, offset, length >> 1)
 
     def delivery_count_of(self, position: int) -> int:
@@ -137,16 +147,16 @@ class Page:
         start = self._find(position)
         assert start >= 0
         segment, ordinal, offset, length = location.cells
-        flag = self._cells[start + _LENGTH] & 1
-        self._cells[start + _SEGMENT : start + _LENGTH + 1] = array("I", (segment, ordinal, offset, length << 1 | flag))
+        flag = self.cells[start + _LENGTH] & 1
+        self.cells[start + _SEGMENT : start + _LENGTH + 1] = array("I", (segment, ordinal, offset, length << 1 | flag))
 
     def take(self, position: int) -> Row:
         """Remove the row of a position, which is in this page."""
         start = self._find(position)
         assert start >= 0
         index = start // _CELLS
-        delta, segment, ordinal, offset, length, octets = self._cells[start : start + _CELLS]
-        del self._cells[start : start + _CELLS]
+        delta, segment, ordinal, offset, length, octets = self.cells[start : start + _CELLS]
+        del self.cells[start : start + _CELLS]
         return Row(
             self.first + delta,
             new_location(segment, ordinal, offset, length >> 1),
@@ -160,7 +170,7 @@ class Page:
         """Where in the cells a message's row begins, -1 when it is not in this page."""
         if not self.first <= position <= self.last:
             return -1
-        delta, cells = position - self.first, self._cells
+        delta, cells = position - self.first, self.cells
         index = bisect_left(range(len(self)), delta, key=lambda row: cells[row * _CELLS])
         return index * _CELLS if index < len(self) and cells[index * _CELLS] == delta else -1
 
@@ -193,8 +203,8 @@ class Pages:
     ) -> None:
         """Take a row; see `Row` and `Location`. Each position comes once."""
         page = self._page
-        if page is None or position <= page.last or len(page._cells) >= _FULL or position - page.first > _FURTHEST:
-            page = self._page_for(position)
+        if page is None or position <= page.last or len(page.cells) >= _FULL or position - page.first > FURTHEST:
+            page = self.page_for(position)
         page.append(position, segment, ordinal, offset, length, octets, expires_at, redelivered, delivery_count)
 
     def finish(self) -> list[Page]:
@@ -214,19 +224,19 @@ class Pages:
         merged += _merge(overlapping)
         return merged
 
-    def _page_for(self, position: int) -> Page:
-        """Find the run that a row can follow, or begin one, and the page there, or begin one."""
+    def page_for(self, position: int) -> Page:
+        """The page for a row of this position, in the first run that it can follow; begun where there is none."""
         run = next((run for run in self._runs if run[-1].last < position), None)
         if run is None:
             run = []
             self._runs.append(run)
-        if not run or len(run[-1]._cells) >= _FULL or position - run[-1].first > _FURTHEST:
+        if not run or len(run[-1].cells) >= _FULL or position - run[-1].first > FURTHEST:
             run.append(Page(position))
         self._page = self._runs[0][-1]
         return run[-1]
 
 
-_FURTHEST: Final = (1 << 32) - 1
+FURTHEST: Final = (1 << 32) - 1
 """Positions in one page differ by no more."""
 
 

@@ -14,15 +14,19 @@ and what a disk has lost. What stays true:
 from __future__ import annotations
 
 import os
+from array import array
 from bisect import bisect_left
+from collections import defaultdict
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from amqp_broker.forms import is_compiled
 from amqp_broker.storage.batch import DAMAGED, SEGMENTS, free_name, set_aside
 from amqp_broker.storage.checkpoint import CHECKPOINT_NAME, Checkpoint, SegmentState, read_checkpoint
 from amqp_broker.storage.disk import Disk
 from amqp_broker.storage.errors import StorageError
 from amqp_broker.storage.journal import JournalState
+from amqp_broker.storage.page import Page, Pages
 from amqp_broker.storage.records import (
     HEAD,
     HEAD_OCTETS,
@@ -32,6 +36,7 @@ from amqp_broker.storage.records import (
     PUBLISH_HEAD,
     PUBLISH_HEAD_OCTETS,
     PUBLISH_TO_ONE,
+    REDELIVERED,
     REFERENCE,
     REFERENCE_OCTETS,
     REMOVE,
@@ -59,6 +64,10 @@ from amqp_broker.storage.segment import (
     segment_name,
     set_bits,
 )
+
+COMPILED = is_compiled()
+if COMPILED:
+    from amqp_broker.storage._speedups import take_rows
 
 
 class Damage(NamedTuple):
@@ -173,7 +182,8 @@ class Recovery:
         Args:
             with_content: whether to give the messages as well.
         """
-        for number, data, rows in self.rows():
+        for segment, found, data in self._with_live():
+            number, rows = segment.number, self._rows(segment, data, found.publishes)
             for queue_id, position, expires_at_ms, flags, deliveries, body_octets, ordinal, offset, octets in rows:
                 yield RecoveredReference(
                     queue_id,
@@ -186,23 +196,56 @@ class Recovery:
                     decode_message(data, offset) if with_content else None,
                 )
 
-    def rows(self) -> Iterator[tuple[int, bytes, Iterator[RecoveredRow]]]:
-        """Yield what `messages` does for those in a hurry: number, octets and rows of each segment, all to be read."""
+    def queues(self, crashed_before: int) -> dict[int, list[Page]]:
+        """Do as `messages`, much faster: what is live by queue id, in pages in the order of positions.
+
+        Args:
+            crashed_before: what lies in segments before this one may have been delivered.
+        """
+        pages_of: defaultdict[int, Pages] = defaultdict(Pages)
+        for segment, found, data in self._with_live():
+            publishes, marks = found.publishes, REDELIVERED if segment.number < crashed_before else 0
+            if not COMPILED or segment.number in self._origins:
+                self._append(pages_of, self._rows(segment, data, publishes), segment.number, marks)
+                continue
+            index = 0
+            while index < len(publishes):
+                index, live, live_octets, all_octets = take_rows(
+                    data, publishes, index, segment.gone, segment.marks, segment.number, marks, pages_of
+                )
+                segment.live += live
+                segment.live_octets += live_octets
+                segment.all_octets += all_octets
+                unusual = publishes[index : index + 1]
+                self._append(pages_of, self._rows(segment, data, unusual), segment.number, marks)
+                index += 1
+        return {queue_id: pages.finish() for queue_id, pages in pages_of.items()}
+
+    @staticmethod
+    def _append(pages_of: defaultdict[int, Pages], rows: Iterator[RecoveredRow], segment: int, marks: int) -> None:
+        for queue_id, position, expires_at_ms, flags, delivery_count, octets, ordinal, offset, length in rows:
+            redelivered = (flags | marks) & REDELIVERED != 0
+            pages_of[queue_id].append(
+                position, segment, ordinal, offset, length, octets, expires_at_ms / 1000, redelivered, delivery_count
+            )
+
+    def _with_live(self) -> Iterator[tuple[Segment, Scan, bytes]]:
+        """Yield segments that have something live, with their octets, one in memory at a time."""
         for segment in self._segments.values():
             segment.live = segment.live_octets = segment.all_octets = 0
         for number, found in self._scans.items():
             segment = self._segments[number]
             if segment.has_live:
-                data = read_segment(self._disk, segment.parts)
-                yield number, data, self._rows_of(segment, found, data)
+                yield segment, found, read_segment(self._disk, segment.parts)
         self._is_read = True
 
-    def _rows_of(self, segment: Segment, found: Scan, data: bytes) -> Iterator[RecoveredRow]:
+    def _rows(self, segment: Segment, data: bytes, publishes: array[int]) -> Iterator[RecoveredRow]:
+        """Yield what is live of some PUBLISH records, and count all of them; to be read to its end."""
         number, gone, marks = segment.number, segment.gone, segment.marks
         superseded = self._superseded if number in self._origins else None
         unpack, unpack_reference = PUBLISH_TO_ONE.unpack_from, REFERENCE.unpack_from
         live = live_octets = all_octets = 0
-        for offset in found.publishes:
+        for offset in publishes:
             (
                 _, length, _, _, ordinal, count, _, address_octets, header_octets,
                 queue_id, position, expires_at_ms, flags,
@@ -230,7 +273,9 @@ class Recovery:
                 ordinal += 1
                 next_reference += REFERENCE_OCTETS
                 queue_id, position, expires_at_ms, flags = unpack_reference(data, next_reference)
-        segment.live, segment.live_octets, segment.all_octets = live, live_octets, all_octets
+        segment.live += live
+        segment.live_octets += live_octets
+        segment.all_octets += all_octets
 
 
 class _Reader:

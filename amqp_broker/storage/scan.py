@@ -8,9 +8,14 @@ from typing import NamedTuple
 
 from google_crc32c import extend
 
+from amqp_broker.forms import is_compiled
 from amqp_broker.storage.disk import Disk
 from amqp_broker.storage.records import HEAD, HEAD_OCTETS, MOVED, PUBLISH, find_record
 from amqp_broker.storage.segment import HEADER_OCTETS, Part
+
+COMPILED = is_compiled()
+if COMPILED:
+    from amqp_broker.storage._speedups import skip_valid
 
 ANY_NUMBER = 1 << 63
 """An upper bound for the number of a record whose segment's header is lost."""
@@ -79,6 +84,12 @@ def scan(data: bytes, seed: int, first_record: int, *, is_number_known: bool = T
     last_start = size - HEAD_OCTETS
     expected = first_record
     while position < size:
+        if COMPILED:
+            position, expected = skip_valid(
+                data, seed, position, expected, result.publishes, result.moved, result.others
+            )
+            if position == size:
+                break
         if position <= last_start:
             crc, length, number, kind = unpack(data, position)
             stop = position + HEAD_OCTETS + length

@@ -7,7 +7,7 @@ a deleted queue leaves behind can be given up. Leaves threads to the committer a
 from __future__ import annotations
 
 import logging
-from collections import defaultdict, deque
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Final
@@ -17,7 +17,7 @@ from amqp_broker.message import Message, new_message
 from amqp_broker.storage.definitions import Change, Definitions, decode_snapshot, encode_snapshot, queue_id_of
 from amqp_broker.storage.errors import DamagedRecord
 from amqp_broker.storage.journal import Journal
-from amqp_broker.storage.page import Page, Pages, Row
+from amqp_broker.storage.page import Page, Row
 from amqp_broker.storage.records import REDELIVERED, TRANSIENT, Location, Reference, StoredMessage
 from amqp_broker.storage.recovery import Recovery
 from amqp_broker.storage.spare import Spare
@@ -365,19 +365,6 @@ def read_topology(recovery: Recovery) -> tuple[Definitions, int, int]:
         definitions.apply(change)
         next_queue_id = max(next_queue_id, queue_id_of(change.table) + 1)
     return definitions, next_queue_id, crashed_before
-
-
-def read_queues(recovery: Recovery, crashed_before: int) -> dict[int, list[Page]]:
-    """Sort what recovery found of messages by queue and position."""
-    pages_of: defaultdict[int, Pages] = defaultdict(Pages)
-    for segment, _, rows in recovery.rows():
-        marks = REDELIVERED if segment < crashed_before else 0
-        for queue_id, position, expires_at_ms, flags, delivery_count, octets, ordinal, offset, length in rows:
-            redelivered = (flags | marks) & REDELIVERED != 0
-            pages_of[queue_id].append(
-                position, segment, ordinal, offset, length, octets, expires_at_ms / 1000, redelivered, delivery_count
-            )
-    return {queue_id: pages.finish() for queue_id, pages in pages_of.items()}
 
 
 def _entry_of(row: Row, make_entry: Callable[[int], QueueEntry]) -> QueueEntry:
