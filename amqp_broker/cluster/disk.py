@@ -13,6 +13,8 @@ import errno
 import logging
 import os
 import secrets
+from collections.abc import Callable
+from functools import partial
 from threading import RLock
 from typing import Final
 
@@ -111,24 +113,27 @@ class Replica:
         """
         with self._lock:
             left = encode_all(self.epoch, steps)
-            while left:
-                if self._is_deposed:
-                    raise Deposed
-                first = self.copy.applied + 1
-                try:
-                    self._log.append(left, self.copy.applied)
-                except OutOfTurn:
-                    left = left[self._catch_up(left) :]
-                    continue
-                for sequence, entry in enumerate(left, first):
-                    self._carry_out(sequence, entry)
-                break
+            while left and not self._append(left):
+                left = left[self._catch_up(left) :]
             self.copy.save()
             if self._untidy >= TIDY_EVERY:
                 try:
                     self._tidy()
                 except OSError as error:  # what was to be done here is done
                     log.warning("%s: the log can't be tidied now: %s", self.copy.directory, error)
+
+    def _append(self, entries: list[Entry]) -> bool:
+        """Append, and carry out; False if the log is further than the files."""
+        if self._is_deposed:
+            raise Deposed
+        first = self.copy.applied + 1
+        try:
+            self._log.append(entries, self.copy.applied)
+        except OutOfTurn:
+            return False
+        for sequence, entry in enumerate(entries, first):
+            self._carry_out(sequence, entry)
+        return True
 
     def _catch_up(self, wanted: list[Entry] | None = None) -> int:
         """Carry out what was appended without our knowing.
@@ -184,20 +189,29 @@ class Replica:
             for path in paths:
                 if subject_of(path) not in there:
                     log.error("%s: somebody has purged the log of %s: it is appended again", self.copy.directory, path)
-                    file = self.copy.disk.open_for_reading(self.copy.full_path(path))
-                    self.commit([(path, Operation(Kind.PUT_LAST, 0, file.pread(file.size(), 0)))])
+                    self._replace(path, partial(self._content_of, path))
             self._dead |= there.keys() - {subject_of(path) for path in (*paths, MANIFEST)} - {EPOCH_SUBJECT}
             self._tidy()
 
     def _tidy(self) -> None:
         self._untidy = 0
-        self.commit([(MANIFEST, Operation(Kind.PUT_LAST, 0, "\n".join(self.copy.paths()).encode()))])
+        self._replace(MANIFEST, lambda: "\n".join(self.copy.paths()).encode())
         before = self._replaced[subject_of(MANIFEST)]
         for subject in list(self._dead):
             self._log.purge(subject, before)
             self._dead.discard(subject)
         for subject in list(self._replaced):
             self._log.purge(subject, self._replaced.pop(subject))
+
+    def _replace(self, path: str, content: Callable[[], bytes]) -> None:
+        """Put what follows from the files as they are, and not from what they were before doubtful entries came."""
+        while not self._append(encode_all(self.epoch, [(path, Operation(Kind.PUT_LAST, 0, content()))])):
+            self._catch_up()
+        self.copy.save()
+
+    def _content_of(self, path: str) -> bytes:
+        file = self.copy.disk.open_for_reading(self.copy.full_path(path))
+        return file.pread(file.size(), 0)
 
 
 class ReplicatedFile:

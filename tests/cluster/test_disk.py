@@ -1,4 +1,5 @@
 import errno
+from collections.abc import Sequence
 from random import Random
 
 import pytest
@@ -6,7 +7,7 @@ import pytest
 from amqp_broker.cluster.copy import Copy
 from amqp_broker.cluster.disk import TIDY_EVERY, Deposed, Replica, ReplicatedDisk
 from amqp_broker.cluster.follower import Follower
-from amqp_broker.cluster.log import ENTRY_OCTETS, LogUnavailable
+from amqp_broker.cluster.log import ENTRY_OCTETS, Entry, LogUnavailable
 from amqp_broker.cluster.operations import subject_of
 from tests.cluster.simulated_log import Line, SimulatedLog
 from tests.storage.simulated_disk import SimulatedDisk
@@ -367,3 +368,27 @@ def test_a_process_that_was_killed_amid_what_replaces_a_file_begins_that_again(l
     assert again.copy.applied == 1
     again.follow()
     assert again.has() == {"checkpoint": data}
+
+
+def test_a_manifest_does_not_list_what_went_while_it_was_made(log: SimulatedLog) -> None:
+    owner, standby = Node(log), Node(log)
+    disk = owner.take_over()
+    write(disk, "segments/1.seg", b"a")
+    write(disk, "segments/2.seg", b"b")
+    standby.follow()
+    log.weather.late = 1.0
+    with pytest.raises(LogUnavailable):
+        disk.unlink("v/segments/1.seg")
+    log.weather.late = 0.0
+    append, log.some_arrives = owner.line.append, lambda: None  # type: ignore[method-assign]
+
+    def append_late(entries: Sequence[Entry], expected: int) -> int:
+        while log.under_way:
+            SimulatedLog.some_arrives(log)
+        return append(entries, expected)
+
+    owner.line.append = append_late  # type: ignore[method-assign]
+    owner.replica.tidy()
+    standby.follow()
+    assert standby.has() == owner.has() == {"segments/2.seg": b"b"}
+    assert owner.copy.manifest() == ["segments/2.seg"]
