@@ -16,6 +16,9 @@ WAIT_S: Final = 1.0
 
 RETRY_S: Final = 1.0
 
+GATHER_S: Final = 0.02
+"""How long entries gather before they are carried out together: standbys share machines with owners."""
+
 
 class Follower:
     """Follows one log.
@@ -64,7 +67,8 @@ class Follower:
     def _run(self) -> None:
         while not self._stop.is_set():
             try:
-                self.step(WAIT_S)
+                if self.step(WAIT_S):
+                    self._stop.wait(GATHER_S)
                 error = None
             except Exception as refusal:  # whatever it is, to try again is all that can be done
                 error = refusal
