@@ -3,10 +3,10 @@
 A broker inside a program or a test: `run_in_thread` and `open`, see `embedding`.
 
 The rooms, from the edge inwards: `cli` (commands), `ctl` (the control command, which imports nothing of the rest),
-`embedding` and `testing`, `perf` (load on any broker), `server` (what runs), `net` (sockets), `session` (connections
-and channels, a function a method), `broker` and `vhost` (names), `queues`, `routing`, `storage`, `auth`, and at the
-bottom `outbox`, `timers`, `message`, `config`, `errors`. Each imports only from those after it; only `embedding`,
-`server`, `net` and `cli` know trio.
+`embedding` and `testing`, `perf` (load on any broker), `server` (what runs), `cluster` (several brokers), `net`
+(sockets), `session` (connections and channels, a function a method), `broker` and `vhost` (names), `queues`, `routing`,
+`storage`, `auth`, and at the bottom `outbox`, `timers`, `message`, `config`, `errors`. Each imports only from those
+after it; only `embedding`, `server`, `cluster`, `net` and `cli` know trio.
 """
 
 from importlib import import_module
