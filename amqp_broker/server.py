@@ -101,7 +101,7 @@ class Server:
             self._data.on_stalled(self.resources.journal_changed)
         if self._cluster is not None:
             self._cluster.on_stalled = self.resources.journal_changed
-        self.node = Node(self.broker, self.resources, stop=self.stop)
+        self.node = Node(self.broker, self.resources, stop=self.stop, cluster=self._cluster)
         if config.event_exchange:
             self.broker.enable_event_exchange()
         self.urls: list[str] = []
@@ -168,7 +168,8 @@ class Server:
                 async with trio.open_nursery() as accepting:
                     reception = Reception(self.broker, hub=hub, forwarder=forwarder)
                     if cluster is not None:
-                        await background.start(cluster.run, hub)
+                        served = next((each.port for each in self.node.listeners if each.protocol == "http"), None)
+                        await background.start(cluster.run, hub, served)
                         for listener in cluster.doors:
                             accepting.start_soon(reception.accept, listener, clients, Manners(gate=cluster.gate))
                     for door in doors:

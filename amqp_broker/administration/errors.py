@@ -26,6 +26,13 @@ class VhostNotFoundError(AdministrationError):
         super().__init__(f"Virtual host {name} does not exist")
 
 
+class VhostElsewhereError(AdministrationError):
+    """What is in the vhost is on another node of the cluster."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"vhost '{name}' is on another node: ask there")
+
+
 class TooManyVhostsError(AdministrationError):
     """There may be no further vhost."""
 

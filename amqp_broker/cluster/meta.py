@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final, NamedTuple
 
+from amqp_broker.administration.errors import VhostElsewhereError
 from amqp_broker.broker import Broker
 from amqp_broker.chronicle import restore_vhost
 from amqp_broker.cluster.log import KeyValue
@@ -95,7 +96,7 @@ class Meta(MemoryStorage):
             self._put(key_of(kind, table), bytes([kind]) + change.encode())
             return
         if kind not in UNDONE:
-            raise RuntimeError(f"{kind.name} in a vhost that is elsewhere")
+            raise VhostElsewhereError(text_of(table, "vhost"))
         key = key_of(UNDONE[kind], table)
         for each in self._belonging(kind, table):
             self._put(each, None)  # first: should the rest be cut off, nothing is left of what a namesake would get

@@ -29,6 +29,7 @@ from amqp_broker.cluster.meta import Meta, carry_out
 from amqp_broker.cluster.nats import Nats
 from amqp_broker.cluster.places import Places
 from amqp_broker.config import Config
+from amqp_broker.inspection.cluster import ClusterMember
 from amqp_broker.net.doors import open_http
 from amqp_broker.net.forwarding import Forwarder, Gate
 from amqp_broker.net.hub import Hub
@@ -173,8 +174,15 @@ class ClusterNode:
         """Where other nodes reach this one: as configured, or the address from which it reaches NATS."""
         return self.config.cluster_host or self._nats.own_host
 
-    async def run(self, hub: Hub | None, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Be one of the cluster until cancelled. Journals are written in the turns of the hub.
+    async def run(
+        self, hub: Hub | None, http_port: int | None, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+    ) -> None:
+        """Be one of the cluster until cancelled.
+
+        Args:
+            hub: in whose turns journals are written.
+            http_port: of the management API.
+            task_status: told when other nodes can connect.
 
         Raises:
             ListenError: the port for other nodes can't be listened on.
@@ -183,7 +191,7 @@ class ClusterNode:
         host = self.own_host()
         # All addresses, as a name by which others know this machine need not be one of its own.
         self.doors = await open_http("" if config.cluster_port else host, config.cluster_port, "cluster_port")
-        self._info.update(host=host, port=self.doors[0].socket.getsockname()[1])
+        self._info.update(host=host, http_port=http_port, port=self.doors[0].socket.getsockname()[1])
         self._hub = hub
         if hub is not None:
             hub.at_end = self._turn_ended
@@ -379,6 +387,39 @@ class ClusterNode:
         if isinstance(action, membership.Change):
             self.membership.done(action, revision)
             self.tick_soon()
+
+    # What commands and the HTTP API ask
+
+    def members(self) -> list[ClusterMember]:
+        known = self.membership
+        return [
+            ClusterMember(
+                name=each.name,
+                is_running=known.is_alive(each.name),
+                is_draining=each.name in known.draining,
+                vhosts=[keeper.vhost for key, keeper in self._by_key.items() if known.owner_of(key) == each.name],
+                http=(each.info["host"], each.info["http_port"]) if each.info.get("http_port") else None,
+            )
+            for each in sorted(known.members.values(), key=lambda member: member.name)
+            if not each.is_gone
+        ]
+
+    def owner_of(self, vhost: str) -> ClusterMember | None:
+        name = self.membership.owner_of(vhost_key(vhost))
+        return next((each for each in self.members() if each.name == name), None)
+
+    def transfer(self, vhost: str, node: str) -> None:
+        self._do_soon(membership.transfer(vhost_key(vhost), node))
+
+    def drain(self, node: str) -> None:
+        self._do_soon(membership.drain(node))
+
+    def undrain(self, node: str) -> None:
+        self._do_soon(membership.undrain(node))
+
+    def _do_soon(self, action: membership.Put | membership.Delete) -> None:
+        if self._nursery is not None:
+            self._nursery.start_soon(self._carry_out, action)
 
     # What keepers say
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from amqp_broker.administration.errors import AdministrationError
-from amqp_broker.control import administration, certificates, health, links, listing, reports
+from amqp_broker.control import administration, certificates, cluster, health, links, listing, reports
 from amqp_broker.control.administration import Run, as_control_error
 from amqp_broker.control.errors import EXIT_USAGE, ControlError
 from amqp_broker.control.request import Answer, Request
@@ -50,8 +50,10 @@ COMMANDS: Final[Mapping[str, Run]] = {
     "message_size_stats": reports.message_size_stats,
     "certificates": certificates.certificates,
     "check_certificate_expiration": certificates.check_certificate_expiration,
-    "drain": health.stop_app,
-    "revive": health.start_app,
+    "transfer_vhost": cluster.transfer_vhost,
+    "drain": cluster.drain,
+    "undrain": cluster.undrain,
+    "revive": cluster.undrain,
     "log_location": health.log_location,
     "os_env": health.os_env,
     "stop": health.stop,
@@ -82,6 +84,7 @@ def run(node: Node, name: str, request: Request) -> Iterable[Answer]:
     command = COMMANDS.get(name)
     if command is None:
         raise ControlError(f"The broker that runs knows no command {name}", EXIT_USAGE)
+    cluster.check_is_here(node, name, request)
     try:
         for answer in command(node, request) or ():
             if isinstance(answer, dict) and request.columns:

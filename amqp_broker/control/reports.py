@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from amqp_broker import __version__
+from amqp_broker.control.cluster import status_lines
 from amqp_broker.control.errors import EXIT_DATA, ControlError
 from amqp_broker.control.health import listener_row, listeners, port_text
 from amqp_broker.control.request import Request
@@ -75,17 +76,21 @@ def status(node: Node, request: Request) -> Iterable[str | Row]:
 
 
 def cluster_status(node: Node, _request: Request) -> Iterable[str]:
-    """A cluster of one."""
+    """The nodes of the cluster, often one, and more of this one."""
     cores = os.cpu_count()
     yield f"Basics\n\nCluster name: {node.broker.config.cluster_name}"
-    yield f"Total CPU cores available cluster-wide: {cores}"
-    yield from _section("Cluster Tags", [])
-    for title in ("Disk Nodes", "Running Nodes"):
-        yield f"\n{title}\n\n{node.name}"
+    if node.cluster is not None:
+        yield from status_lines(node)
+    else:
+        yield f"Total CPU cores available cluster-wide: {cores}"
+        yield from _section("Cluster Tags", [])
+        for title in ("Disk Nodes", "Running Nodes"):
+            yield f"\n{title}\n\n{node.name}"
     yield f"\nVersions\n\n{node.name}: RabbitMQ {node.broker.config.version} on Python {platform.python_version()}"
     yield f"\nCPU Cores\n\nNode: {node.name}, available CPU cores: {cores}"
-    maintenance = "" if node.broker.is_suspended else "not "
-    yield f"\nMaintenance status\n\nNode: {node.name}, status: {maintenance}under maintenance"
+    if node.cluster is None:
+        maintenance = "" if node.broker.is_suspended else "not "
+        yield f"\nMaintenance status\n\nNode: {node.name}, status: {maintenance}under maintenance"
     yield from _section("Alarms", list(node.broker.alarms))
     yield "\nNetwork Partitions\n\n(none)\n\nListeners\n"
     for each in node.listeners:

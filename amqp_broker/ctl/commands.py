@@ -447,8 +447,12 @@ COMMANDS: Final[dict[str, Command]] = {
     "check_if_node_is_quorum_critical": Command(no_op="A single node is never critical to a quorum."),
     "check_if_cluster_has_classic_queue_mirroring_policy": Command(no_op="There is no mirroring."),
     "await_online_quorum_plus_one": Command(no_op=" "),
+    "transfer_vhost": Command("<vhost> <node>", (2, 2)),
+    "undrain": Command("[<node>]", (0, 1)),
     "drain": Command(
-        banner="Will put node {node} into maintenance mode. The node will no longer serve any client traffic!"
+        "[<node>]",
+        (0, 1),
+        banner="Will put node {node} into maintenance mode. The node will no longer serve any client traffic!",
     ),
     "revive": Command(banner="Will return node {node} from maintenance mode ..."),
     "force_boot": Command(no_op=" "),

@@ -11,6 +11,7 @@ from weakref import WeakKeyDictionary
 import attrs
 
 from amqp_broker.broker import Broker
+from amqp_broker.inspection.cluster import Cluster
 from amqp_broker.resources import Resources
 
 PURPOSES: Final = {
@@ -53,6 +54,7 @@ class Node:
         log_paths: where the log is written; the console is `<stderr>` or `<stdout>`.
         config_paths: the files that settings came from.
         started_at: seconds since the epoch.
+        cluster: the one it is in, if it is in one.
     """
 
     broker: Broker
@@ -62,6 +64,7 @@ class Node:
     log_paths: Sequence[str] = ("<stderr>",)
     config_paths: Sequence[Path] = ()
     started_at: float = attrs.Factory(time.time)
+    cluster: Cluster | None = None
     _pids: WeakKeyDictionary[object, str] = attrs.field(init=False, factory=WeakKeyDictionary)
     _last_pid: int = attrs.field(init=False, default=0)
 

@@ -24,6 +24,7 @@ from amqp_broker.management.attempts import Attempts
 from amqp_broker.management.bodies import read_body, read_form
 from amqp_broker.management.call import Call, Caller
 from amqp_broker.management.cors import cors_headers
+from amqp_broker.management.elsewhere import answer_of, owner_elsewhere
 from amqp_broker.management.errors import ApiError, bad_request, from_administration, from_amqp, not_found
 from amqp_broker.management.figures import figures_of
 from amqp_broker.management.listing import Listing, only
@@ -110,6 +111,10 @@ class ManagementApi:
             return empty_response(405)
         caller = None
         body = await self._body_of(request, endpoint) if endpoint.takes_form else None
+        elsewhere = owner_elsewhere(self._node, request, found.names.get("vhost"))
+        if elsewhere is not None:
+            prefix = self._broker.config.management_path_prefix
+            return await answer_of(request, elsewhere, await self._octets_of(request), prefix)
         if endpoint.needs is not Needs.NOBODY:
             header = request.headers.get("authorization")
             if body is None and header is None:
@@ -136,6 +141,16 @@ class ManagementApi:
         if isinstance(result, Live):
             return self._streams.answer(result, call.user.name, partial(self._ask, call))
         return await _response(request, call, result)
+
+    async def _octets_of(self, request: Request) -> bytes:
+        """The body as it came. Raises ApiError where there is too much of it."""
+        received = bytearray()
+        async with aclosing(request.stream()) as chunks:
+            async for chunk in chunks:
+                received += chunk
+                if len(received) > self._broker.config.management_max_body_octets:
+                    raise bad_request("the body is too large")
+        return bytes(received)
 
     async def _body_of(self, request: Request, endpoint: Endpoint) -> Any:
         if endpoint.method == "GET":

@@ -8,6 +8,7 @@ from random import Random
 import pytest
 
 from amqp_broker.administration import parameters, permissions, users, vhosts
+from amqp_broker.administration.errors import VhostElsewhereError
 from amqp_broker.broker import Broker
 from amqp_broker.cluster.meta import PREFIX, Meta, carry_out
 from amqp_broker.config import Config
@@ -223,5 +224,5 @@ def test_other_keys_are_left_alone(two: tuple[Node, Node]) -> None:
 
 def test_what_would_be_in_a_vhost_that_is_elsewhere_is_refused(two: tuple[Node, Node]) -> None:
     one, _ = two
-    with pytest.raises(RuntimeError):
+    with pytest.raises(VhostElsewhereError):
         one.broker.vhosts["/"].make_exchange("x", "direct", durable=True, user="")

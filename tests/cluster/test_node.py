@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import attrs
+import httpx
 import pytest
 import trio
 
@@ -19,6 +20,9 @@ from amqp_broker.broker import Broker
 from amqp_broker.cluster.joining import ClusterConfigError, join
 from amqp_broker.cluster.node import ClusterNode
 from amqp_broker.config import Config
+from amqp_broker.control.commands import run
+from amqp_broker.control.errors import ControlError
+from amqp_broker.control.request import Request
 from amqp_broker.server import Server
 from amqp_broker.storage.settings import JournalSettings
 from amqp_codec import (
@@ -203,3 +207,60 @@ def test_settings_that_can_not_be_are_refused(
 ) -> None:
     with pytest.raises(ClusterConfigError, match=text):
         join(attrs.evolve(config("a"), **changes), Broker, JournalSettings())  # type: ignore[arg-type]
+
+
+async def lines(server: Server, name: str, *arguments: str, vhost: str = "/") -> str:
+    """What a control command answers."""
+    answers = list(run(server.node, name, Request(vhost=vhost, arguments=arguments)))
+    return "\n".join(str(answer) for answer in answers)
+
+
+async def test_vhosts_are_moved_and_nodes_drained_by_command(config: Callable[[str], Config], dial: Dial) -> None:
+    with trio.fail_after(DEADLINE_S):
+        async with running(config("a")) as first:
+            await until(lambda: first.broker.is_here("/"), 0.02)
+            async with running(config("b")) as second:
+                await until(lambda: len(cluster_of(second).membership.alive()) == 2, 0.02)
+                status = await lines(second, "cluster_status")
+                assert "Running Nodes\n\na\nb" in status
+                assert "Vhost: /, node: a" in status
+                with pytest.raises(ControlError, match="vhost '/' is on node a"):
+                    await lines(second, "list_queues")
+                with pytest.raises(ControlError, match="node c does not run"):
+                    await lines(second, "transfer_vhost", "/", "c")
+                await lines(second, "transfer_vhost", "/", "b")
+                await until(lambda: second.broker.is_here("/"), 0.02)
+                await until(lambda: "node: b" in str([*run(first.node, "cluster_status", Request())]), 0.02)
+                await lines(first, "drain", "b")
+                await until(lambda: first.broker.is_here("/"), 0.02)
+                assert "Node: b, status: under maintenance" in await lines(first, "cluster_status")
+                await lines(first, "undrain", "b")
+                await until(lambda: not cluster_of(first).membership.draining, 0.02)
+
+
+async def test_the_http_api_of_any_node_answers_for_all(config: Callable[[str], Config]) -> None:
+    def served(name: str) -> Config:
+        return attrs.evolve(config(name), management_port=0)
+
+    with trio.fail_after(DEADLINE_S):
+        async with running(served("a")) as first:
+            await until(lambda: first.broker.is_here("/"), 0.02)
+            async with running(served("b")) as second:
+                await until(lambda: cluster_of(second).owner_of("/") is not None, 0.02)
+                url = next(url for url in second.urls if url.startswith("http:"))
+                async with httpx.AsyncClient(base_url=f"{url}/api/", auth=("guest", "guest")) as client:
+                    made = await client.put("queues/%2F/a%2Fb", json={"durable": True})
+                    assert made.status_code == 201
+                    assert "a/b" in first.broker.vhosts["/"].queues
+                    assert "a/b" not in second.broker.vhosts["/"].queues
+                    listed = await client.get("queues/%2F?columns=name")
+                    assert [queue["name"] for queue in listed.json()] == ["a/b"]
+                    assert (await client.get("queues/%2F/none")).status_code == 404
+                    assert (await client.get("queues/%2F", auth=("guest", "wrong"))).status_code == 401
+                    assert (await client.get("vhosts/%2F")).json()["cluster_state"] == {"a": "running"}
+                    nodes = (await client.get("nodes")).json()
+                    assert {node["name"]: node["running"] for node in nodes} == {"a": True, "b": True}
+                    first.stop()
+                    await first.stopped.wait()
+                    await until(lambda: second.broker.is_here("/"), 0.02)
+                    assert (await client.get("queues/%2F?columns=name")).json() == [{"name": "a/b"}]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from amqp_broker.inspection.cluster import ClusterMember
 from amqp_broker.inspection.memory import memory_record, relative_memory_record
 from amqp_broker.inspection.settings import setting_lines
 from amqp_broker.inspection.values import Record
@@ -17,8 +18,10 @@ routes = Routes()
 
 @routes.get("nodes", Needs.MONITORING)
 def list_nodes(call: Call) -> list[Record]:
-    """All nodes, which is one."""
-    return [_record(call)]
+    """All nodes; of others only whether they run."""
+    cluster = call.node.cluster
+    members = [] if cluster is None else cluster.members()
+    return [_record(call), *(_other(each) for each in members if each.name != call.node.name)]
 
 
 @routes.get("nodes/{node}", Needs.MONITORING)
@@ -55,6 +58,16 @@ def reset_statistics(call: Call) -> Reply:
     check_node_name(call)
     call.statistics.statistics.clear()
     return NO_CONTENT
+
+
+def _other(member: ClusterMember) -> Record:
+    """Another node of the cluster."""
+    return {
+        "name": member.name,
+        "type": "disc",
+        "running": member.is_running,
+        "being_drained": member.is_draining,
+    }
 
 
 def _record(call: Call) -> Record:

@@ -79,14 +79,21 @@ def start_vhost(call: Call) -> Reply:
     return NO_CONTENT
 
 
+def _cluster_state(call: Call, vhost: Vhost) -> Record:
+    """The node that has a vhost."""
+    if call.node.cluster is None:
+        return {call.node.name: "running"}
+    owner = call.node.cluster.owner_of(vhost.name)
+    return {} if owner is None else {owner.name: "running"}
+
+
 def _record(call: Call, vhost: Vhost) -> Record:
-    node = call.node.name
     octets = {"recv_oct": 0, "send_oct": 0}
     for connection in open_connections(call.broker):
         if connection.vhost_name == vhost.name:
             for name, count in octets_of(connection).items():
                 octets[name] += count
-    record: Record = {**vhost_item(vhost), "cluster_state": {node: "running"}}
+    record: Record = {**vhost_item(vhost), "cluster_state": _cluster_state(call, vhost)}
     record |= call.statistics.with_rates(vhost, lengths_of_vhost(vhost) | octets)
     record["message_stats"] = message_stats(call.statistics, vhost, vhost_counters(call.broker, vhost))
     return record
