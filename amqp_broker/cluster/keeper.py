@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import shutil
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 from typing import Final, Protocol, TypeVar
@@ -53,8 +54,8 @@ class Host(Protocol):
     name: str
     limiter: trio.CapacityLimiter
 
-    def new_turns(self) -> Turns | None:
-        """Turns of the loop in which a committer works."""
+    def turns(self) -> AbstractContextManager[Turns | None]:
+        """Turns of the loop, for a committer to work in."""
 
     def opened(self, vhost: str) -> None:
         """It is here now."""
@@ -260,26 +261,27 @@ class Keeper:
         held = HeldVhost(host.broker, self.vhost, opened)
         held.storage.on_stalled(partial(host.stalled, self.vhost))
         committer = Committer(opened.storage.journal, in_round=in_round, longest_retry_s=RETRY_S)
-        committer.turns = host.new_turns()
         stream_committer = StreamCommitter(opened.storage.streams)
         is_safe = False
         try:
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(committer.run)
-                nursery.start_soon(stream_committer.run)
-                nursery.start_soon(self._tidy, replica)
-                host.opened(self.vhost)
-                await holding.giving_up.wait()
-                host.closing(self.vhost)
-                held.close(f"vhost '{self.vhost}' moves to another node")
-                await self._clients_gone(held)
-                held.settle()
-                stream_committer.stop()
-                await stream_committer.finished.wait()
-                committer.stop()
-                await committer.finished.wait()
-                is_safe = True
-                nursery.cancel_scope.cancel()
+            with host.turns() as turns:
+                committer.turns = turns
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(committer.run)
+                    nursery.start_soon(stream_committer.run)
+                    nursery.start_soon(self._tidy, replica)
+                    host.opened(self.vhost)
+                    await holding.giving_up.wait()
+                    host.closing(self.vhost)
+                    held.close(f"vhost '{self.vhost}' moves to another node")
+                    await self._clients_gone(held)
+                    held.settle()
+                    stream_committer.stop()
+                    await stream_committer.finished.wait()
+                    committer.stop()
+                    await committer.finished.wait()
+                    is_safe = True
+                    nursery.cancel_scope.cancel()
         finally:
             if not is_safe:
                 host.closing(self.vhost)

@@ -8,8 +8,8 @@ from __future__ import annotations
 import logging
 import secrets
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -131,7 +131,7 @@ class ClusterNode:
         self._making: set[str] = set()
         self._ended: set[str] = set()
         self._stalled: dict[str, OSError] = {}
-        self._turns: list[_Turns] = []
+        self._turns: dict[_Turns, None] = {}
         self._hub: Hub | None = None
         self._nursery: trio.Nursery | None = None
         self._ticked = trio.Event()
@@ -423,12 +423,17 @@ class ClusterNode:
 
     # What keepers say
 
-    def new_turns(self) -> Turns | None:
+    @contextmanager
+    def turns(self) -> Iterator[Turns | None]:
         if self._hub is None:
-            return None
+            yield None
+            return
         turns = _Turns(self._hub)
-        self._turns.append(turns)
-        return turns
+        self._turns[turns] = None
+        try:
+            yield turns
+        finally:
+            del self._turns[turns]
 
     def _turn_ended(self) -> None:
         for turns in self._turns:
