@@ -40,6 +40,9 @@ SILENCE_S: Final = 3.0
 """A server that owes entries or heartbeats is not waited for longer."""
 KNOWN_S: Final = 1.0
 """For an entry that is there to come."""
+USELESS_S: Final = 4.0
+"""A server by way of which nothing gets through for so long is left for another one: one that was just started, or has
+lost its routes, answers pings, and no requests."""
 STEPS: Final = 64
 """How many entries are asked for one by one."""
 CONSUMER_IDLE_S: Final = 30.0
@@ -295,6 +298,7 @@ class StreamLog:
         self._replicas = replicas
         self._identity = ""
         self._is_broken_off = False
+        self._failing_since: float | None = None
         self._under_way: set[asyncio.Event] = set()
         self._reader = Reader(nats, name)
 
@@ -372,6 +376,7 @@ class StreamLog:
             if not self._is_broken_off:
                 await asyncio.wait((task, watch), return_when=asyncio.FIRST_COMPLETED)
             if task.done():
+                self._note(task.exception())
                 return task.result()
             raise LogUnavailable(f"{self.name}: broken off")
         finally:
@@ -380,6 +385,17 @@ class StreamLog:
             while not task.done():  # wait_for of Python 3.11 can swallow it
                 task.cancel()
                 await asyncio.wait((task,), timeout=0.01)
+
+    def _note(self, error: BaseException | None) -> None:
+        """Look whether it is this server of NATS by way of which nothing gets through."""
+        now = asyncio.get_running_loop().time()
+        if not isinstance(error, LogUnavailable):
+            self._failing_since = None
+        elif self._failing_since is None:
+            self._failing_since = now
+        elif now - self._failing_since > USELESS_S:
+            self._failing_since = None
+            self._nats.leave_server()
 
     async def _append(self, entries: Sequence[Entry], expected: int) -> int:
         for batch in _batches(entries):

@@ -231,12 +231,15 @@ class Keeper:
 
     async def _open(self, replica: Replica) -> Opened | None:
         """Take over, and recover; None when that is not wanted any more. Raises Deposed, OSError."""
+        said = ""
         while self._wanted:
             try:
                 await self._thread(replica.take_over)
                 break
             except LogUnavailable as error:
-                log.debug("vhost %r: %s", self.vhost, error)
+                if str(error) != said:
+                    said = str(error)
+                    log.warning("vhost %r can't be taken over yet: %s", self.vhost, error)
             await trio.sleep(RETRY_S)
         else:
             self._host.closed(self.vhost)

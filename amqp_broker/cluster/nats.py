@@ -34,7 +34,7 @@ CONNECT_TIMEOUT_S: Final = 2
 RETRY_S: Final = 0.2
 """Between two servers that were tried."""
 PING_S: Final = 1.0
-PING_TIMEOUT_S: Final = 3
+PING_TIMEOUT_S: Final = 2.5
 """A server that doesn't answer for so long is left for the next one."""
 REQUEST_TIMEOUT_S: Final = 1.5
 """For an answer: where a stream has no leader, or a server dies, none may come at all, and whoever asks tries again."""
@@ -149,6 +149,15 @@ class Session:
             raise
         return answer
 
+    async def echo(self) -> None:
+        """Hear oneself, by way of the server. Raises LogUnavailable."""
+        token = str(next(self._numbers))
+        heard: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self._waiting[token] = heard
+        heard.add_done_callback(lambda _: self._waiting.pop(token, None))
+        await self.tell(f"{self._inbox}.{token}", b"")
+        await within(heard, PING_TIMEOUT_S)
+
     async def tell(self, subject: str, data: bytes, headers: dict[str, str] | None = None, reply: str = "") -> None:
         """Send something. Raises LogUnavailable."""
         if self.over.is_set():
@@ -160,7 +169,7 @@ class Session:
 
     async def close(self) -> None:
         """Let go of it, and of what waits for answers."""
-        self._end()
+        self.end()
         for answer in list(self._waiting.values()):
             if not answer.done():
                 answer.set_exception(LogUnavailable("the connection to NATS broke before the answer came"))
@@ -179,9 +188,10 @@ class Session:
             answer.set_result(Answer(headers, message.data))
 
     async def _closed(self) -> None:
-        self._end()
+        self.end()
 
-    def _end(self) -> None:
+    def end(self) -> None:
+        """It is of no more use."""
         self.over.set()
         while self.on_over:
             self.on_over.pop()()
@@ -276,6 +286,12 @@ class Nats:
             raise LogUnavailable(f"NATS can't be reached: {self._why}")
         return self._session
 
+    def leave_server(self) -> None:
+        """The server is there, and of no use: go to another one."""
+        if self._session is not None:
+            log.warning("NATS: %s does not lead to what we need; on to the next", without_login(self._session.url))
+            self._session.end()
+
     async def api(self, subject: str, request: dict[str, Any] | None = None) -> dict[str, Any]:
         """Ask JetStream's API.
 
@@ -338,8 +354,8 @@ class Nats:
             if over.done() or stopping.done():
                 break
             try:
-                await asyncio.wait_for(session.client.flush(PING_TIMEOUT_S), PING_TIMEOUT_S)
-            except (TimeoutError, NatsError, OSError):
+                await session.echo()
+            except LogUnavailable:
                 break
         over.cancel()
 

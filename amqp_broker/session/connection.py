@@ -303,8 +303,12 @@ class Connection:
         self.channel_max = tuning.channel_max
         self._reader.frame_max = tuning.frame_max_octets
         self.outbox.frame_max = tuning.frame_max_octets
+        self.beat(tuning.heartbeat_s)
+
+    def beat(self, interval_s: int) -> None:
+        """Send heartbeats, and expect them, from now on."""
         received_octets = self.heartbeat.received_octets
-        self.heartbeat = self._new_heartbeat(tuning.heartbeat_s)
+        self.heartbeat = self._new_heartbeat(interval_s)
         self.heartbeat.received_octets = received_octets
 
     def handed_over(self) -> bytes:

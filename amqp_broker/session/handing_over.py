@@ -57,6 +57,8 @@ class HandingOver:
         """Hold the client until it is known where it belongs."""
         connection = self._connection
         connection.handshake.is_waiting = True
+        # Some clients take a heartbeat for the answer to connection.open.
+        connection.heartbeat.stop()
         connection.ending.drop_after(connection.config.cluster_hold_s, self._give_up)
         self._locate()
 
@@ -81,6 +83,7 @@ class HandingOver:
             connection.edge.hand_over(self._parcel, elsewhere)
             return
         connection.handshake.is_waiting = False
+        connection.beat(connection.heartbeat_s)
         try:
             self._is_here()
         except AMQPError as error:

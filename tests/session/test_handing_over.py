@@ -8,6 +8,7 @@ from amqp_broker.auth.users import Peer
 from amqp_broker.config import Config
 from amqp_broker.placement import Elsewhere, Found
 from amqp_codec import (
+    HEARTBEAT_FRAME,
     PROTOCOL_HEADER,
     ChannelOpen,
     ChannelOpenOk,
@@ -126,14 +127,21 @@ def test_a_client_is_held_until_somebody_has_its_vhost(world: World, places: Map
 
 
 def test_a_held_client_goes_on_here_when_the_vhost_comes_here(world: World, places: Map) -> None:
-    client = opening(world, then=encode_method_frame(1, ChannelOpen()))
+    client = opening(world, heartbeat=1, then=encode_method_frame(1, ChannelOpen()))
+    world.advance(HOLD_S - 1)
+    client.expect_nothing()
+    assert HEARTBEAT_FRAME not in client.raw  # which some take for the answer
     places.here.add("/")
     places.tell()
     client.expect(0, ConnectionOpenOk)
     client.expect(1, ChannelOpenOk)
     assert client.connection.may_read
-    world.advance(HOLD_S)
+    world.advance(1.9)
+    client.pump()
+    assert HEARTBEAT_FRAME in client.raw
     client.expect_connected()
+    world.advance(1.2)
+    client.expect_dropped()
 
 
 def test_who_was_not_taken_is_sought_again(world: World, places: Map) -> None:
