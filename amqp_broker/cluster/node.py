@@ -128,6 +128,7 @@ class ClusterNode:
         self._keepers: dict[str, Keeper] = {}
         self._by_key: dict[str, Keeper] = {}
         self._logs: dict[str, str] = {}
+        self._was_told = self._has_namesake = False
         self._making: set[str] = set()
         self._ended: set[str] = set()
         self._stalled: dict[str, OSError] = {}
@@ -249,9 +250,21 @@ class ClusterNode:
                     self._log_told(key.removeprefix(LOG), value)
                 self._do(self._meta.told(key, value, revision))
                 self.membership.seen(key, value, revision, now)
+                self._look_for_namesake()
             except Exception:
                 log.exception("what the cluster says of %r can't be understood", key)
         self.tick_soon()
+
+    def _look_for_namesake(self) -> None:
+        """Complain of another node that has our name; what is left of an earlier life of ours is told before us."""
+        seen = self.membership.members.get(self.name)
+        if seen is None or self._has_namesake:
+            return
+        if seen.run == self._run_id:
+            self._was_told = True
+        elif self._was_told:
+            self._has_namesake = True
+            log.error("another node is called %r as well: give each a name of its own (node_name)", self.name)
 
     def _log_told(self, key: str, value: bytes | None) -> None:
         if value is None:

