@@ -43,8 +43,10 @@ KNOWN_S: Final = 1.0
 USELESS_S: Final = 4.0
 """A server by way of which nothing gets through for so long is left for another one: one that was just started, or has
 lost its routes, answers pings, and no requests."""
-STEPS: Final = 64
+STEPS: Final = 256
 """How many entries are asked for one by one."""
+DOUBT_S: Final = 3.0
+"""How often to ask whether it is true that there is nothing to be read."""
 CONSUMER_IDLE_S: Final = 30.0
 """A consumer that nobody pulls from is forgotten by the server."""
 
@@ -299,6 +301,7 @@ class StreamLog:
         self._identity = ""
         self._is_broken_off = False
         self._failing_since: float | None = None
+        self._doubt_at = 0.0
         self._under_way: set[asyncio.Event] = set()
         self._reader = Reader(nats, name)
 
@@ -385,6 +388,8 @@ class StreamLog:
             while not task.done():  # wait_for of Python 3.11 can swallow it
                 task.cancel()
                 await asyncio.wait((task,), timeout=0.01)
+            if not task.cancelled():
+                task.exception()  # nobody wants to know
 
     def _note(self, error: BaseException | None) -> None:
         """Look whether it is this server of NATS by way of which nothing gets through."""
@@ -434,21 +439,38 @@ class StreamLog:
         return last
 
     async def _read(self, after: int, wait_s: float) -> list[tuple[int, Entry]]:
+        if wait_s <= 0:
+            return await self._read_now(after)
+        read = await self._from_consumer(after, wait_s)
+        now = asyncio.get_running_loop().time()
+        if not read and now >= self._doubt_at:
+            # A consumer can be with a server that has fallen behind, which gives nothing, and signs of life.
+            self._doubt_at = now + DOUBT_S
+            if await self._last() > after:
+                await self._reader.close()
+                return await self._read_now(after)
+        return read
+
+    async def _read_now(self, after: int) -> list[tuple[int, Entry]]:
+        """Some of what has been appended so far, also of what a consumer has not heard of."""
+        last = await self._last()
+        if last <= after:
+            return []
+        if last - after > STEPS and (read := await self._from_consumer(after, KNOWN_S)):
+            return read
+        return await self._from_leader(after, last)
+
+    async def _from_consumer(self, after: int, wait_s: float) -> list[tuple[int, Entry]]:
         prefix = len(self.name) + 1
-        if wait_s <= 0 and (near := await self._read_from_leader(after)) is not None:
-            return near
-        stored = await self._reader.read(after, max(wait_s, KNOWN_S))
+        stored = await self._reader.read(after, wait_s)
         return [(each.sequence, Entry(each.subject[prefix:], each.data)) for each in stored]
 
-    async def _read_from_leader(self, after: int) -> list[tuple[int, Entry]] | None:
-        """What has been appended so far, up to `STEPS` entries; None where there is much more than that.
+    async def _from_leader(self, after: int, last: int) -> list[tuple[int, Entry]]:
+        """Ask for one entry after the other, `STEPS` at the most.
 
-        Consumers hear of an entry later than whoever has appended it, and to make one takes a leader of all NATS.
+        The leader of a stream has all of it, and to make a consumer takes a leader of all of NATS as well.
         """
         prefix = len(self.name) + 1
-        last = await self._last()
-        if last - after > 4 * STEPS:
-            return None
         found: list[tuple[int, Entry]] = []
         while after < last and len(found) < STEPS:
             request = {"seq": after + 1, "next_by_subj": f"{self.name}.*"}

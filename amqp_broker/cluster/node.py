@@ -312,7 +312,8 @@ class ClusterNode:
         if await self.forwarder.has(vhost, other) and vhost in self.places.here:
             log.warning("vhost %r: node %s has it, and this one is cut off from NATS", vhost, other.node)
             self.places.found[vhost] = other
-            self._keepers[vhost].abandon()
+            if vhost in self._keepers:
+                self._keepers[vhost].abandon()
 
     # Turns of the membership
 

@@ -14,7 +14,7 @@ import pytest
 pytest.importorskip("nats", reason="the extra `cluster` is not installed")
 
 from amqp_broker.cluster.bucket import Bucket
-from amqp_broker.cluster.jetstream import StreamLog
+from amqp_broker.cluster.jetstream import STEPS, Reader, Stored, StreamLog
 from amqp_broker.cluster.log import Conflict, Entry, LogUnavailable, OutOfTurn
 from amqp_broker.cluster.nats import Nats, server_urls, without_login
 from tests.support.nats import NatsServer, free_ports, nats_server
@@ -100,6 +100,17 @@ def test_what_is_there_is_read_without_waiting(log: StreamLog) -> None:
         log.append([Entry("a", bytes([n]))], n)
         assert log.read(n, 0) == [(n + 1, Entry("a", bytes([n])))]
     assert len(log.read(5, 0)) == 15
+
+
+def test_what_a_consumer_does_not_tell_is_read_from_the_leader(log: StreamLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def silent(_reader: Reader, _after: int, _wait_s: float) -> list[Stored]:
+        return []
+
+    monkeypatch.setattr(Reader, "read", silent)
+    count = STEPS + 10
+    log.append([Entry("a", bytes([n % 256])) for n in range(count)], 0)
+    assert [sequence for sequence, _ in log.read(0, 0.01)] == list(range(1, STEPS + 1))
+    assert log.read(count - 1, 0) == [(count, Entry("a", bytes([(count - 1) % 256])))]
 
 
 def test_a_read_that_waits_can_be_interrupted(log: StreamLog) -> None:
