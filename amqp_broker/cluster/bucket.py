@@ -10,13 +10,16 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final
 
-from amqp_broker.cluster.jetstream import MESSAGE_NOT_FOUND, WRONG_LAST_SEQUENCE, Reader, Stored, make_stream
+from nats.errors import Error as NatsError
+
+from amqp_broker.cluster.jetstream import MESSAGE_NOT_FOUND, WRONG_LAST_SEQUENCE, make_stream
 from amqp_broker.cluster.log import Conflict, LogUnavailable, Watcher
 from amqp_broker.cluster.nats import ApiError, Nats, checked, within
+from amqp_broker.cluster.reading import Reader, Stored
 
 log = logging.getLogger(__name__)
 
-POLL_S: Final = 5.0
+POLL_S: Final = 2.5
 RETRY_S: Final = 0.5
 
 DELETIONS: Final = ("DEL", "PURGE")
@@ -142,10 +145,14 @@ class Bucket:
         while not stopping.is_set():
             try:
                 came = await reader.read(after, POLL_S)
-            except LogUnavailable as error:
+            except (LogUnavailable, NatsError) as error:
                 log.debug("keys can't be followed: %s", error)
                 await asyncio.sleep(RETRY_S)
                 continue
+            if not came:
+                # Where brokers are there is news each second. A consumer can be with a server that has fallen behind,
+                # which gives nothing, and signs of life.
+                await reader.close()
             for each in came:
                 after = each.sequence
                 value = None if is_deletion(each) else each.data

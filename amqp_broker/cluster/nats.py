@@ -261,6 +261,8 @@ class Nats:
             return future.result()
         except CancelledError:
             raise LogUnavailable("the connection to NATS has been closed") from None
+        except NatsError as error:
+            raise LogUnavailable(f"NATS: {error}") from None
 
     def call_soon(self, work: Callable[[], None]) -> None:
         """Have something done in the loop, if that still runs."""

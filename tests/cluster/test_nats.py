@@ -14,9 +14,10 @@ import pytest
 pytest.importorskip("nats", reason="the extra `cluster` is not installed")
 
 from amqp_broker.cluster.bucket import Bucket
-from amqp_broker.cluster.jetstream import STEPS, Reader, Stored, StreamLog
+from amqp_broker.cluster.jetstream import STEPS, StreamLog
 from amqp_broker.cluster.log import Conflict, Entry, LogUnavailable, OutOfTurn
 from amqp_broker.cluster.nats import Nats, server_urls, without_login
+from amqp_broker.cluster.reading import Reader, Stored
 from tests.support.nats import NatsServer, free_ports, nats_server
 
 DEADLINE_S = 10.0
