@@ -229,6 +229,28 @@ def test_dead_letters_are_sent_back(page: Page, api: httpx.Client) -> None:
     assert api.get("queues/%2F/jobs").json()["messages_ready"] == 1
 
 
+def test_messages_are_got_and_moved(page: Page, api: httpx.Client) -> None:
+    for name in ("from", "to"):
+        api.put(f"queues/%2F/{name}", json={"durable": True}).raise_for_status()
+    for payload in ("1", "2", "3"):
+        message = {"properties": {}, "routing_key": "from", "payload": payload, "payload_encoding": "string"}
+        api.post("exchanges/%2F/amq.default/publish", json=message).raise_for_status()
+    page.go("queue", "/", "from", heading="from")
+    page.click("Get messages (takes them out)")
+    page.click("Get")
+    page.expect_note("Got 1 message.")
+    assert page.texts(".message pre") == ["1"]
+    page.click("Move messages to another queue")
+    page.type("destination", "nowhere")
+    page.click("Move")
+    page.until(lambda: any("nowhere" in text or "not_found" in text for text in page.texts("form .error")))
+    page.type("destination", "to")
+    page.click("Move")
+    page.expect_note("2 messages moved to to.")
+    assert [api.get(f"queues/%2F/{name}").json()["messages_ready"] for name in ("from", "to")] == [0, 2]
+    console_of(page.browser)  # the 404 of the queue that is not there
+
+
 def test_definitions_are_taken_over(page: Page, api: httpx.Client, tmp_path: Path) -> None:
     file = tmp_path / "definitions.json"
     queue = {"name": "imported", "vhost": "/", "durable": True, "auto_delete": False, "arguments": {}}
