@@ -52,6 +52,7 @@ def round_trip_us(url: str, warmup_s: float, seconds: float) -> float:
             raise PerfError("the server of the remote calls did not get ready")
         with Client(url) as client:
             client.consume(REPLY_TO, "c", no_ack=True)
+            client.wait_in_system(DEADLINE_S)
             call = publish_frames("", queue, bytes(16), reply_to=REPLY_TO)
             begins_at = time.perf_counter() + warmup_s
             times = []
@@ -73,6 +74,7 @@ def _answer_calls(url: str, queue: str, control: Connection) -> None:
         client.queue_declare(queue, exclusive=True)
         client.consume(queue, "s", no_ack=True)
         control.send("ready")
+        client.wait_in_system(DEADLINE_S)
         call = _first_delivery(client)
         shape = delivery_shape(call)
         assert shape is not None
@@ -101,7 +103,7 @@ def _receive(client: Client, octets: int) -> bytes:
     """That many octets, and no more: so little is done here that the broker is what is measured."""
     data, client.pending = client.pending, b""
     while len(data) < octets:
-        received = client.sock.recv(65536)
+        received = client.sock.recv(4096)
         if not received:
             raise PerfError("the broker closed a socket")
         data += received

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import socket
 import struct
+import sys
 from collections.abc import Iterator, Mapping
 from types import TracebackType
 from typing import Final, Self
@@ -240,6 +241,19 @@ class Client:
         self.send(0, CONNECTION_TUNE_OK, struct.pack(">HIH", channel_max, self.frame_max, 0))
         self.send(0, CONNECTION_OPEN, shortstr(address.vhost) + b"\0\0")
         self.wait(CONNECTION_OPEN_OK)
+
+    def wait_in_system(self, wait_s: float) -> None:
+        """Wait so long at most for room and for input, with one system call for each: Python's own timeouts take two.
+
+        Then it is a BlockingIOError; on Windows a TimeoutError, as it was before.
+        """
+        if sys.platform == "win32":
+            self.sock.settimeout(wait_s)
+            return
+        self.sock.settimeout(None)
+        seconds, rest = divmod(wait_s, 1)
+        for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
+            self.sock.setsockopt(socket.SOL_SOCKET, option, struct.pack("ll", int(seconds), int(rest * 1e6)))
 
     def send(self, channel: int, method: Method, arguments: bytes = b"") -> None:
         self.sock.sendall(method_frame(channel, method, arguments))
