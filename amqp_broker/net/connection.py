@@ -239,9 +239,25 @@ class _HubEdge(_Edge):
         """Read what is left of a large body straight to where it stays, and a little of what comes behind it."""
         octets = self._transport.receive_into([room, _BEHIND])
         if octets:
-            landed = min(octets, len(room))
-            self._round.work_off(self.connection.receive, bytes(_BEHIND[: octets - landed]), landed)
+            self._round.work_off(self._work_off_large, room, octets)
         return octets
+
+    def _work_off_large(self, room: memoryview, octets: int) -> None:
+        """Do all that was read asks for, and go on while large bodies come, as long as with any other read."""
+        connection = self.connection
+        left = self._read_octets
+        while True:
+            landed = min(octets, len(room))
+            is_all = octets < len(room) + BEHIND_OCTETS
+            connection.receive(bytes(_BEHIND[: octets - landed]), landed)
+            left -= octets
+            following = connection.room
+            if is_all or left <= 0 or following is None or not connection.may_read:
+                return
+            received = self._transport.receive_into([following, _BEHIND])
+            if not received:
+                return  # the hub will find out why
+            room, octets = following, received
 
     def _writable(self) -> None:
         """Write what the socket takes; as long as there is more, the hub calls this."""
