@@ -7,6 +7,7 @@ one, and whoever is ready meanwhile is served in the same turn. Linux only; else
 
 from __future__ import annotations
 
+import os
 import select
 from collections.abc import Callable
 from time import perf_counter
@@ -20,6 +21,14 @@ TURN_S: Final = 0.001
 LINGER_S: Final = 0.001
 """How long to wait for more input before the loop does, where no other task wants a turn: who has got a reply, or a
 request, mostly sends again at once. The shortest that epoll knows."""
+
+WATCH_S: Final = 0.000_06
+"""How long before that to look again and again: to be woken from a sleep takes as long as some 50 messages. Longer than
+a client takes for a reply of a few octets."""
+
+MAX_SKIPPED: Final = 256
+"""How often at most it is left undone after it was in vain: it then takes less than 1% of a processor that has nothing
+to do."""
 
 
 class Hub:
@@ -38,6 +47,8 @@ class Hub:
         self._writers: dict[int, Callable[[], None]] = {}
         self._watched: dict[int, int] = {}
         """For what epoll watches each file."""
+        self._may_watch = _processors() > 1
+        self._to_skip = self._skipped = 0
 
     def watch(self, file: int, readable: Callable[[], None]) -> None:
         """Call `readable` whenever there is input, or the other side has gone, until `forget`.
@@ -109,7 +120,28 @@ class Hub:
                     self.is_serving = True
                     turn_ends_at = perf_counter() + TURN_S
             self._end_serving()
-            events = poll(0) or (poll(LINGER_S) if _may_linger() else [])
+            events = poll(0) or self._events_soon()
+
+    def _events_soon(self) -> list[tuple[int, int]]:
+        """Who is ready in a moment, if that can be waited for: first awake, as often as that helps, then asleep."""
+        poll = self._epoll.poll
+        if self._to_skip:
+            self._to_skip -= 1
+        elif self._may_watch:
+            ends_at = perf_counter() + WATCH_S
+            while True:
+                os.sched_yield()  # whoever is waited for may be waiting for this processor
+                events = poll(0)
+                is_late = perf_counter() >= ends_at
+                if is_late:  # or others want the processor: then it goes faster asleep
+                    self._to_skip = self._skipped = min(2 * self._skipped + 1, MAX_SKIPPED)
+                elif events:
+                    self._skipped = 0
+                if events:
+                    return events
+                if is_late:
+                    break
+        return poll(LINGER_S) if _may_linger() else []
 
     def _end_serving(self) -> None:
         self.is_serving = False
@@ -124,6 +156,11 @@ def _may_linger() -> bool:
         and not statistics.run_sync_soon_queue_size
         and statistics.seconds_to_next_deadline > LINGER_S
     )
+
+
+def _processors() -> int:
+    """How many this process may use."""
+    return len(os.sched_getaffinity(0))
 
 
 def new_hub() -> Hub | None:

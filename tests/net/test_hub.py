@@ -14,6 +14,7 @@ import trio.testing
 from amqp_broker.auth.users import Peer
 from amqp_broker.broker import Broker
 from amqp_broker.config import Config
+from amqp_broker.net import hub as hub_module
 from amqp_broker.net.connection import serve_client
 from amqp_broker.net.hub import TURN_S, Hub, new_hub
 from amqp_broker.session.connection import Connection
@@ -91,6 +92,36 @@ async def test_room_is_told_of_beside_input_until_it_is_forgotten(hub: Hub) -> N
         nursery.cancel_scope.cancel()
     hub.watch(ours.fileno(), readable)  # whoever ends after it need not know
     hub.forget(ours.fileno())
+    for end in (ours, theirs):
+        end.close()
+
+
+async def test_what_was_in_vain_is_seldom_done_again(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    yields = 0
+
+    def count() -> None:
+        nonlocal yields
+        yields += 1
+
+    monkeypatch.setattr("os.sched_yield", count)
+    monkeypatch.setattr(hub_module, "LINGER_S", 0.0)
+    hub._may_watch = True
+    watched = 0
+    for _ in range(1000):
+        before = yields
+        assert hub._events_soon() == []
+        watched += yields > before
+    assert watched == 10  # after 1, 3, 7, ... 255, 256, 256 turns without
+    ours, theirs = socket.socketpair()
+    hub.watch(ours.fileno(), lambda: None)
+    theirs.send(b"x")
+    hub._to_skip = 0
+    hub._events_soon()  # however late: it tells of what came
+    hub._may_watch = False
+    hub._to_skip = 0
+    before = yields
+    hub._events_soon()
+    assert yields == before
     for end in (ours, theirs):
         end.close()
 
