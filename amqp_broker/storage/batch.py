@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import errno
 from contextlib import suppress
-from typing import Final
+from typing import Final, NamedTuple
 
 from amqp_broker.storage.checkpoint import Checkpoint, write_checkpoint
-from amqp_broker.storage.disk import Disk
+from amqp_broker.storage.disk import Disk, File
 from amqp_broker.storage.segment import HEADER_OCTETS, Part, Segment
 
 SEGMENTS: Final = "segments"
@@ -75,6 +75,24 @@ class Stretch:
         self.seals |= following.seals
 
 
+class Append(NamedTuple):
+    """Data for a file that is open.
+
+    Attributes:
+        file: the file.
+        data: what is written.
+        offset: where it begins.
+        room_octets: how many zeros to write behind it.
+        is_synced: whether to fsync.
+    """
+
+    file: File
+    data: bytearray
+    offset: int
+    room_octets: int
+    is_synced: bool
+
+
 class DataBatch:
     """Appends a stretch to its segment.
 
@@ -106,10 +124,21 @@ class DataBatch:
         self.failed = failed
         self.is_synced = is_synced
 
-    @property
-    def is_appending(self) -> bool:
-        """Whether all it does is to write to the end of an open file, and perhaps to fsync that."""
-        return self.header is None and self.part.file is not None
+    def as_append(self) -> Append | None:
+        """What there is to do, for somebody else to do it; None where that is more than to append to an open file."""
+        part, data = self.part, self.stretch.data
+        if self.header is not None or part.file is None or self.stretch.seals:
+            return None
+        offset = part.position(self.stretch.offset)
+        return Append(part.file, data, offset, self._take_room(offset + len(data)), self.is_synced)
+
+    def _take_room(self, end: int) -> int:
+        """How many zeros are to be written behind the records, which end there."""
+        if not self.is_synced or end <= self.part.room or len(self.stretch.data) > SMALL_OCTETS:
+            return 0
+        if self._room_octets:
+            self.part.room = end + self._room_octets
+        return self._room_octets
 
     def execute(self, disk: Disk) -> None:
         """Write, in the calling thread.
@@ -142,10 +171,9 @@ class DataBatch:
         if self.stretch.seals:
             if end < part.room:
                 file.truncate(end)
-        elif self.is_synced and end > part.room and self._room_octets and len(data) <= SMALL_OCTETS:
-            part.room = end + self._room_octets
+        elif room_octets := self._take_room(end):
             with suppress(OSError):  # a disk that is nearly full; it is only for speed
-                file.pwrite(bytes(self._room_octets), end)
+                file.pwrite(bytes(room_octets), end)
         if self.is_synced:
             file.fsync()
 

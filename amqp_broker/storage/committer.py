@@ -105,6 +105,7 @@ class Committer:
         if turns is not None and sys.platform == "linux":
             file = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
             self._writer.on_end = partial(os.eventfd_write, file, 1)
+            self._writer.end_file = file
             turns.watch(file, partial(self._look_after, file))
             turns.at_end = self._at_end
         else:

@@ -86,6 +86,10 @@ class OsFile:
         flags |= getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
         self._descriptor = os.open(path, flags, 0o600)
 
+    def fileno(self) -> int:
+        """The system's number of it."""
+        return self._descriptor
+
     def __del__(self) -> None:
         if getattr(self, "_descriptor", -1) >= 0:
             self.close()

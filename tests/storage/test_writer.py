@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 import threading
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
 from random import Random
 
 import pytest
 import trio
 
+from amqp_broker.forms import is_compiled
 from amqp_broker.net.hub import Hub
+from amqp_broker.storage.batch import SMALL_OCTETS, DataBatch, Stretch
 from amqp_broker.storage.committer import Committer
-from amqp_broker.storage.disk import Disk
+from amqp_broker.storage.disk import Disk, OsDisk, OsFile
+from amqp_broker.storage.segment import HEADER_OCTETS, Part, Segment
 from amqp_broker.storage.writer import Job, Work, Writer
 from tests.storage.simulated_disk import SimulatedDisk
 from tests.storage.test_committer import append, open_journal
@@ -117,6 +125,80 @@ async def test_what_is_stored_in_a_turn_is_written_at_its_end() -> None:
         committer.stop()
         await committer.finished.wait()
         nursery.cancel_scope.cancel()
+
+
+def batch_for(file: OsFile, data: bytes, *, room_octets: int = 0) -> DataBatch:
+    """One that only appends to a file."""
+    segment = Segment(1, 1, 0)
+    stretch = Stretch(segment, 1)
+    stretch.data += data
+    part = Part(0, "unused", stretch.offset - HEADER_OCTETS)
+    part.file = file
+    return DataBatch("unused", stretch, part, None, None, is_synced=True, room_octets=room_octets)
+
+
+@pytest.fixture
+def real_writer() -> Iterator[Writer]:
+    """One whose end of a job can be waited for as the committer does."""
+    if sys.platform != "linux":
+        pytest.skip("needs eventfd")
+    file = os.eventfd(0)
+    writer = Writer(OsDisk(), partial(os.eventfd_write, file, 1))
+    writer.end_file = file
+    yield writer
+    writer.close()
+    os.close(file)
+
+
+def done(writer: Writer, job: Job) -> Job:
+    """The job, once the writer has told of its end."""
+    os.eventfd_read(writer.end_file)
+    assert job.is_done
+    return job
+
+
+def test_what_is_appended_is_in_the_file_with_its_room(real_writer: Writer, tmp_path: Path) -> None:
+    path = tmp_path / "segment"
+    file = OsDisk().create(str(path))
+    for data, room_octets in ((b"first", 0), (b"second", 100), (bytes(range(256)) * 4096, 100)):
+        batch = batch_for(file, data, room_octets=room_octets)
+        offset = batch.part.position(batch.stretch.offset)
+        job = done(real_writer, real_writer.start(batch))
+        assert job.error is None
+        assert job.work is batch
+        found = path.read_bytes()
+        room = bytes(room_octets) if len(data) <= SMALL_OCTETS else b""
+        assert found[offset : offset + len(data) + len(room)] == data + room
+        assert batch.part.room == (offset + len(data) + len(room) if room else 0)
+        batch.stretch.data += b"it may change again"
+
+
+@pytest.mark.parametrize(
+    ("path", "flags", "number"), [("/dev/full", os.O_RDWR, errno.ENOSPC), ("/dev/zero", os.O_RDONLY, errno.EBADF)]
+)
+def test_what_the_system_refuses_is_told(real_writer: Writer, path: str, flags: int, number: int) -> None:
+    for _ in range(2):
+        job = done(real_writer, real_writer.start(batch_for(OsFile(path, flags), b"octets", room_octets=10)))
+        assert isinstance(job.error, OSError)
+        assert job.error.errno == number
+        assert job.error.strerror == os.strerror(number)
+
+
+def test_appending_needs_no_thread_of_python_where_it_is_compiled(real_writer: Writer, tmp_path: Path) -> None:
+    done(real_writer, real_writer.start(batch_for(OsDisk().create(str(tmp_path / "segment")), b"octets")))
+    assert (real_writer._thread is None) == is_compiled()
+    sealing = batch_for(OsDisk().create(str(tmp_path / "other")), b"octets")
+    sealing.stretch.seals = True
+    done(real_writer, real_writer.start(sealing))
+    assert real_writer._thread is not None
+
+
+def test_close_waits_for_what_is_appended(real_writer: Writer, tmp_path: Path) -> None:
+    path = tmp_path / "segment"
+    job = real_writer.start(batch_for(OsDisk().create(str(path)), bytes(1 << 20)))
+    real_writer.close()
+    assert job.is_done
+    assert path.stat().st_size >= 1 << 20
 
 
 async def test_what_is_no_refusal_of_the_disk_ends_the_committer() -> None:
