@@ -2,6 +2,6 @@
 
 import sys
 
-from amqp_broker.cli.main import main
+from amqp_broker.cli.start import main
 
 sys.exit(main())

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import dataclasses
+import functools
 import os
 import tempfile
 import time
@@ -49,8 +51,9 @@ def running_broker(choice: str) -> Iterator[Broker]:
         pid: int | None = None
         if choice in (OWN, OWN_PLAIN):
             directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="amqp-broker-perf-"))
+            variables = _installed(choice == OWN_PLAIN)
             begins_at = time.monotonic()
-            with _environment(AMQP_PURE_PYTHON="1" if choice == OWN_PLAIN else ""):
+            with _environment(**variables):
                 own = stack.enter_context(started_broker("--data-dir", directory))
             stack.callback(own.stop)
             url, pid = own.url, own.pid
@@ -76,6 +79,21 @@ def running_broker(choice: str) -> Iterator[Broker]:
             pid=pid,
             started_s=started_s,
         )
+
+
+@functools.cache
+def _installed(is_plain: bool) -> dict[str, str]:
+    """The environment of our broker: with its bytecode, which a package has from its installation on."""
+    directory = tempfile.TemporaryDirectory(prefix="amqp-broker-bytecode-")
+    atexit.register(directory.cleanup)
+    variables = {
+        "AMQP_PURE_PYTHON": "1" if is_plain else "",
+        "PYTHONPYCACHEPREFIX": directory.name,
+        "PYTHONDONTWRITEBYTECODE": "",
+    }
+    with _environment(**variables), started_broker("--memory") as warm:
+        warm.stop()
+    return variables
 
 
 @contextlib.contextmanager

@@ -17,7 +17,8 @@ for name in ("fcntl", "grp", "pwd", "resource", "termios", "tty"):
     sys.modules[name] = None
 sys.modules["msvcrt"] = types.ModuleType("msvcrt")
 sys.platform = "win32"
-import amqp_broker.cli.main, amqp_broker.embedding, amqp_broker.management.api, amqp_broker.net.control
+import amqp_broker.cli.main, amqp_broker.embedding, amqp_broker.management.api
+import amqp_broker.control.commands, amqp_broker.net.link_tasks
 """
 
 

@@ -21,7 +21,6 @@ from typing import Any, Final
 import attrs
 import trio
 
-from amqp_broker.control.commands import run
 from amqp_broker.control.errors import EXIT_DATA, EXIT_SOFTWARE, EXIT_USAGE, ControlError
 from amqp_broker.control.request import Answer, Request
 from amqp_broker.ctl.places import make_private
@@ -127,6 +126,8 @@ async def _answer(node: Node, line: bytes, rest: bytes, stream: trio.SocketStrea
         name, request, content_octets = _request_of(line)
         if content_octets:
             request = attrs.evolve(request, content=await _read_content(stream, rest, content_octets))
+        from amqp_broker.control.commands import run  # which needs much that a broker starts without
+
         await _send(run(node, name, request), stream)
         await until_stored(node.broker, stored_before)
     except ControlError as error:
