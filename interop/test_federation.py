@@ -179,7 +179,11 @@ def test_what_was_confirmed_crosses_though_the_link_is_cut(sides: tuple[Side, Si
                     accepted = proxy.accepted
                     proxy.cut()
                     until(lambda accepted=accepted: proxy.accepted > accepted)  # type: ignore[misc]
-        got: set[int] = set()
-        while got != set(range(COUNT)):
-            got.update(int(body) for _, _, body in taken(downstream, "bound", 1))
+        missing = set(range(COUNT))
+        with downstream.channel() as channel:
+            for method, _, body in channel.consume("bound", auto_ack=True, inactivity_timeout=DEADLINE_S):
+                assert method is not None, f"{missing} did not come"
+                missing.discard(int(body))
+                if not missing:
+                    break
         forget(downstream)
