@@ -22,6 +22,7 @@ app.conf.update(
     worker_prefetch_multiplier=1,
     worker_send_task_events=True,
     worker_detect_quorum_queues=True,
+    worker_redirect_stdouts=False,
 )
 
 
