@@ -126,7 +126,9 @@ def broker_over_tls(request: pytest.FixtureRequest, tmp_path_factory: pytest.Tem
     if choice is None:
         file = directory / "rabbitmq.conf"
         file.write_text(settings)
-        with started_broker("--memory", "--config", str(file)) as broker:
+        with started_broker(
+            "--memory", "--config", str(file), "--management-port", "off", "--metrics-port", "off"
+        ) as broker:
             yield TlsUrl(url, directory / "ca.pem", broker.url)
             broker.stop()
     elif choice == "rabbitmq":

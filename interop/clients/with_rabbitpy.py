@@ -74,9 +74,8 @@ def restart() -> None:
                     return
                 told.append("waiting")
 
-    play.until_it_came_back(
-        session, (rabbitpy.exceptions.RabbitpyException, rabbitpy.exceptions.AMQPException, OSError)
-    )
+    lost = (rabbitpy.exceptions.RabbitpyException, rabbitpy.exceptions.AMQPException, OSError, RuntimeError)
+    play.until_it_came_back(session, lost)
 
 
 restart() if play.IS_RESTART else main()
