@@ -23,6 +23,9 @@ SCENARIO = CLIENTS / "scenario.json"
 BUILD_S = 120
 """For a compiler that has never run here."""
 
+DEADLINE_S = 60
+"""For a driver to end, or to write its next line: Java compiles before it runs, RabbitMQ takes long to come back."""
+
 JARS = [Path("/usr/share/java") / name for name in ("amqp-client.jar", "slf4j-api.jar")]
 GO_PACKAGES = Path("/usr/share/gocode")
 HEADERS = [Path("/usr/include") / name for name in ("amqp.h", "json-c/json.h")]
@@ -71,7 +74,7 @@ class Driver:
     def told(self, workshop: Path, url: str, *, ca: Path | None = None) -> list[Any]:
         """What it tells of the scenario."""
         with self.playing(workshop, url, ca=ca) as process:
-            assert process.wait_exit() == 0, process.errors
+            assert process.wait_exit(deadline_s=DEADLINE_S) == 0, process.errors
             return lines_of(process)
 
     def expected(self) -> list[Any]:

@@ -12,12 +12,9 @@ import pika
 import pytest
 
 from interop.conftest import TlsUrl
-from interop.drivers import DRIVERS, expected_when_restarted, lines_of
+from interop.drivers import DEADLINE_S, DRIVERS, expected_when_restarted, lines_of
 from interop.proxy import proxied
 from interop.restartable import Restartable
-
-DEADLINE_S = 60
-"""For a RabbitMQ to come back."""
 
 
 def forget(url: str) -> None:
@@ -64,14 +61,14 @@ def test_it_comes_back_when_the_broker_was_killed(restartable: Restartable, libr
         proxied(restartable.url) as proxy,
         DRIVERS[library].playing(workshop, proxy.url, "restart") as process,
     ):
-        while "waiting" not in process.wait_line():
+        while "waiting" not in process.wait_line(deadline_s=DEADLINE_S):
             pass
         proxy.refuse()
         restartable.restart()
         proxy.lead_to(restartable.url)
         while "came back" not in process.wait_line(deadline_s=DEADLINE_S):
             pass
-        assert process.wait_exit() == 0, process.errors
+        assert process.wait_exit(deadline_s=DEADLINE_S) == 0, process.errors
         assert lines_of(process) == expected_when_restarted()
         assert proxy.accepted > 1
 
