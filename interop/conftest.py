@@ -11,9 +11,10 @@ import pytest
 import trustme
 
 from interop.own_broker import started_broker
-from interop.rabbitmq import COUNTED_OFTEN, FEDERATION, MANAGEMENT, RabbitMQUnavailableError, free_ports, running_node
+from interop.rabbitmq import COUNTED_OFTEN, FEDERATION, MANAGEMENT, RabbitMQUnavailableError, running_node
 from interop.restartable import Restartable, running
 from tests.support.leftovers import forget_open_sockets_of_clients
+from tests.support.ports import free_ports
 
 __all__ = ["forget_open_sockets_of_clients"]
 

@@ -11,7 +11,8 @@ from pathlib import Path
 from interop.own_broker import OwnBroker
 from interop.processes import LineProcess, python_environment
 from interop.proxy import Proxy, Weather
-from tests.support.nats import NatsServer, free_ports, nats_cluster
+from tests.support.nats import NatsServer, nats_cluster
+from tests.support.ports import free_ports
 
 READY_S = 60.0
 

@@ -24,6 +24,7 @@ import attrs
 
 from amqp_broker.perf.wire import Client
 from interop.processes import LineProcess
+from tests.support.ports import free_ports
 
 SERVER = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 """Not the one on the PATH: that one changes to the user `rabbitmq` and to its home directory."""
@@ -208,15 +209,6 @@ class _Family:
             "RABBITMQ_LOG_BASE": str(directory / "log"),
             "RABBITMQ_PID_FILE": str(directory / "rabbitmq.pid"),
         }
-
-
-def free_ports(count: int) -> list[int]:
-    """Distinct free ports; somebody else may take one before RabbitMQ does, which then fails to start."""
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for sock in sockets:
-            sock.bind(("127.0.0.1", 0))
-        return [sock.getsockname()[1] for sock in sockets]
 
 
 def _clean_environment() -> dict[str, str]:

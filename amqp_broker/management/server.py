@@ -58,8 +58,7 @@ async def open_http_ports(node: Node, doors: Sequence[Door]) -> list[HttpPort]:
         ("http/prometheus", config.metrics_host, config.metrics_port, default.metrics_port, "--metrics-port"),
     )
     # With --port 0 nobody knows the ports beforehand, so a default one would only be taken now and then.
-    amqp_ports = [listener.port for listener in config.all_listeners if listener.path is None]
-    is_anywhere = amqp_ports != [] and not any(amqp_ports)
+    is_anywhere = any(listener.port == 0 for listener in config.all_listeners if listener.path is None)
     ports = [_amqp_port(door) for door in doors]
     opened: list[HttpPort] = []
     try:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.nats import NatsServer, free_ports, nats_server
+from tests.support.nats import NatsServer, nats_server
+from tests.support.ports import free_ports
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

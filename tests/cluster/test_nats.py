@@ -18,7 +18,8 @@ from amqp_broker.cluster.jetstream import STEPS, StreamLog
 from amqp_broker.cluster.log import Conflict, Entry, LogUnavailable, OutOfTurn
 from amqp_broker.cluster.nats import Nats, server_urls, without_login
 from amqp_broker.cluster.reading import Reader, Stored
-from tests.support.nats import NatsServer, free_ports, nats_server
+from tests.support.nats import NatsServer, nats_server
+from tests.support.ports import free_ports
 
 DEADLINE_S = 10.0
 

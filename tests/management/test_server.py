@@ -5,8 +5,9 @@ from __future__ import annotations
 import httpx
 import trio
 
-from amqp_broker.config import Config
+from amqp_broker.config import Config, Listener
 from amqp_broker.server import Server
+from tests.support.ports import free_ports
 from tests.support.wire import WireClient
 
 DEADLINE_S = 20.0
@@ -53,3 +54,12 @@ async def test_it_can_be_turned_off() -> None:
             server.stop()
             await server.stopped.wait()
             nursery.cancel_scope.cancel()
+
+
+async def test_one_free_port_for_amqp_makes_those_of_http_free_ones(nursery: trio.Nursery) -> None:
+    """As with `--port 0` beside a listener that a configuration file names."""
+    server = Server(Config(port=0, listeners=(Listener(port=free_ports(1)[0]),)))
+    await nursery.start(server.run)
+    assert [url for url in server.urls if ":15672" in url or ":15692" in url] == []
+    server.stop()
+    await server.stopped.wait()

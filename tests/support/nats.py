@@ -11,6 +11,8 @@ import time
 from pathlib import Path
 from signal import SIGCONT, SIGKILL, Signals
 
+from tests.support.ports import free_ports
+
 DEADLINE_S = 20.0
 
 
@@ -18,15 +20,6 @@ def nats_server() -> str | None:
     """The program; None where it isn't installed."""
     beside = Path(sys.executable).parent / "nats-server"
     return str(beside) if beside.exists() else shutil.which("nats-server")
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
 
 
 class NatsServer:
