@@ -41,7 +41,7 @@ class Rows:
         keys: what sorting by these columns compares; `name` has to be there.
     """
 
-    subjects: Sequence[Any]
+    subjects: Iterable[Any]
     make: Callable[[Any], Record]
     keys: Mapping[str, Callable[[Any], Json]]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, cast
 
 import hypercorn.config
 import hypercorn.trio
@@ -13,6 +13,7 @@ import trio
 from amqp_broker.inspection.node import Node
 from amqp_broker.management.api import ENDPOINTS
 from amqp_broker.management.app import ManagementApi
+from amqp_broker.management.listing import SLICE_S
 from amqp_broker.management.metrics.app import MetricsSite
 from amqp_broker.management.sampling import sample
 from amqp_broker.management.site import Site
@@ -22,9 +23,6 @@ if TYPE_CHECKING:
     from hypercorn.typing import ASGIFramework
 
 log = logging.getLogger(__name__)
-
-SLICE_S: Final = 0.001
-"""How long sampling may go on before the loop has its turn."""
 
 
 async def serve_management(node: Node, listeners: list[trio.SocketListener]) -> None:

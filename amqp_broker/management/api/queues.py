@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 from amqp_broker.auth.permissions import Access
@@ -53,7 +53,7 @@ def list_queues(call: Call) -> Listing:
 @routes.get("queues/detailed")
 def list_queues_detailed(call: Call) -> Listing:
     """All queues, with everything there is to say of each."""
-    return Listing((with_head(call, queue, vhost) for vhost in call.vhosts for queue in _sorted(vhost)), is_paged=True)
+    return Listing((with_head(call, *subject) for subject in _subjects(call.vhosts)), is_paged=True)
 
 
 @routes.get("queues/{vhost}")
@@ -174,12 +174,21 @@ def _head_timestamp(queue: Queue) -> int | None:
 
 def _listing(call: Call, vhosts: Iterable[Vhost]) -> Listing:
     show = _brief if call.asks_for("disable_stats") else _listed
-    subjects = [(queue, vhost) for vhost in vhosts for queue in _sorted(vhost)]
+    vhosts = list(vhosts)
 
     def make(subject: tuple[Queue, Vhost]) -> Record:
         return show(call, *subject)
 
-    return Listing(map(make, subjects), is_paged=True, rows=Rows(subjects, make, _KEYS))
+    return Listing(map(make, _subjects(vhosts)), is_paged=True, rows=Rows(_subjects(vhosts), make, _KEYS))
+
+
+def _subjects(vhosts: Iterable[Vhost]) -> Iterator[tuple[Queue, Vhost]]:
+    """All queues by name, with their vhosts; none is looked at before it is its turn."""
+    for vhost in vhosts:
+        for name in sorted(vhost.queues):
+            queue = vhost.queues.get(name)
+            if queue is not None:  # it may have gone in the meantime
+                yield queue, vhost
 
 
 _KEYS: dict[str, Callable[[tuple[Queue, Vhost]], Json]] = {
@@ -203,8 +212,3 @@ def _brief(call: Call, queue: Queue, vhost: Vhost) -> Record:
     record = queue_record(queue, vhost, call.node.name)
     wanted = BRIEF_FIELDS + TOTALS if call.asks_for("enable_queue_totals") else BRIEF_FIELDS
     return {name: record[name] for name in wanted if name in record}
-
-
-def _sorted(vhost: Vhost) -> list[Queue]:
-    queues = vhost.queues
-    return [queues[name] for name in sorted(queues)]
