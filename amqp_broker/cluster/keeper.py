@@ -28,6 +28,7 @@ from amqp_broker.session.connection import Connection
 from amqp_broker.session.state import State
 from amqp_broker.storage.committer import Committer, Turns
 from amqp_broker.storage.disk import OsDisk
+from amqp_broker.storage.gathering import Gathering
 from amqp_broker.storage.opening import Opened, open_journal
 from amqp_broker.storage.settings import JournalSettings
 from amqp_broker.storage.stream_committer import StreamCommitter
@@ -263,7 +264,9 @@ class Keeper:
         host = self._host
         held = HeldVhost(host.broker, self.vhost, opened)
         held.storage.on_stalled(partial(host.stalled, self.vhost))
-        committer = Committer(opened.storage.journal, in_round=in_round, longest_retry_s=RETRY_S)
+        storage = opened.storage
+        gathering = Gathering(lambda: storage.stored_count)
+        committer = Committer(storage.journal, in_round=in_round, longest_retry_s=RETRY_S, gathering=gathering)
         stream_committer = StreamCommitter(opened.storage.streams)
         is_safe = False
         try:

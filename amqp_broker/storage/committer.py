@@ -16,6 +16,7 @@ from typing import Protocol
 
 import trio
 
+from amqp_broker.storage.gathering import Gathering
 from amqp_broker.storage.journal import Journal
 from amqp_broker.storage.rewriting import LoadedSegment, Rewriter
 from amqp_broker.storage.writer import Job, Writer
@@ -62,6 +63,7 @@ class Committer:
         longest_retry_s: how long to wait at the most until a disk is tried again that has refused.
         in_round: calls what it is given, all that follows from the end of a batch; so whoever makes output of that can
             write it in one go.
+        gathering: decides when groups go; without it they go at once.
     """
 
     def __init__(
@@ -70,6 +72,7 @@ class Committer:
         rewrite_octets_per_s: int = REWRITE_OCTETS_PER_S,
         in_round: Callable[..., None] = _call,
         longest_retry_s: float = LAST_RETRY_S,
+        gathering: Gathering | None = None,
     ) -> None:
         self._journal = journal
         self._writer = Writer(journal.disk, _nothing)
@@ -80,6 +83,7 @@ class Committer:
         self._retry_at = math.inf
         self._in_round = in_round
         self._longest_retry_s = longest_retry_s
+        self._gathering = gathering
         self._job: Job | None = None
         """The batch under way."""
         self._loading: Job | None = None
@@ -133,7 +137,7 @@ class Committer:
                 self._journal.retry()
             self._rewrite()
             if self._job is None:
-                self._begin()
+                self._begin_in_time()
             else:
                 self._plan()
             await self._work.wait()
@@ -146,7 +150,17 @@ class Committer:
 
     def _at_end(self) -> None:
         if self._is_wanted and self._job is None:
-            self._guarded(self._begin)
+            self._guarded(self._begin_in_time)
+
+    def _begin_in_time(self) -> None:
+        """Hand over what is to be written, now or when more of it has come."""
+        if self._is_wanted and self._gathering is not None:
+            now = trio.current_time()
+            left_s = self._gathering.left_s(now)
+            if left_s:
+                self._alarm.deadline = min(self._alarm.deadline, now + left_s)
+                return
+        self._begin()
 
     def _begin(self) -> None:
         """Hand over what is to be written now."""
@@ -154,6 +168,9 @@ class Committer:
         batch = self._journal.take_batch()
         if batch is not None:
             self._job = self._writer.start(batch)
+            if self._gathering is not None:
+                self._gathering.began(trio.current_time())
+                self._alarm.deadline = min(self._retry_at, self._rewrite_at)
         else:
             self._plan()
 
@@ -190,7 +207,9 @@ class Committer:
         elif error is not None and self._retry_at == math.inf:
             self._retry_at = trio.current_time() + self._retry_s
             self._retry_s = min(2 * self._retry_s, self._longest_retry_s)
-        self._begin()
+        if self._gathering is not None:
+            self._gathering.ended(trio.current_time())
+        self._begin_in_time()
         if self._journal.is_finished:
             self._work.set()
 
