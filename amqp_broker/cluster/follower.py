@@ -16,7 +16,7 @@ WAIT_S: Final = 1.0
 
 RETRY_S: Final = 1.0
 
-GATHER_S: Final = 0.02
+GATHER_S: Final = 0.1
 """How long entries gather before they are carried out together: standbys share machines with owners."""
 
 

@@ -107,7 +107,7 @@ class StreamLog:
         self._failing_since: float | None = None
         self._doubt_at = 0.0
         self._under_way: set[asyncio.Event] = set()
-        self._reader = Reader(nats, name)
+        self._reader = Reader(nats, name, is_lazy=True)
 
     def open(self) -> None:
         """Make the stream unless it is there. Raises LogUnavailable."""
