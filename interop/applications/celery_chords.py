@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from typing import Any
 
 import celery
@@ -67,6 +68,16 @@ class Monitor(threading.Thread):
             self.complete.set()
 
 
+def consumed_with(added: str) -> list[str]:
+    """The queues that the worker consumes, this one among them: it answers before it has done what it was asked."""
+    names: list[str] = []
+    deadline = time.monotonic() + DEADLINE_S
+    while added not in names and time.monotonic() < deadline:
+        queues = app.control.inspect([WORKER], limit=1, timeout=DEADLINE_S).active_queues()[WORKER]
+        names = sorted(queue["name"] for queue in queues)
+    return names
+
+
 def play() -> None:
     """Ask for all of it, and write what came."""
     monitor = Monitor()
@@ -79,8 +90,7 @@ def play() -> None:
     control = app.control.broadcast("revoke", {"task_id": later.id}, reply=True, timeout=DEADLINE_S, limit=1)
     print("revoked" if "ok" in control[0][WORKER] else control, flush=True)
     app.control.add_consumer("interop.more", reply=True, limit=1, timeout=DEADLINE_S)
-    queues = app.control.inspect([WORKER], limit=1).active_queues()[WORKER]
-    print("consumers", sorted(queue["name"] for queue in queues), flush=True)
+    print("consumers", consumed_with("interop.more"), flush=True)
     (limited,) = app.control.rate_limit(square.name, "100/s", reply=True, limit=1, timeout=DEADLINE_S)
     print("rate limit set" if "ok" in limited[WORKER] else limited, flush=True)
     fail.delay()

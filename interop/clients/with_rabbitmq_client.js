@@ -5,6 +5,7 @@ const { Connection } = require('rabbitmq-client');
 
 const play = JSON.parse(fs.readFileSync(process.argv[2], 'utf8'));
 const tell = (...what) => console.log(JSON.stringify(what));
+const complain = (error) => console.error(error.message); // shown where a test fails
 const REPLY_TO = 'amq.rabbitmq.reply-to';
 const NAMES = {
   contentType: 'content_type', contentEncoding: 'content_encoding', headers: 'headers', durable: 'delivery_mode',
@@ -25,7 +26,7 @@ function mailbox() {
 function connected() {
   const tls = process.env.AMQP_CA ? { ca: fs.readFileSync(process.env.AMQP_CA) } : undefined;
   const connection = new Connection({ url: process.env.AMQP_URL, tls, retryLow: 100, retryHigh: 100 });
-  connection.on('error', () => {});
+  connection.on('error', complain);
   return connection;
 }
 
@@ -45,7 +46,7 @@ async function restart() {
       if (count === 1) return new Promise((lost) => connection.once('error', lost)); // not done before that
       resolve();
     });
-    consumer.on('error', () => {});
+    consumer.on('error', complain);
   });
   await publisher.send({ routingKey: play.queue, durable: true }, Buffer.from(play.answer));
   tell('confirmed');

@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import random
 import socket
+
+_RANGE = range(20_000, 32_000)
+"""Below what systems give to whoever asks for any port, outgoing connections too: programs take a while to start."""
 
 
 def free_ports(count: int) -> list[int]:
-    """Distinct ports that nobody listens on; somebody else may take one before the program does, which then fails."""
+    """Distinct ports that nobody listens on."""
     with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
-        return [each.getsockname()[1] for each in sockets]
+        ports: list[int] = []
+        # Not from a seed that tests share: processes beside this one pick theirs in the same range.
+        for port in random.SystemRandom().sample(_RANGE, len(_RANGE)):
+            with contextlib.suppress(OSError):
+                stack.enter_context(socket.create_server(("127.0.0.1", port)))
+                ports.append(port)
+            if len(ports) == count:
+                return ports
+    raise OSError(f"no {count} free ports in {_RANGE}")
