@@ -69,6 +69,14 @@ class Node:
         # The shell around the Erlang machine writes this line after the listeners are open.
         self._server.wait_line("  Starting broker... completed", deadline_s=START_DEADLINE_S)
 
+    def settle(self) -> None:
+        """What it was told of queues and users is on disk; 3.10 keeps it in a buffer of its process for a while.
+
+        Raises:
+            CalledProcessError: it refuses.
+        """
+        self.ctl("eval", "mnesia:sync_log().")
+
     def kill(self) -> None:
         """SIGKILL, to its Erlang machine as well."""
         self._server.kill()

@@ -63,6 +63,7 @@ class RabbitMQs(Restartable):
         self._node.start()
 
     def kill(self) -> None:
+        self._node.settle()  # one time in ten or so it came back without the queue that had just been declared
         self._node.kill()
 
 
