@@ -219,6 +219,12 @@ class Config:
     """What all its paths begin with, such as `/rabbitmq`, for a proxy that serves other things as well."""
     management_max_body_octets: int = 20_000_000
     """Of a request; a longer one is refused."""
+    management_max_held_octets: int = 256 * MIB
+    """Bodies of requests, and answers that are being sent, of all clients; more are refused for the moment."""
+    management_request_timeout_s: float = 60.0
+    """How long a request may take to arrive."""
+    management_max_connections: int = 1024
+    """Of clients at each of the two ports; more are closed as they come."""
     management_cors_origins: tuple[str, ...] = ()
     """Other sites whose pages may use the API in a browser; `*` is all of them."""
     management_cors_max_age_s: int = 1800

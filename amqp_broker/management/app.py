@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Generator, Iterable
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterable, Mapping
+from contextlib import aclosing, asynccontextmanager
 from functools import partial
 from typing import Any, Final, TypeVar
 
@@ -21,12 +21,13 @@ from amqp_broker.auth.users import Peer
 from amqp_broker.errors import AMQPError
 from amqp_broker.inspection.node import Node
 from amqp_broker.management.attempts import Attempts
-from amqp_broker.management.bodies import read_body, read_form
+from amqp_broker.management.bodies import MAX_VALUES, read_body, read_form, read_octets
 from amqp_broker.management.call import Call, Caller
 from amqp_broker.management.cors import cors_headers
 from amqp_broker.management.elsewhere import answer_of, owner_elsewhere
 from amqp_broker.management.errors import ApiError, bad_request, from_administration, from_amqp, not_found
 from amqp_broker.management.figures import figures_of
+from amqp_broker.management.holdings import Holdings, Share
 from amqp_broker.management.listing import Listing, only
 from amqp_broker.management.live import Live, Streams
 from amqp_broker.management.login import Login, log_in, login_in_form, login_in_header
@@ -36,6 +37,7 @@ from amqp_broker.management.statistics import Statistics
 from amqp_broker.management.writing import (
     HEADERS,
     FileResponse,
+    LongResponse,
     empty_response,
     encode,
     encode_listing,
@@ -51,6 +53,9 @@ API_PREFIX: Final = "/api/"
 
 NOWHERE: Final = "HEAD, GET, OPTIONS"
 """What a path that leads to nothing allows."""
+
+LONG_LISTS: Final = 2
+"""How many whole lists are made at a time."""
 
 T = TypeVar("T")
 
@@ -70,13 +75,20 @@ class ManagementApi:
         self._attempts = Attempts()
         self._router = Router(endpoints)
         self._streams = Streams(node.broker.config)
+        self._held = Holdings(node.broker.config.management_max_held_octets)
+        self._long_lists = trio.CapacityLimiter(LONG_LISTS)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request = Request(scope, receive)
+        with self._held.share() as share:
+            await self._serve(Request(scope, receive), share, send)
+
+    async def _serve(self, request: Request, share: Share, send: Send) -> None:
         found: Found | None = None
         try:
-            found = self._find(scope)
-            response = await self._answer(request, found)
+            found = self._find(request.scope)
+            response = await self._answer(request, found, share)
+            if isinstance(response, LongResponse):
+                share.add(response.octets)
         except ApiError as error:
             response = error_response(error)
         except AMQPError as error:
@@ -90,7 +102,7 @@ class ManagementApi:
             response = error_response(ApiError(500, "internal_error", "internal error"))
         allow = NOWHERE if found is None else found.allow
         response.headers.update({"allow": allow, **cors_headers(self._broker.config, request.headers, allow)})
-        await response(scope, receive, send)
+        await response(request.scope, request.receive, send)
 
     def _find(self, scope: Scope) -> Found:
         raw_path: bytes = scope.get("raw_path") or scope["path"].encode()
@@ -102,7 +114,7 @@ class ManagementApi:
             raise not_found()
         return found
 
-    async def _answer(self, request: Request, found: Found) -> Response:
+    async def _answer(self, request: Request, found: Found, share: Share) -> Response:
         method = "GET" if request.method == "HEAD" else request.method
         if method == "OPTIONS":
             return empty_response(200)
@@ -110,11 +122,11 @@ class ManagementApi:
         if endpoint is None:
             return empty_response(405)
         caller = None
-        body = await self._body_of(request, endpoint) if endpoint.takes_form else None
+        body = await self._body_of(request, endpoint, share) if endpoint.takes_form else None
         elsewhere = owner_elsewhere(self._node, request, found.names.get("vhost"))
         if elsewhere is not None:
             prefix = self._broker.config.management_path_prefix
-            return await answer_of(request, elsewhere, await self._octets_of(request), prefix)
+            return await answer_of(request, elsewhere, await self._octets_of(request, share), prefix)
         if endpoint.needs is not Needs.NOBODY:
             header = request.headers.get("authorization")
             if body is None and header is None:
@@ -128,7 +140,7 @@ class ManagementApi:
             caller=caller,
             path=found.names,
             query=request.query_params,
-            body=await self._body_of(request, endpoint) if body is None else body,
+            body=await self._body_of(request, endpoint, share) if body is None else body,
             reason=request.headers.get("x-reason", ""),
             only_vhost=request.headers.get("x-vhost", ""),
         )
@@ -140,30 +152,49 @@ class ManagementApi:
             await until_stored(self._broker, stored_before)
         if isinstance(result, Live):
             return self._streams.answer(result, call.user.name, partial(self._ask, call))
+        if isinstance(result, Listing):
+            return await parts_response(request, await self._encoded(result, call.query))
         return await _response(request, call, result)
 
-    async def _octets_of(self, request: Request) -> bytes:
-        """The body as it came. Raises ApiError where there is too much of it."""
-        received = bytearray()
-        async with aclosing(request.stream()) as chunks:
-            async for chunk in chunks:
-                received += chunk
-                if len(received) > self._broker.config.management_max_body_octets:
-                    raise bad_request("the body is too large")
-        return bytes(received)
+    async def _encoded(self, listing: Listing, query: Mapping[str, str]) -> list[bytes]:
+        """JSON of a list. Who wants a whole one waits for those before: each would take a slice of every turn."""
+        if listing.is_paged and "page" in query:
+            return await encode_listing(listing, query)
+        async with self._long_lists:
+            return await encode_listing(listing, query)
 
-    async def _body_of(self, request: Request, endpoint: Endpoint) -> Any:
+    async def _octets_of(self, request: Request, share: Share) -> bytes:
+        """The body as it came. Raises ApiError where there is too much of it."""
+        async with self._arriving(request, share) as chunks:
+            return await read_octets(chunks, self._broker.config.management_max_body_octets)
+
+    @asynccontextmanager
+    async def _arriving(self, request: Request, share: Share) -> AsyncIterator[AsyncIterator[bytes]]:
+        """The body in chunks, all of which have to come in time. Raises ApiError 408 or 503."""
+
+        async def chunks() -> AsyncGenerator[bytes, None]:
+            async with aclosing(request.stream()) as stream:
+                async for chunk in stream:
+                    share.add(len(chunk))
+                    yield chunk
+
+        try:
+            with trio.fail_after(self._broker.config.management_request_timeout_s):
+                async with aclosing(chunks()) as arriving:
+                    yield arriving
+        except trio.TooSlowError:
+            raise ApiError(408, "request_timeout", "the request took too long to arrive") from None
+
+    async def _body_of(self, request: Request, endpoint: Endpoint, share: Share) -> Any:
         if endpoint.method == "GET":
             return {}
         largest = self._broker.config.management_max_body_octets
         limit = min(largest, endpoint.max_body_octets or largest)
-        async with aclosing(request.stream()) as chunks:
-            read = (
-                read_form
-                if endpoint.takes_form
-                else partial(read_body, content_type=request.headers.get("content-type", ""))
-            )
-            return await read(chunks, max_octets=limit)
+        async with self._arriving(request, share) as chunks:
+            if endpoint.takes_form:
+                return await read_form(chunks, limit)
+            max_values = None if endpoint.needs is Needs.ADMINISTRATOR else MAX_VALUES
+            return await read_body(chunks, request.headers.get("content-type", ""), limit, max_values)
 
     async def _ask(self, asker: Call, view: str) -> bytes:
         """What a GET of the path `view` answers to whoever watches it. Raises ApiError."""
@@ -178,7 +209,7 @@ class ManagementApi:
         call = attrs.evolve(asker, path=found.names, query=query, statistics=statistics)
         result = await _decided(partial(endpoint.handler, call))
         if isinstance(result, Listing):
-            return b"".join(await encode_listing(result, query))
+            return b"".join(await self._encoded(result, query))
         if isinstance(result, Reply | Text | File | Live):
             raise bad_request("this can't be watched")
         return b"".join(await encode(result))
@@ -207,8 +238,6 @@ async def _decided(handle: Callable[[], T]) -> T:
 
 
 async def _response(request: Request, call: Call, result: object) -> Response:
-    if isinstance(result, Listing):
-        return await parts_response(request, await encode_listing(result, call.query))
     if isinstance(result, Text):
         return PlainTextResponse(result.content, headers=HEADERS)
     if isinstance(result, File):

@@ -26,9 +26,7 @@ class Site:
         add_documents(self._pages)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan":
-            await live(receive, send)
-        elif scope["type"] == "http":
+        if scope["type"] == "http":
             if self._prefix and not _strip(scope, self._prefix):
                 is_root = scope["path"] in ("/", self._prefix)
                 answer = RedirectResponse(f"{self._prefix}/") if is_root else empty_response(404)
@@ -49,10 +47,3 @@ def _strip(scope: Scope, prefix: str) -> bool:
     if scope.get("raw_path"):
         scope["raw_path"] = scope["raw_path"].removeprefix(prefix.encode())
     return True
-
-
-async def live(receive: Receive, send: Send) -> None:
-    """Say that nothing needs to be started or stopped."""
-    while (await receive())["type"] != "lifespan.shutdown":
-        await send({"type": "lifespan.startup.complete"})
-    await send({"type": "lifespan.shutdown.complete"})

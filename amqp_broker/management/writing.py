@@ -67,7 +67,7 @@ async def parts_response(
         return Response(None, status, all_headers)
     if length <= CHUNK_OCTETS:
         return Response(b"".join(parts), status, all_headers)
-    return _LongResponse(parts, status, all_headers)
+    return LongResponse(parts, length, status, all_headers)
 
 
 async def pause() -> None:
@@ -115,11 +115,16 @@ def _zipped(parts: Iterable[bytes]) -> list[bytes]:
     return [*(zipped for part in parts if (zipped := compressor.compress(part))), compressor.flush()]
 
 
-class _LongResponse(Response):
-    """Sends a body chunk by chunk; Starlette's own takes a task group, and a thread's worth of imports, for that."""
+class LongResponse(Response):
+    """Sends a body chunk by chunk; Starlette's own takes a task group, and a thread's worth of imports, for that.
 
-    def __init__(self, parts: Sequence[bytes], status: int, headers: Mapping[str, str]) -> None:
+    Attributes:
+        octets: how long the body is.
+    """
+
+    def __init__(self, parts: Sequence[bytes], octets: int, status: int, headers: Mapping[str, str]) -> None:
         super().__init__(None, status, headers)
+        self.octets = octets
         self._parts = parts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI

@@ -271,3 +271,19 @@ async def test_who_may_not_changes_nothing(world: World, channel: ChannelClient,
                 if path != "connections/username/guest":  # of which nobody sees any
                     assert refused.status_code in (401, 404), (path, refused.text)
     assert state_of(world) == before
+
+
+async def test_bodies_of_many_small_values(world: World, api: httpx.AsyncClient) -> None:
+    """Which take long to decode, and many times their length in memory."""
+    add_user(world.broker, "pol", "p", ("policymaker",))
+    before = state_of(world)
+    body = b'{"value": [' + b"[]," * 1_000_000 + b"1]}"
+    started = time.process_time()
+    is_error(await api.put("global-parameters/g", content=body, auth=("pol", "p")), 400)
+    assert time.process_time() - started < 0.5
+    assert state_of(world) == before
+
+
+async def test_a_string_may_have_commas_in_it(api: httpx.AsyncClient) -> None:
+    body = {"routing_key": "q", "properties": {}, "payload": '[1,"2",{"\\":3}]' * 10_000, "payload_encoding": "string"}
+    assert (await api.post("exchanges/%2F/amq.default/publish", json=body)).json() == {"routed": True}

@@ -18,7 +18,6 @@ from amqp_broker.inspection.node import Node
 from amqp_broker.management.metrics.exposition import CONTENT_TYPE, Family, Sample, lines
 from amqp_broker.management.metrics.objects import FAMILIES, Wanted, of_objects
 from amqp_broker.management.metrics.overall import identity, overall, queue_sums
-from amqp_broker.management.site import live
 
 log = logging.getLogger(__name__)
 
@@ -42,9 +41,7 @@ class MetricsSite:
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan":
-            await live(receive, send)
-        elif scope["type"] == "http":
+        if scope["type"] == "http":
             response = self._answer(Request(scope, receive))
             await response(scope, receive, send)
 

@@ -1,0 +1,118 @@
+"""HTTP over sockets: so many connections at once, and none that waits for a client who doesn't read.
+
+Hypercorn speaks the protocol. It would send for as long as it takes, even when the broker is to end, and to as many
+clients as come; that is why its connections are made here, on streams of our own.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any, Final, cast
+
+import hypercorn.config
+import trio
+from hypercorn.app_wrappers import ASGIWrapper
+from hypercorn.trio.tcp_server import TCPServer
+from hypercorn.trio.worker_context import WorkerContext
+from hypercorn.typing import LifespanState
+
+if TYPE_CHECKING:
+    from hypercorn.typing import ASGIFramework
+    from starlette.types import ASGIApp
+
+log = logging.getLogger(__name__)
+
+PIECE_OCTETS: Final = 64 * 1024
+
+PATIENCE_S: Final = 30.0
+"""How long a client may take to read a piece of an answer."""
+
+IDLE_S: Final = 60.0
+"""How long a connection is kept on which no request arrives in full."""
+
+
+class HttpStream(trio.abc.HalfCloseableStream):
+    """A socket to which is sent only while somebody reads."""
+
+    def __init__(self, stream: trio.SocketStream) -> None:
+        self._stream = stream
+        self.socket: Final = stream.socket
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        """Send in pieces. Raises BrokenResourceError when one isn't read in time, and closes then."""
+        for start in range(0, len(data), PIECE_OCTETS):
+            with trio.move_on_after(PATIENCE_S) as scope:
+                await self._stream.send_all(data[start : start + PIECE_OCTETS])
+            if scope.cancelled_caught:
+                self.abort()
+                raise trio.BrokenResourceError("the client does not read")
+
+    async def wait_send_all_might_not_block(self) -> None:
+        await self._stream.wait_send_all_might_not_block()
+
+    async def send_eof(self) -> None:
+        await self._stream.send_eof()
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
+        return await self._stream.receive_some(max_bytes)
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+    def abort(self) -> None:
+        """Close at once; who sends or receives at the moment is told."""
+        self.socket.close()
+
+
+class HttpServer:
+    """Answers on some sockets.
+
+    Args:
+        app: what answers.
+        max_connections: how many clients are served at a time; others are closed as they come.
+    """
+
+    def __init__(self, app: ASGIApp, max_connections: int) -> None:
+        self._app = ASGIWrapper(cast("ASGIFramework", app))
+        self._max_connections = max_connections
+        self._streams: Final = set[HttpStream]()
+        self._is_full = False
+        self._config = hypercorn.config.Config()
+        self._config.errorlog = log
+        self._config.include_server_header = False
+        self._config.keep_alive_timeout = IDLE_S
+
+    def __len__(self) -> int:
+        """How many connections there are."""
+        return len(self._streams)
+
+    async def serve(self, listeners: list[trio.SocketListener]) -> None:
+        """Serve until cancelled, and hang up on everybody then."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._hang_up_at_the_end)
+            await trio.serve_listeners(self._answer, listeners, handler_nursery=nursery)
+
+    async def _hang_up_at_the_end(self) -> None:
+        try:
+            await trio.sleep_forever()
+        finally:
+            for stream in self._streams:
+                stream.abort()  # Hypercorn shields what it sends
+
+    async def _answer(self, socket_stream: trio.SocketStream) -> None:
+        stream = HttpStream(socket_stream)
+        if len(self) >= self._max_connections:
+            if not self._is_full:
+                log.warning("http: %d connections are open, further ones are closed", len(self))
+            self._is_full = True
+            stream.abort()
+            return
+        self._is_full = False
+        self._streams.add(stream)
+        try:
+            # Hypercorn says SSLStream, and asks for what only that has
+            await TCPServer(self._app, self._config, WorkerContext(None), LifespanState({}), cast("Any", stream))
+        except Exception:
+            log.exception("http: internal error on a connection")
+        finally:
+            self._streams.discard(stream)
