@@ -54,6 +54,7 @@ class Pattern:
 
     Args:
         patience: after so many searches without an end in time it is given up.
+        ignores_case: capital letters are found by small ones, and small ones by capital ones.
 
     Attributes:
         text: as it was given.
@@ -64,11 +65,11 @@ class Pattern:
 
     __slots__ = ("_compiled", "_exhausted", "_patience", "text")
 
-    def __init__(self, text: str, patience: int = MAX_EXHAUSTED) -> None:
+    def __init__(self, text: str, patience: int = MAX_EXHAUSTED, *, ignores_case: bool = False) -> None:
         self.text = text
         self._patience = patience
         self._exhausted = 0
-        self._compiled = None if text in _EVERYTHING or text == _NOTHING else _compile(text)
+        self._compiled = None if text in _EVERYTHING or text == _NOTHING else _compile(text, ignores_case)
 
     @property
     def is_given_up(self) -> bool:
@@ -90,7 +91,7 @@ class Pattern:
             return False
 
 
-def _compile(text: str) -> regex.Pattern[str]:
+def _compile(text: str, ignores_case: bool) -> regex.Pattern[str]:
     import regex
 
     if len(text) > MAX_PATTERN_LETTERS:
@@ -98,7 +99,7 @@ def _compile(text: str) -> regex.Pattern[str]:
     if prod(max(int(count), 1) for count in re.findall(r"\{\s*([0-9]{1,18})", text)) > MAX_REPEATS:
         raise InvalidPatternError(text, "too many repeats")
     try:
-        return regex.compile(text, cache_pattern=False)
+        return regex.compile(text, regex.IGNORECASE if ignores_case else 0, cache_pattern=False)
     except regex.error as error:
         raise InvalidPatternError(text, str(error)) from None
     except (RecursionError, OverflowError, MemoryError):

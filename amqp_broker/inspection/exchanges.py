@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Iterator
+from typing import Final
 from urllib.parse import quote_plus
 
 from amqp_broker.inspection.values import Record, json_of_table, readable
@@ -68,10 +69,14 @@ def bindings_to(vhost: Vhost, destination: Exchange | Queue) -> Iterator[Binding
             yield from (binding for binding in exchange.bindings.values() if binding.destination is destination)
 
 
+NO_KEY: Final = "~"
+"""Names a binding without routing key and arguments."""
+
+
 def properties_key(routing_key: str, arguments: Table) -> str:
     """What tells bindings between the same two things apart, fit for a path."""
     if not routing_key and not arguments:
-        return "~"
+        return NO_KEY
     key = quote_plus(routing_key.encode("utf-8", "surrogateescape")).replace("~", "%7E")
     if not arguments:
         return key

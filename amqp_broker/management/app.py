@@ -141,13 +141,11 @@ class ManagementApi:
             path=found.names,
             query=request.query_params,
             body=await self._body_of(request, endpoint, share) if body is None else body,
-            reason=request.headers.get("x-reason", ""),
-            only_vhost=request.headers.get("x-vhost", ""),
+            reason=_text(request.headers.get("x-reason", "")),
+            only_vhost=_text(request.headers.get("x-vhost", "")),
         )
         stored_before = self._broker.stored_count
-        result = await _decided(partial(endpoint.handler, call))
-        if isinstance(result, Generator):
-            result = await in_turns(result)
+        result = await _result_of(endpoint, call)
         if method != "GET":
             await until_stored(self._broker, stored_before)
         if isinstance(result, Live):
@@ -207,7 +205,7 @@ class ManagementApi:
         query = QueryParams(query_string)
         statistics = figures_of(self._statistics, query)
         call = attrs.evolve(asker, path=found.names, query=query, statistics=statistics)
-        result = await _decided(partial(endpoint.handler, call))
+        result = await _result_of(endpoint, call)
         if isinstance(result, Listing):
             return b"".join(await self._encoded(result, query))
         if isinstance(result, Reply | Text | File | Live):
@@ -226,6 +224,14 @@ class ManagementApi:
         return caller
 
 
+async def _result_of(endpoint: Endpoint, call: Call) -> object:
+    """What an endpoint answers; lists that are there already as a `Listing`, so that they have columns and an order."""
+    result = await _decided(partial(endpoint.handler, call))
+    if isinstance(result, Generator):
+        result = await in_turns(result)
+    return Listing(result) if isinstance(result, list) and endpoint.method == "GET" else result
+
+
 async def _decided(handle: Callable[[], T]) -> T:
     """Call a handler, again and again as long as it is not known whether the caller may do that."""
     while True:
@@ -235,6 +241,11 @@ async def _decided(handle: Callable[[], T]) -> T:
             answered = trio.Event()
             undecided.then(answered.set)
             await answered.wait()
+
+
+def _text(header: str) -> str:
+    """A header as its sender meant it: in UTF-8."""
+    return header.encode("latin-1").decode("utf-8", "replace")
 
 
 async def _response(request: Request, call: Call, result: object) -> Response:

@@ -175,13 +175,13 @@ class Call:
         """The vhosts that the caller may know of, by name: for who monitors, all."""
         return [vhost for vhost in self._wanted_vhosts if self._may_see(vhost)]
 
+    def wants(self, vhost_name: str) -> bool:
+        """Whether lists are to be about what is in a vhost."""
+        return self.only_vhost in ("", vhost_name)
+
     @property
     def _wanted_vhosts(self) -> list[Vhost]:
-        return [
-            vhost
-            for name, vhost in sorted(self.broker.vhosts.items())
-            if not self.only_vhost or name == self.only_vhost
-        ]
+        return [vhost for name, vhost in sorted(self.broker.vhosts.items()) if self.wants(name)]
 
     # The body
 

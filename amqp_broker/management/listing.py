@@ -82,7 +82,7 @@ def page_of(query: Mapping[str, str]) -> Page | None:
     if "page" not in query:
         return None
     try:
-        number, size = int(query["page"]), int(query.get("page_size", DEFAULT_PAGE_SIZE))
+        number, size = _whole(query["page"]), _whole(query.get("page_size", str(DEFAULT_PAGE_SIZE)))
     except ValueError:
         raise bad_request("Pagination parameters are invalid") from None
     if number < 1 or not 1 <= size <= MAX_PAGE_SIZE:
@@ -91,6 +91,13 @@ def page_of(query: Mapping[str, str]) -> Page | None:
     if len(name) > MAX_PATTERN:
         raise bad_request("name is longer than 1024 characters")
     return Page(number, size, name, query.get("use_regex") == "true")
+
+
+def _whole(text: str) -> int:
+    """A number in plain digits. Raises ValueError."""
+    if not text.isascii() or not text.isdigit():
+        raise ValueError(text)
+    return int(text)
 
 
 def columns_of(query: Mapping[str, str]) -> list[str]:

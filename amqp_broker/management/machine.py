@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Mapping
 
 import psutil
 
@@ -79,39 +80,44 @@ def erlang_version() -> Record:
     }
 
 
-def node_record(node: Node) -> Record:
-    """The node as `nodes` shows it."""
-    broker, resources = node.broker, node.resources
+def usage(node: Node) -> dict[str, int]:
+    """What the broker uses of the machine, and what disk there is left, in octets and numbers."""
     process = psutil.Process()
     with process.oneshot():
-        memory_used = process.memory_info().rss
-        files_used = process.num_fds() if hasattr(process, "num_fds") else 0
-        threads = process.num_threads()
-    directory = str(broker.config.data_dir or os.getcwd())
+        return {
+            "mem_used": process.memory_info().rss,
+            "fd_used": process.num_fds() if hasattr(process, "num_fds") else 0,
+            "sockets_used": sum(1 for _ in node.broker.clients),
+            "proc_used": process.num_threads(),
+            "disk_free": psutil.disk_usage(_directory(node)).free,
+        }
+
+
+def _directory(node: Node) -> str:
+    return str(node.broker.config.data_dir or os.getcwd())
+
+
+def node_record(node: Node, used: Mapping[str, int]) -> Record:
+    """The node as `nodes` shows it, but for how its `usage` changes."""
+    broker, resources = node.broker, node.resources
     files_total = open_files_limit()
-    connections = sum(1 for _ in broker.clients)
     record: Record = {
         "name": node.name,
         "type": "disc",
         "running": True,
         "being_drained": False,
-        "os_pid": str(process.pid),
+        "os_pid": str(os.getpid()),
         "uptime": int(node.uptime_s * 1000),
         "run_queue": 0,
         "processors": os.cpu_count() or 1,
         "rates_mode": "basic",
-        "mem_used": memory_used,
         "mem_limit": resources.memory_limit_octets,
         "mem_alarm": "memory" in broker.alarms,
         "mem_calculation_strategy": "rss",
-        "disk_free": psutil.disk_usage(directory).free,
         "disk_free_limit": resources.disk_free_limit_octets,
         "disk_free_alarm": "disk" in broker.alarms,
-        "fd_used": files_used,
         "fd_total": files_total,
-        "sockets_used": connections,
         "sockets_total": files_total,
-        "proc_used": threads,
         "proc_total": 1_048_576,
         "partitions": [],
         "exchange_types": exchange_types(),
@@ -123,18 +129,17 @@ def node_record(node: Node) -> Record:
         "enabled_plugins": ["rabbitmq_management", "rabbitmq_prometheus"],
         "contexts": context_records(node),
         "log_files": list(node.log_paths),
-        "db_dir": directory,
+        "db_dir": _directory(node),
         "config_files": [str(path) for path in node.config_paths],
         "net_ticktime": 60,
         "cluster_links": [],
         "metrics_gc_queue_length": {},
         "rabbitmq_version": broker.config.version,
         **erlang_version(),
+        **used,
     }
     for name in _COUNTERS:
         record |= {name: 0, f"{name}_details": {"rate": 0.0}}
     for name in _AVERAGES:
         record |= {name: 0.0, f"{name}_details": {"rate": 0.0}}
-    for name in ("mem_used", "fd_used", "sockets_used", "proc_used", "disk_free"):
-        record[f"{name}_details"] = {"rate": 0.0}
     return record

@@ -19,7 +19,7 @@ def name_matcher(page: Page) -> Callable[[str], bool]:
         part = page.name.casefold()
         return lambda name: part in name.casefold()
     try:
-        pattern = Pattern(f"(?i){page.name}", PATIENCE)
+        pattern = Pattern(page.name, PATIENCE, ignores_case=True)
     except InvalidPatternError as error:
         raise bad_request(str(error)) from None
 

@@ -9,6 +9,7 @@ from amqp_broker.inspection.node import Node
 from amqp_broker.inspection.queues import utilisation
 from amqp_broker.management.churn import churn_counts
 from amqp_broker.management.counts import counts_of, exchange_counts, lengths_of, octets_of, vhost_counters
+from amqp_broker.management.machine import usage
 from amqp_broker.management.statistics import Statistics
 from amqp_broker.session.connection import Connection
 
@@ -49,4 +50,5 @@ def sample(node: Node, statistics: Statistics) -> Iterator[None]:
             yield
     statistics.take(broker, counts_of(total))
     statistics.take(node, totals)
+    statistics.take(node.resources, usage(node))
     statistics.take(broker.events, churn_counts(broker.events))

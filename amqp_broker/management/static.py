@@ -16,6 +16,8 @@ import attrs
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import Receive, Scope, Send
 
+from amqp_broker.management.accepting import accepts_gzip
+
 DIRECTORY: Final = Path(__file__).with_name("page")
 
 MEDIA_TYPES: Final = {
@@ -89,7 +91,7 @@ class Pages:
         if file.etag in (tag.strip() for tag in asked.get(b"if-none-match", "").split(",")):
             return Response(status_code=304, headers=headers)
         octets = file.octets
-        if "gzip" in asked.get(b"accept-encoding", ""):
+        if accepts_gzip(asked.get(b"accept-encoding", "")):
             octets = file.zipped
             headers["content-encoding"] = "gzip"
         response = Response(octets, 200, headers, file.media_type)

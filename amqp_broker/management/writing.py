@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from amqp_broker.management.accepting import accepts_gzip
 from amqp_broker.management.errors import ApiError
 from amqp_broker.management.listing import Listing, collect, columns_of, in_turns
 from amqp_broker.management.names import name_matcher
@@ -58,7 +59,7 @@ async def parts_response(
     """JSON that is there already, compressed where that is asked for."""
     all_headers = {**HEADERS, "content-type": "application/json", **(headers or {})}
     length = sum(map(len, parts))
-    if length >= MIN_GZIP_OCTETS and "gzip" in request.headers.get("accept-encoding", ""):
+    if length >= MIN_GZIP_OCTETS and accepts_gzip(request.headers.get("accept-encoding", "")):
         all_headers["content-encoding"] = "gzip"
         parts = await trio.to_thread.run_sync(_zipped, parts)
         length = sum(map(len, parts))

@@ -98,9 +98,9 @@ async def test_connections_and_channels(channel: ChannelClient, api: httpx.Async
     (of_connection,) = (await api.get(f"connections/{name}/channels")).json()
     assert of_connection["name"] == f"{name} (1)"
     assert (await api.get(f"channels/{name} (1)")).json()["number"] == 1
-    assert (await api.delete(f"connections/{name}", headers={"x-reason": "enough"})).status_code == 204
+    assert (await api.delete(f"connections/{name}", headers={b"x-reason": "genügt".encode()})).status_code == 204
     channel.client.pump()
-    channel.client.expect_close(320, "CONNECTION_FORCED - enough")
+    channel.client.expect_close(320, "CONNECTION_FORCED - genügt")
 
 
 async def test_the_overview_counts_what_there_is(channel: ChannelClient, api: httpx.AsyncClient) -> None:
@@ -219,3 +219,47 @@ async def test_guessing_passwords_takes_its_time(autojump_clock: trio.testing.Mo
         assert waited == FIRST_DELAY_S
         assert (await client.get("whoami", auth=("guest", "guest"))).status_code == 200
         assert trio.current_time() == waited
+
+
+@pytest.mark.parametrize("path", ["nodes", "feature-flags", "deprecated-features", "vhost-limits", "federation-links"])
+async def test_every_list_has_columns_and_an_order(api: httpx.AsyncClient, path: str) -> None:
+    await api.put("vhost-limits/%2F/max-queues", json={"value": 5})
+    key = "vhost" if path == "vhost-limits" else "name"
+    listed = (await api.get(path, params={"columns": key, "sort": key, "sort_reverse": "true"})).json()
+    assert [each.keys() for each in listed] == [{key}] * len(listed)
+    assert listed == sorted(listed, key=lambda each: str(each[key]), reverse=True)
+
+
+async def test_lists_of_what_clients_have_are_about_one_vhost(channel: ChannelClient, api: httpx.AsyncClient) -> None:
+    channel.consume(channel.queue("q"))
+    add_vhost(channel.world.broker, "ü")
+    for path in ("connections", "channels", "consumers"):
+        assert len((await api.get(path, headers={"x-vhost": "/"})).json()) == 1
+        assert (await api.get(path, headers={b"x-vhost": "ü".encode()})).json() == []
+    listed = (await api.get("exchanges", headers={b"x-vhost": "ü".encode()})).json()
+    assert {each["vhost"] for each in listed} == {"ü"}
+
+
+async def test_what_a_node_used_is_a_series(channel: ChannelClient) -> None:
+    broker = channel.world.broker
+    statistics, node = Statistics(broker.timers.now), node_of(broker)
+    async with api_of(broker, node=node, statistics=statistics) as api:
+        for _ in range(3):
+            for _step in sample(node, statistics):
+                pass
+            channel.world.advance(5)
+        record = (await api.get(f"nodes/{node.name}?node_stats_age=10&node_stats_incr=5")).json()
+    for name in ("mem_used", "fd_used", "sockets_used", "proc_used", "disk_free"):
+        details = record[f"{name}_details"]
+        assert (details["samples"][0]["sample"], len(details["samples"])) == (record[name], 3)
+
+
+@pytest.mark.parametrize("page", ["0", "1_0", "+1", "1.0", "\u0661", ""])
+async def test_pages_are_numbered_in_plain_digits(api: httpx.AsyncClient, page: str) -> None:
+    answer = await api.get("queues", params={"page": page})
+    assert (answer.status_code, answer.json()["error"]) == (400, "bad_request")
+
+
+async def test_a_pattern_is_quoted_as_it_was_given(api: httpx.AsyncClient) -> None:
+    answer = await api.get("queues", params={"page": 1, "use_regex": "true", "name": "a("})
+    assert answer.json()["reason"] == "invalid regular expression 'a(': missing ) at position 2"

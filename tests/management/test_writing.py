@@ -356,3 +356,10 @@ async def test_flags_and_features(channel: ChannelClient, api: httpx.AsyncClient
     assert (await api.get("deprecated-features/used")).json() == []
     channel.queue("transient")
     assert [each["name"] for each in (await api.get("deprecated-features/used")).json()] == ["transient_nonexcl_queues"]
+
+
+async def test_the_key_of_a_plain_binding_means_no_other(channel: ChannelClient, api: httpx.AsyncClient) -> None:
+    channel.queue("q")
+    await api.post("bindings/%2F/e/amq.topic/q/q", json={"routing_key": "~"})
+    assert (await api.delete("bindings/%2F/e/amq.topic/q/q/~")).status_code == 404
+    assert (await api.delete("bindings/%2F/e/amq.topic/q/q/%257E")).status_code == 204

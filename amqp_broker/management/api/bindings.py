@@ -7,6 +7,7 @@ from typing import Final
 from urllib.parse import quote, unquote_plus
 
 from amqp_broker.inspection.exchanges import (
+    NO_KEY,
     binding_record,
     bindings_of,
     bindings_to,
@@ -156,7 +157,7 @@ def _key_among(call: Call, keys: Collection[str]) -> str:
     if wanted in keys:
         return wanted
     for key in keys:
-        if unquote_plus(key) == wanted:
+        if unquote_plus(key) == wanted != NO_KEY:
             return key
     raise not_found()
 

@@ -22,7 +22,8 @@ routes = Routes()
 @routes.get("channels")
 def list_channels(call: Call) -> Listing:
     """All channels; for whom does not monitor, one's own."""
-    return Listing((_record(call, channel) for channel in _visible(call)), is_paged=True)
+    wanted = (each for each in _visible(call) if call.wants(each.vhost.name))
+    return Listing((_record(call, channel) for channel in wanted), is_paged=True)
 
 
 @routes.get("vhosts/{vhost}/channels")

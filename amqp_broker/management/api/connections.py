@@ -24,7 +24,8 @@ CLOSED_HERE = "Closed via management plugin"
 @routes.get("connections")
 def list_connections(call: Call) -> Listing:
     """All connections; for whom does not monitor, one's own."""
-    return Listing((_record(call, connection) for connection in _visible(call)), is_paged=True)
+    wanted = (each for each in _visible(call) if call.wants(each.vhost_name))
+    return Listing((_record(call, connection) for connection in wanted), is_paged=True)
 
 
 @routes.get("vhosts/{vhost}/connections")

@@ -22,7 +22,8 @@ routes = Routes()
 @routes.get("consumers")
 def list_consumers(call: Call) -> Listing:
     """All consumers; for whom does not monitor, one's own."""
-    records = (record for vhost in call.broker.vhosts.values() for record in consumer_records(call, vhost))
+    vhosts = (vhost for name, vhost in call.broker.vhosts.items() if call.wants(name))
+    records = (record for vhost in vhosts for record in consumer_records(call, vhost))
     return Listing(records, is_paged=True, name_of=_words)
 
 

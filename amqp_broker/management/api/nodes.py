@@ -9,7 +9,7 @@ from amqp_broker.inspection.values import Record
 from amqp_broker.management.api.health import check_node_name
 from amqp_broker.management.call import Call
 from amqp_broker.management.churn import churn_counts
-from amqp_broker.management.machine import node_record
+from amqp_broker.management.machine import node_record, usage
 from amqp_broker.management.replies import NO_CONTENT, Reply, Text
 from amqp_broker.management.routes import Needs, Routes
 
@@ -72,4 +72,6 @@ def _other(member: ClusterMember) -> Record:
 
 def _record(call: Call) -> Record:
     events = call.broker.events
-    return node_record(call.node) | call.statistics.with_rates(events, churn_counts(events))
+    used = usage(call.node)
+    rates = call.statistics.with_rates(call.node.resources, used)
+    return node_record(call.node, used) | rates | call.statistics.with_rates(events, churn_counts(events))

@@ -13,7 +13,7 @@ from amqp_broker.events import EventKind
 from amqp_broker.inspection.node import Node
 from amqp_broker.management.api.overview import PRODUCT
 from amqp_broker.management.churn import churn_counts
-from amqp_broker.management.machine import erlang_version, node_record
+from amqp_broker.management.machine import erlang_version, node_record, usage
 from amqp_broker.management.metrics.exposition import Family, Sample
 from amqp_broker.past import Past
 from amqp_broker.queues.arguments import QueueType
@@ -161,7 +161,7 @@ def _build(broker: Broker) -> dict[str, str]:
 
 
 def _machine(node: Node) -> Iterator[Family]:
-    record = node_record(node)
+    record = node_record(node, usage(node))
     for name, help_, field in (
         ("process_open_fds", "Open file descriptors", "fd_used"),
         ("process_max_fds", "Open file descriptors limit", "fd_total"),
