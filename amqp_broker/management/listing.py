@@ -152,7 +152,8 @@ async def _page_of_rows(
         key = rows.keys[sort]
         subjects.sort(key=lambda subject: _sort_key(key(subject)), reverse=query.get("sort_reverse") == "true")
         await pause()
-    items = [rows.make(subject) for subject in _cut(subjects, page)]
+    made = map(rows.make, _cut(subjects, page))
+    items = [item async for part in in_turns(made, (), pause) for item in part]
     return _paged(await _columns_of(items, columns, pause), page, total, len(subjects))
 
 

@@ -13,6 +13,7 @@ from amqp_broker.management.sampling import sample
 from amqp_broker.management.serving import HttpServer
 from amqp_broker.management.site import Site
 from amqp_broker.management.statistics import PERIOD_S, Statistics
+from amqp_broker.net.turns import serving_between
 
 
 async def serve_management(node: Node, listeners: list[trio.SocketListener]) -> None:
@@ -33,7 +34,7 @@ async def serve_metrics(node: Node, listeners: list[trio.SocketListener]) -> Non
 async def _sample(node: Node, statistics: Statistics) -> None:
     while True:
         ends = trio.current_time() + SLICE_S
-        for _ in sample(node, statistics):
+        for _ in serving_between(sample(node, statistics)):
             if trio.current_time() >= ends:
                 await trio.lowlevel.checkpoint()
                 ends = trio.current_time() + SLICE_S

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+import attrs
 import msgspec
 import trio
 from starlette.requests import Request
@@ -17,6 +18,7 @@ from amqp_broker.management.accepting import accepts_gzip
 from amqp_broker.management.errors import ApiError
 from amqp_broker.management.listing import Listing, collect, columns_of, in_turns
 from amqp_broker.management.names import name_matcher
+from amqp_broker.net.turns import serving_between
 
 CHUNK_OCTETS: Final = 64 * 1024
 
@@ -83,6 +85,7 @@ async def encode_listing(listing: Listing, query: Mapping[str, str]) -> list[byt
         ApiError: 400.
     """
     if "sort" in query or (listing.is_paged and "page" in query):
+        listing = attrs.evolve(listing, items=serving_between(listing.items))
         return await encode(await collect(listing, query, pause, name_matcher))
     return await _encode_list(listing.items, columns_of(query))
 
@@ -106,7 +109,7 @@ async def encode(body: object) -> list[bytes]:
 
 async def _encode_list(items: Iterable[Any], columns: Sequence[str] = ()) -> list[bytes]:
     parts: list[bytes] = []
-    async for part in in_turns(items, columns, pause):
+    async for part in in_turns(serving_between(items), columns, pause):
         parts.append((b"," if parts else b"[") + _ENCODER.encode(part)[1:-1])
     return [*parts, b"]"] if parts else [b"[]"]
 

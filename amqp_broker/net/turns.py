@@ -3,17 +3,44 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Iterable, Iterator
 from typing import Final, TypeVar
 
 import trio
 
 from amqp_broker.broker import Broker
+from amqp_broker.net.hub import running_hubs
 
 SLICE_S: Final = 0.002
 """How long work in steps goes on before others have their turn."""
 
+STEP_S: Final = 0.000_05
+"""How long such work goes on before clients are looked after: less than it takes to be woken."""
+
+SHARE: Final = 4
+"""Where clients took longer than that, work goes on for one part in so many of it, up to `CLIENTS_S`."""
+
+CLIENTS_S: Final = 0.000_25
+
 _T = TypeVar("_T")
+
+
+def serving_between(steps: Iterable[_T]) -> Iterator[_T]:
+    """These, one by one; clients that have sent something meanwhile are served before the next one is made.
+
+    So messages wait for a step of long work, not for a slice of it; who takes the steps still has to let tasks have
+    their turn now and then.
+    """
+    hubs = running_hubs()
+    due_at = time.perf_counter() + STEP_S
+    for step in steps:
+        yield step
+        since = time.perf_counter()
+        if since >= due_at:
+            for hub in hubs:
+                hub.serve_now()
+            now = time.perf_counter()
+            due_at = now + min(max(STEP_S, (now - since) / SHARE), CLIENTS_S)
 
 
 async def in_turns(work: Generator[None, None, _T]) -> _T:

@@ -7,6 +7,7 @@ has to be woken first; a task is left for what is due at some instant, and for s
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import sys
@@ -175,7 +176,8 @@ class Committer:
             self._plan()
 
     def _look_after(self, file: int) -> None:
-        os.eventfd_read(file)
+        with contextlib.suppress(BlockingIOError):  # the end has been seen already, in another's turn
+            os.eventfd_read(file)
         self._look()
 
     def _look(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+from collections.abc import Iterator
 from functools import partial
 from time import perf_counter
 
@@ -17,6 +18,7 @@ from amqp_broker.config import Config
 from amqp_broker.net import hub as hub_module
 from amqp_broker.net.connection import serve_client
 from amqp_broker.net.hub import TURN_S, Hub, new_hub
+from amqp_broker.net.turns import STEP_S, serving_between
 from amqp_broker.session.connection import Connection
 from amqp_codec import PROTOCOL_HEADER
 from tests.support.wire import until
@@ -53,6 +55,75 @@ async def test_other_tasks_have_a_turn_between_clients_that_take_long(hub: Hub) 
         nursery.cancel_scope.cancel()
     first, _, last = (number for number, what in enumerate(order) if what == "client")
     assert "task" in order[first:last]
+    for pair in pairs:
+        for end in pair:
+            end.close()
+
+
+async def test_clients_are_served_between_the_steps_of_long_work(hub: Hub) -> None:
+    order: list[str] = []
+    ours, theirs = socket.socketpair()
+    ends = 0
+
+    def readable() -> None:
+        assert hub.is_serving
+        order.append(ours.recv(1).decode())
+
+    def at_end() -> None:
+        nonlocal ends
+        assert not hub.is_serving
+        ends += 1
+
+    def steps() -> Iterator[str]:
+        for number in range(3):
+            theirs.send(b"x")
+            ends_at = perf_counter() + 2 * STEP_S
+            while perf_counter() < ends_at:
+                pass
+            yield f"step {number}"
+
+    hub.watch(ours.fileno(), readable)
+    hub.at_end = at_end
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(hub.run)
+        await trio.testing.wait_all_tasks_blocked()
+        order.extend(serving_between(steps()))  # nobody else has a turn
+        assert order == ["step 0", "x", "step 1", "x", "step 2", "x"]
+        assert ends == 3
+        nursery.cancel_scope.cancel()
+    assert list(serving_between(["the hub has gone"])) == ["the hub has gone"]
+    for end in (ours, theirs):
+        end.close()
+
+
+async def test_what_was_served_between_two_steps_may_be_told_of_again(hub: Hub) -> None:
+    """In the middle of a turn, others work, and serve whoever the hub is about to serve."""
+    heard: list[str] = []
+    pairs = [socket.socketpair() for _ in range(3)]
+
+    def readable(name: str, ours: socket.socket) -> None:
+        ours.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            heard.append(name + ours.recv(1).decode())
+        ends_at = perf_counter() + 2 * TURN_S
+        while perf_counter() < ends_at:
+            pass
+
+    async def work() -> None:
+        while True:
+            await trio.lowlevel.checkpoint()
+            hub.serve_now()
+
+    for number, (ours, theirs) in enumerate(pairs):
+        hub.watch(ours.fileno(), partial(readable, str(number), ours))
+        theirs.send(b"x")
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(hub.run)
+        nursery.start_soon(work)
+        await until(lambda: len(heard) == 3, 0.001)
+        nursery.cancel_scope.cancel()
+    assert sorted(heard) == ["0x", "1x", "2x"]
+    hub.serve_now()  # it is over, and nobody is served
     for pair in pairs:
         for end in pair:
             end.close()

@@ -6,13 +6,14 @@ import errno
 import os
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from random import Random
 
 import pytest
 import trio
+import trio.testing
 
 from amqp_broker.forms import is_compiled
 from amqp_broker.net.hub import Hub
@@ -112,6 +113,7 @@ async def test_what_is_stored_in_a_turn_is_written_at_its_end() -> None:
         nursery.start_soon(committer.run)
         nursery.start_soon(hub.run)
         await append(journal, 1)
+        await trio.testing.wait_all_tasks_blocked()  # the turn in which its end was seen is over as well
         begun = count_starts(committer)
         hub.is_serving = True
         for position in (2, 3):
@@ -122,6 +124,38 @@ async def test_what_is_stored_in_a_turn_is_written_at_its_end() -> None:
         hub.is_serving = False
         hub.at_end()
         assert len(begun) == 1
+        committer.stop()
+        await committer.finished.wait()
+        nursery.cancel_scope.cancel()
+
+
+class _Twice:
+    """Tells of everything twice, as turns do when somebody was served in the middle of one."""
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+        self.is_serving = False
+        self.at_end: Callable[[], None] = lambda: None
+        self.forget = hub.forget
+
+    def watch(self, file: int, readable: Callable[[], None]) -> None:
+        def twice() -> None:
+            readable()
+            readable()
+
+        self._hub.watch(file, twice)
+
+
+@on_linux
+async def test_the_end_of_a_batch_may_be_told_of_twice() -> None:
+    journal = open_journal(SimulatedDisk(Random(1)))
+    committer = Committer(journal)
+    hub = Hub()
+    committer.turns = _Twice(hub)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(committer.run)
+        nursery.start_soon(hub.run)
+        await append(journal, 1)
         committer.stop()
         await committer.finished.wait()
         nursery.cancel_scope.cancel()
