@@ -18,9 +18,10 @@ STEP_S: Final = 0.000_05
 """How long such work goes on before clients are looked after: less than it takes to be woken."""
 
 SHARE: Final = 4
-"""Where clients took longer than that, work goes on for one part in so many of it, up to `CLIENTS_S`."""
+"""Where clients took longer than that, work goes on for one part in so many of it."""
 
 CLIENTS_S: Final = 0.000_25
+"""How long it goes on at most, however long clients took."""
 
 _T = TypeVar("_T")
 

@@ -18,7 +18,7 @@ from amqp_broker.config import Config
 from amqp_broker.net import hub as hub_module
 from amqp_broker.net.connection import serve_client
 from amqp_broker.net.hub import TURN_S, Hub, new_hub
-from amqp_broker.net.turns import STEP_S, serving_between
+from amqp_broker.net.turns import CLIENTS_S, serving_between
 from amqp_broker.session.connection import Connection
 from amqp_codec import PROTOCOL_HEADER
 from tests.support.wire import until
@@ -77,7 +77,7 @@ async def test_clients_are_served_between_the_steps_of_long_work(hub: Hub) -> No
     def steps() -> Iterator[str]:
         for number in range(3):
             theirs.send(b"x")
-            ends_at = perf_counter() + 2 * STEP_S
+            ends_at = perf_counter() + 2 * CLIENTS_S
             while perf_counter() < ends_at:
                 pass
             yield f"step {number}"
