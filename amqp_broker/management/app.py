@@ -24,16 +24,17 @@ from amqp_broker.management.attempts import Attempts
 from amqp_broker.management.bodies import MAX_VALUES, read_body, read_form, read_octets
 from amqp_broker.management.call import Call, Caller
 from amqp_broker.management.cors import cors_headers
-from amqp_broker.management.elsewhere import answer_of, owner_elsewhere
+from amqp_broker.management.elsewhere import PASSED_ON, Ask, answer_of, ask_over_http, node_elsewhere, sent_headers
 from amqp_broker.management.errors import ApiError, bad_request, from_administration, from_amqp, not_found
 from amqp_broker.management.figures import figures_of
 from amqp_broker.management.holdings import Holdings, Share
 from amqp_broker.management.listing import Listing, only
 from amqp_broker.management.live import Live, Streams
 from amqp_broker.management.login import Login, log_in, login_in_form, login_in_header
-from amqp_broker.management.replies import File, Reply, Text
+from amqp_broker.management.replies import File, Reply, Text, Whole
 from amqp_broker.management.routes import Endpoint, Found, Needs, Router
 from amqp_broker.management.statistics import Statistics
+from amqp_broker.management.together import Others, complete, find
 from amqp_broker.management.writing import (
     HEADERS,
     FileResponse,
@@ -68,9 +69,12 @@ class ManagementApi:
         node: Node,
         statistics: Statistics,
         endpoints: Iterable[Endpoint],
+        ask: Ask = ask_over_http,
     ) -> None:
         self._broker = node.broker
         self._node = node
+        self._ask_node = ask
+        self._missing: set[str] = set()
         self._statistics = statistics
         self._attempts = Attempts()
         self._router = Router(endpoints)
@@ -105,9 +109,8 @@ class ManagementApi:
         await response(request.scope, request.receive, send)
 
     def _find(self, scope: Scope) -> Found:
-        raw_path: bytes = scope.get("raw_path") or scope["path"].encode()
         try:
-            found = self._router.find(raw_path.decode("ascii").removeprefix(API_PREFIX))
+            found = self._router.find(_path_of(scope))
         except UnicodeDecodeError:
             raise bad_request("path is not UTF-8") from None
         if found is None:
@@ -123,10 +126,10 @@ class ManagementApi:
             return empty_response(405)
         caller = None
         body = await self._body_of(request, endpoint, share) if endpoint.takes_form else None
-        elsewhere = owner_elsewhere(self._node, request, found.names.get("vhost"))
+        elsewhere = node_elsewhere(self._node, request, found.names)
         if elsewhere is not None:
             prefix = self._broker.config.management_path_prefix
-            return await answer_of(request, elsewhere, await self._octets_of(request, share), prefix)
+            return await answer_of(self._ask_node, request, elsewhere, await self._octets_of(request, share), prefix)
         if endpoint.needs is not Needs.NOBODY:
             header = request.headers.get("authorization")
             if body is None and header is None:
@@ -145,11 +148,12 @@ class ManagementApi:
             only_vhost=_text(request.headers.get("x-vhost", "")),
         )
         stored_before = self._broker.stored_count
-        result = await _result_of(endpoint, call)
+        others = self._others(_path_of(request.scope), request.headers, share)
+        result = await self._result(call, endpoint, others)
         if method != "GET":
             await until_stored(self._broker, stored_before)
         if isinstance(result, Live):
-            return self._streams.answer(result, call.user.name, partial(self._ask, call))
+            return self._streams.answer(result, call.user.name, partial(self._ask, call, request.headers))
         if isinstance(result, Listing):
             return await parts_response(request, await self._encoded(result, call.query))
         return await _response(request, call, result)
@@ -160,6 +164,35 @@ class ManagementApi:
             return await encode_listing(listing, query)
         async with self._long_lists:
             return await encode_listing(listing, query)
+
+    async def _result(self, call: Call, endpoint: Endpoint, others: Others | None) -> object:
+        """What an endpoint answers, in a cluster together with the other nodes.
+
+        Lists that are there already come as a `Listing`, so that they have columns and an order. Raises ApiError.
+        """
+        try:
+            result = await _decided(partial(endpoint.handler, call))
+        except ApiError as error:
+            if error.status != 404 or others is None:
+                raise
+            result = await find(call, endpoint.method, endpoint.path, others)
+            if result is None:
+                raise
+            return result
+        if isinstance(result, Generator):
+            result = await in_turns(result)
+        if others is not None:
+            result = await complete(call, endpoint.method, endpoint.path, result, others)
+        return Listing(result) if isinstance(result, list) and endpoint.method == "GET" else result
+
+    def _others(self, path: str, headers: Mapping[str, str], share: Share) -> Others | None:
+        """The other nodes; None where there are none, or one of them asks."""
+        cluster = self._node.cluster
+        if cluster is None or PASSED_ON in headers:
+            return None
+        where = f"{self._broker.config.management_path_prefix}{API_PREFIX}{path}"
+        headers = sent_headers(headers)
+        return Others(cluster, self._node.name, self._ask_node, where, headers, self._missing, share.add)
 
     async def _octets_of(self, request: Request, share: Share) -> bytes:
         """The body as it came. Raises ApiError where there is too much of it."""
@@ -194,7 +227,7 @@ class ManagementApi:
             max_values = None if endpoint.needs is Needs.ADMINISTRATOR else MAX_VALUES
             return await read_body(chunks, request.headers.get("content-type", ""), limit, max_values)
 
-    async def _ask(self, asker: Call, view: str) -> bytes:
+    async def _ask(self, asker: Call, headers: Mapping[str, str], view: str) -> bytes:
         """What a GET of the path `view` answers to whoever watches it. Raises ApiError."""
         path, _, query_string = view.partition("?")
         found = self._router.find(path)
@@ -205,9 +238,12 @@ class ManagementApi:
         query = QueryParams(query_string)
         statistics = figures_of(self._statistics, query)
         call = attrs.evolve(asker, path=found.names, query=query, statistics=statistics)
-        result = await _result_of(endpoint, call)
-        if isinstance(result, Listing):
-            return b"".join(await self._encoded(result, query))
+        with self._held.share() as share:
+            result = await self._result(call, endpoint, self._others(path, headers, share))
+            if isinstance(result, Listing):
+                return b"".join(await self._encoded(result, query))
+        if isinstance(result, Whole):
+            return b"".join(await encode(result.body))
         if isinstance(result, Reply | Text | File | Live):
             raise bad_request("this can't be watched")
         return b"".join(await encode(result))
@@ -224,12 +260,10 @@ class ManagementApi:
         return caller
 
 
-async def _result_of(endpoint: Endpoint, call: Call) -> object:
-    """What an endpoint answers; lists that are there already as a `Listing`, so that they have columns and an order."""
-    result = await _decided(partial(endpoint.handler, call))
-    if isinstance(result, Generator):
-        result = await in_turns(result)
-    return Listing(result) if isinstance(result, list) and endpoint.method == "GET" else result
+def _path_of(scope: Scope) -> str:
+    """What comes after `/api/`, still percent-encoded. Raises UnicodeDecodeError."""
+    raw_path: bytes = scope.get("raw_path") or scope["path"].encode()
+    return raw_path.decode("ascii").removeprefix(API_PREFIX)
 
 
 async def _decided(handle: Callable[[], T]) -> T:
@@ -249,6 +283,8 @@ def _text(header: str) -> str:
 
 
 async def _response(request: Request, call: Call, result: object) -> Response:
+    if isinstance(result, Whole):
+        return await json_response(request, result.body)
     if isinstance(result, Text):
         return PlainTextResponse(result.content, headers=HEADERS)
     if isinstance(result, File):

@@ -171,6 +171,11 @@ class Call:
         return [vhost for vhost in self._wanted_vhosts if self.may_enter(vhost)]
 
     @property
+    def vhosts_here(self) -> list[Vhost]:
+        """Those of them whose contents are with this node: in a cluster each node lists what it has."""
+        return [vhost for vhost in self.vhosts if self.broker.is_here(vhost.name)]
+
+    @property
     def visible_vhosts(self) -> list[Vhost]:
         """The vhosts that the caller may know of, by name: for who monitors, all."""
         return [vhost for vhost in self._wanted_vhosts if self._may_see(vhost)]

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from math import ceil
 from time import perf_counter
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 import attrs
 
@@ -129,7 +129,7 @@ async def collect(
         fits = matcher(page)
         items = await _fitting(items, lambda item: fits(listing.name_of(item)), pause)
     if sort := query.get("sort"):
-        items.sort(key=lambda item: _sort_key(_at(item, sort)), reverse=query.get("sort_reverse") == "true")
+        _sort(items, sort, query)
     if page is None:
         return await _columns_of(items, columns, pause)
     return _paged(await _columns_of(_cut(items, page), columns, pause), page, total, len(items))
@@ -155,6 +155,30 @@ async def _page_of_rows(
     made = map(rows.make, _cut(subjects, page))
     items = [item async for part in in_turns(made, (), pause) for item in part]
     return _paged(await _columns_of(items, columns, pause), page, total, len(subjects))
+
+
+def join_pages(pages: Sequence[Record], page: Page, query: Mapping[str, str]) -> Record:
+    """A page of several lists, of each of which there is the beginning, at least as far as the end of that page.
+
+    Args:
+        pages: first pages, sorted as is asked for.
+        page: which is wanted.
+        query: as for `collect`.
+
+    Raises:
+        ApiError: 400, there is no such page.
+    """
+    items: list[Record] = [item for each in pages for item in cast("list[Record]", each["items"])]
+    if sort := query.get("sort"):
+        _sort(items, sort, query)
+    total, filtered = (sum(cast("int", each[name]) for each in pages) for name in ("total_count", "filtered_count"))
+    items = _cut(items, page)
+    columns = columns_of(query)
+    return _paged([only(item, columns) for item in items] if columns else items, page, total, filtered)
+
+
+def _sort(items: list[Record], column: str, query: Mapping[str, str]) -> None:
+    items.sort(key=lambda item: _sort_key(_at(item, column)), reverse=query.get("sort_reverse") == "true")
 
 
 async def _fitting(items: Iterable[T], fits: Callable[[T], bool], pause: Pause) -> list[T]:

@@ -8,6 +8,8 @@ from typing import Final
 
 import attrs
 
+from amqp_broker.inspection.values import Record
+
 
 @attrs.frozen
 class Reply:
@@ -20,6 +22,13 @@ class Reply:
     status: int = 200
     body: object = None
     headers: Mapping[str, str] = attrs.field(factory=dict)
+
+
+@attrs.frozen
+class Whole:
+    """A record that has been made as it was asked for, columns and all."""
+
+    body: Record
 
 
 @attrs.frozen

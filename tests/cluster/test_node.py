@@ -261,6 +261,9 @@ async def test_the_http_api_of_any_node_answers_for_all(config: Callable[[str], 
                     assert (await client.get("vhosts/%2F")).json()["cluster_state"] == {"a": "running"}
                     nodes = (await client.get("nodes")).json()
                     assert {node["name"]: node["running"] for node in nodes} == {"a": True, "b": True}
+                    assert all(node["mem_used"] for node in nodes)
+                    assert (await client.get("queues?columns=name")).json() == [{"name": "a/b"}]
+                    assert (await client.get("overview")).json()["object_totals"]["queues"] == 1
                     first.stop()
                     await first.stopped.wait()
                     await until(lambda: second.broker.is_here("/"), 0.02)

@@ -4,6 +4,7 @@ from amqp_broker.management.api import (
     bindings,
     browsing,
     channels,
+    cluster,
     connections,
     consumers,
     definitions,
@@ -30,6 +31,7 @@ from amqp_broker.management.openapi import describing
 _DESCRIBED = (
     *overview.routes,
     *nodes.routes,
+    *cluster.routes,
     *users.routes,
     *permissions.routes,
     *vhosts.routes,

@@ -37,7 +37,7 @@ MAX_BINDING_OCTETS: Final = 5000
 @routes.get("bindings")
 def list_bindings(call: Call) -> Listing:
     """All bindings, those to the default exchange as well."""
-    return Listing(_records(call.vhosts), is_paged=True, name_of=_words)
+    return Listing(_records(call.vhosts_here), is_paged=True, name_of=_words)
 
 
 @routes.get("bindings/{vhost}")

@@ -26,7 +26,7 @@ DEFAULT_NAME = "amq.default"
 @routes.get("exchanges")
 def list_exchanges(call: Call) -> Listing:
     """All exchanges."""
-    return Listing(_records(call, call.vhosts), is_paged=True)
+    return Listing(_records(call, call.vhosts_here), is_paged=True)
 
 
 @routes.get("exchanges/{vhost}")

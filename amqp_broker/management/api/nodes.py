@@ -18,10 +18,13 @@ routes = Routes()
 
 @routes.get("nodes", Needs.MONITORING)
 def list_nodes(call: Call) -> list[Record]:
-    """All nodes; of others only whether they run."""
+    """All nodes; of those that don't answer only whether they run."""
     cluster = call.node.cluster
-    members = [] if cluster is None else cluster.members()
-    return [_record(call), *(_other(each) for each in members if each.name != call.node.name)]
+    members = {} if cluster is None else {each.name: each for each in cluster.members()}
+    own = _record(call)
+    if call.node.name in members:
+        own |= _as_member(members.pop(call.node.name))
+    return [own, *map(_as_member, members.values())]
 
 
 @routes.get("nodes/{node}", Needs.MONITORING)
@@ -60,13 +63,14 @@ def reset_statistics(call: Call) -> Reply:
     return NO_CONTENT
 
 
-def _other(member: ClusterMember) -> Record:
-    """Another node of the cluster."""
+def _as_member(member: ClusterMember) -> Record:
+    """What the cluster knows of a node."""
     return {
         "name": member.name,
         "type": "disc",
         "running": member.is_running,
         "being_drained": member.is_draining,
+        "vhost_count": len(member.vhosts),
     }
 
 

@@ -105,6 +105,6 @@ def _object_totals(call: Call) -> Record:
         "connections": len(connections),
         "channels": sum(len(connection.channels) for connection in connections),
         "consumers": sum(len(queue.consumers) for vhost in vhosts for queue in vhost.queues.values()),
-        "exchanges": sum(len(vhost.exchanges) for vhost in vhosts),
+        "exchanges": sum(len(vhost.exchanges) for vhost in vhosts if call.broker.is_here(vhost.name)),
         "queues": sum(len(vhost.queues) for vhost in vhosts),
     }

@@ -47,13 +47,13 @@ TOTALS: Final = ("messages", "messages_ready", "messages_unacknowledged")
 @routes.get("queues")
 def list_queues(call: Call) -> Listing:
     """All queues."""
-    return _listing(call, call.vhosts)
+    return _listing(call, call.vhosts_here)
 
 
 @routes.get("queues/detailed")
 def list_queues_detailed(call: Call) -> Listing:
     """All queues, with everything there is to say of each."""
-    return Listing((with_head(call, *subject) for subject in _subjects(call.vhosts)), is_paged=True)
+    return Listing((with_head(call, *subject) for subject in _subjects(call.vhosts_here)), is_paged=True)
 
 
 @routes.get("queues/{vhost}")

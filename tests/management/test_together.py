@@ -1,0 +1,369 @@
+"""Two nodes of a cluster, each with vhosts of its own: the API of either answers for both."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from typing import Any
+
+import attrs
+import httpx
+import pytest
+import trio
+
+from amqp_broker.administration.permissions import set_permissions
+from amqp_broker.administration.users import add_user
+from amqp_broker.administration.vhosts import add_vhost
+from amqp_broker.config import Config
+from amqp_broker.inspection.cluster import ClusterMember
+from amqp_broker.management.api import ENDPOINTS
+from amqp_broker.management.app import ManagementApi
+from amqp_broker.management.elsewhere import Answer, Question, ask_over_http
+from amqp_broker.management.site import Site
+from amqp_broker.management.statistics import Statistics
+from amqp_broker.management.together import total
+from amqp_broker.placement import Found
+from tests.management.support import GUEST, api_of, node_of
+from tests.support.client import ChannelClient, World
+
+PORTS = {"a": 1, "b": 2, "c": 3}
+
+
+@attrs.define(eq=False)
+class Homes:
+    """The cluster as one node knows it: who has which vhost."""
+
+    name: str
+    owners: dict[str, str]
+    draining: set[str]
+
+    def is_here(self, vhost: str) -> bool:
+        return self.owners.get(vhost) == self.name
+
+    def locate(self, vhost: str, found: Found) -> None:
+        assert self.is_here(vhost)
+        found(None)
+
+    def forget(self, vhost: str, found: Found) -> None: ...
+
+    def members(self) -> list[ClusterMember]:
+        return [
+            ClusterMember(
+                name,
+                is_running=name != "c",
+                is_draining=name in self.draining,
+                vhosts=[vhost for vhost, owner in self.owners.items() if owner == name],
+                http=("node", port),
+            )
+            for name, port in PORTS.items()
+        ]
+
+    def owner_of(self, vhost: str) -> ClusterMember | None:
+        return next((each for each in self.members() if vhost in each.vhosts), None)
+
+    def transfer(self, vhost: str, node: str) -> None:
+        self.owners[vhost] = node
+
+    def drain(self, node: str) -> None:
+        self.draining.add(node)
+
+    def undrain(self, node: str) -> None:
+        self.draining.remove(node)
+
+
+class Pair:
+    """Nodes a, which has `/`, and b, which has `v`; c is dead.
+
+    Attributes:
+        unreachable: ports that don't answer.
+        asked: what nodes have asked one another.
+    """
+
+    def __init__(self) -> None:
+        self.unreachable: set[int] = set()
+        self.asked: list[Question] = []
+        self.draining: set[str] = set()
+        self.worlds: dict[str, World] = {}
+        self._sites: dict[int, Site] = {}
+        owners = {"/": "a", "v": "b"}
+        for name in ("a", "b"):
+            world = self.worlds[name] = World(Config(node_name=name))
+            broker = world.broker
+            add_vhost(broker, "v")
+            set_permissions(broker, "guest", "v", ".*", ".*", ".*")
+            homes = Homes(name, owners, self.draining)
+            broker.placement = homes
+            node = node_of(broker)
+            node.cluster = homes
+            api = ManagementApi(node, Statistics(broker.timers.now), ENDPOINTS, self._ask)
+            self._sites[PORTS[name]] = Site(api)
+
+    def client(self, node: str, auth: tuple[str, str] = GUEST) -> httpx.AsyncClient:
+        transport = httpx.ASGITransport(self._sites[PORTS[node]])
+        return httpx.AsyncClient(transport=transport, base_url="http://node/api/", auth=auth)
+
+    def channel(self, node: str) -> ChannelClient:
+        return self.worlds[node].client_of({"a": "/", "b": "v"}[node]).channel()
+
+    async def _ask(self, address: tuple[str, int], question: Question, timeout_s: float) -> Answer:
+        self.asked.append(question)
+        if address[1] in self.unreachable:
+            raise OSError("no route to host")
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(self._sites[address[1]])) as client:
+            url = f"http://node{question.target}"
+            got = await client.request(
+                question.method, url, content=question.body, headers={**question.headers, "accept-encoding": "identity"}
+            )
+        return Answer(got.status_code, dict(got.headers), got.content)
+
+
+@pytest.fixture
+def pair() -> Pair:
+    return Pair()
+
+
+@pytest.fixture
+async def api(pair: Pair) -> AsyncIterator[httpx.AsyncClient]:
+    """Of node a."""
+    async with pair.client("a") as client:
+        yield client
+
+
+def names(answer: httpx.Response) -> list[str]:
+    assert answer.status_code == 200, answer.text
+    read = answer.json()
+    return [str(each["name"]) for each in (read["items"] if isinstance(read, dict) else read)]
+
+
+async def test_lists_have_what_is_with_either_node_in_the_same_order(pair: Pair) -> None:
+    first, second = pair.channel("a"), pair.channel("b")
+    first.queue("z")
+    second.queue("y")
+    second.consume("y")
+    async with AsyncExitStack() as stack:
+        both = [await stack.enter_async_context(pair.client(name)) for name in "ab"]
+        for each in both:
+            assert names(await each.get("queues")) == names(await each.get("queues/detailed")) == ["z", "y"]
+            exchanges = (await each.get("exchanges?columns=vhost,name")).json()
+            assert [item["vhost"] for item in exchanges] == ["/"] * 7 + ["v"] * 7
+            assert [item["vhost"] for item in (await each.get("bindings")).json()] == ["/", "v"]
+            assert [item["queue"]["name"] for item in (await each.get("consumers")).json()] == ["y"]
+            assert [item["vhost"] for item in (await each.get("connections")).json()] == ["/", "v"]
+            assert len((await each.get("connections/username/guest")).json()) == 2
+            assert [item["vhost"] for item in (await each.get("channels")).json()] == ["/", "v"]
+            assert len((await each.get("vhosts/v/connections")).json()) == 1
+            assert len((await each.get("vhosts/v/channels")).json()) == 1
+            definitions = (await each.get("definitions")).json()
+            assert sorted(item["name"] for item in definitions["queues"]) == ["y", "z"]
+            assert len(definitions["vhosts"]) == 2
+
+
+@pytest.mark.parametrize("size", [2, 300])
+async def test_pages_and_order_are_of_all(pair: Pair, api: httpx.AsyncClient, size: int) -> None:
+    queues = [f"q{n:03}" for n in range(3 * size)]
+    channels = (pair.channel("a"), pair.channel("b"))
+    for number, name in enumerate(queues):
+        channels[number % 2].queue(name)
+    found = []
+    for page in (1, 2, 3):
+        answer = await api.get(f"queues?page={page}&page_size={size}&sort=name&sort_reverse=true&columns=vhost")
+        assert answer.json()["items"][0].keys() == {"vhost"}
+        answer = await api.get(f"queues?page={page}&page_size={size}&sort=name&sort_reverse=true")
+        read = answer.json()
+        assert (read["total_count"], read["filtered_count"], read["page_count"]) == (3 * size, 3 * size, 3)
+        found += names(answer)
+    assert found == queues[::-1]
+    unsorted = [name for page in (1, 2, 3) for name in names(await api.get(f"queues?page={page}&page_size={size}"))]
+    assert sorted(unsorted) == queues
+    assert (await api.get(f"queues?page=4&page_size={size}")).json()["error"] == "page_out_of_range"
+    read = (await api.get(f"queues?page=1&page_size={size}&name=q00")).json()
+    assert (read["filtered_count"], read["total_count"]) == (min(10, 3 * size), 3 * size)
+    read = (await api.get(f"queues?page=1&page_size={size}&name=q001&columns=messages")).json()
+    assert read["items"] == [{"messages": 0}]
+    assert names(await api.get("queues?sort=name&columns=name")) == queues
+
+
+async def test_the_overview_adds_up(pair: Pair, api: httpx.AsyncClient) -> None:
+    for name in "ab":
+        channel = pair.channel(name)
+        channel.queue("q")
+        channel.publish_all("q", b"1", b"2")
+    read = (await api.get("overview?lengths_age=60&lengths_incr=5")).json()
+    assert read["queue_totals"]["messages"] == 4
+    assert [each["sample"] for each in read["queue_totals"]["messages_details"]["samples"]] == [4]
+    assert read["message_stats"]["publish"] == 4
+    assert read["object_totals"] == {"connections": 2, "channels": 2, "consumers": 0, "exchanges": 14, "queues": 2}
+    assert read["churn_rates"]["connection_created"] == 2
+    assert {each["node"] for each in read["listeners"]} == {"a", "b"}
+
+
+def test_what_only_one_of_two_series_has_stays() -> None:
+    def figures(n: int, rate: float, samples: list[tuple[int, int]]) -> dict[str, Any]:
+        series = [{"sample": sample, "timestamp": timestamp} for sample, timestamp in samples]
+        return {"n": n, "n_details": {"rate": rate, "samples": series}}
+
+    one, two = figures(1, 0.5, [(1, 9)]), figures(2, 1, [(2, 8), (3, 4)])
+    assert total(one, two) == total(two, one) == figures(3, 1.5, [(3, 8), (3, 4)])
+
+
+async def test_vhosts_have_the_figures_of_their_owners(pair: Pair, api: httpx.AsyncClient) -> None:
+    channel = pair.channel("b")
+    channel.queue("q")
+    channel.publish("q", b"1")
+    assert [(each["name"], each["messages"], each["cluster_state"]) for each in (await api.get("vhosts")).json()] == [
+        ("/", 0, {"a": "running"}),
+        ("v", 1, {"b": "running"}),
+    ]
+    assert (await api.get("vhosts?columns=messages&sort=messages")).json() == [{"messages": 0}, {"messages": 1}]
+    assert (await api.get("vhosts?page=1&page_size=1&sort=messages&sort_reverse=true")).json()["items"][0][
+        "name"
+    ] == "v"
+    assert (await api.get("vhosts/v")).json()["messages"] == 1
+
+
+async def test_nodes_describe_themselves(pair: Pair, api: httpx.AsyncClient) -> None:
+    pair.draining.add("b")
+    read = {each["name"]: each for each in (await api.get("nodes")).json()}
+    assert [(name, each["running"], each["being_drained"]) for name, each in read.items()] == [
+        ("a", True, False),
+        ("b", True, True),
+        ("c", False, False),
+    ]
+    assert read["b"]["mem_used"] > 0
+    assert [each["vhost_count"] for each in read.values()] == [1, 1, 0]
+    assert (await api.get("nodes/b")).json()["name"] == "b"
+    assert "memory" in (await api.get("nodes/b/memory")).json()
+    assert (await api.get("nodes/d")).status_code == 404
+
+
+async def test_vhosts_are_moved_and_nodes_drained(pair: Pair, api: httpx.AsyncClient) -> None:
+    assert (await api.post("vhosts/%2F/transfer/b")).status_code == 204
+    assert (await api.get("vhosts/%2F")).json()["cluster_state"] == {"b": "running"}
+    assert (await api.post("vhosts/%2F/transfer/c")).json()["reason"] == "node c does not run"
+    assert (await api.post("vhosts/nope/transfer/b")).status_code == 404
+    assert (await api.post("nodes/b/drain")).status_code == 204
+    assert pair.draining == {"b"}
+    assert (await api.post("nodes/b/undrain")).status_code == 204
+    assert not pair.draining
+    assert (await api.post("nodes/d/drain")).status_code == 404
+
+
+async def test_who_is_alone_is_in_no_cluster() -> None:
+    async with api_of(World().broker) as api:
+        answer = await api.post("nodes/rabbit@localhost/drain")
+        assert (answer.status_code, answer.json()["reason"]) == (400, "this node is in no cluster")
+
+
+async def test_a_node_that_does_not_answer_is_left_out(
+    pair: Pair, api: httpx.AsyncClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    pair.channel("a").queue("z")
+    pair.channel("b").queue("y")
+    pair.unreachable.add(PORTS["b"])
+    with caplog.at_level(logging.WARNING, "amqp_broker.management.together"):
+        assert names(await api.get("queues")) == ["z"]
+    assert names(await api.get("queues?page=1")) == ["z"]
+    assert [each.getMessage() for each in caplog.records] == [
+        "management: answers are without node b: no route to host"  # said once
+    ]
+    assert (await api.get("overview")).json()["object_totals"]["queues"] == 1
+    assert [each["name"] for each in (await api.get("vhosts")).json()] == ["/", "v"]
+    assert [each["running"] for each in (await api.get("nodes")).json()] == [True, True, False]
+    assert (await api.get("nodes/b")).status_code == 503
+    assert (await api.get("connections/x")).status_code == 404
+
+
+async def test_each_node_judges_the_user_itself(pair: Pair) -> None:
+    for world in pair.worlds.values():
+        add_user(world.broker, "eve", "pw", ["management"])
+    set_permissions(pair.worlds["a"].broker, "eve", "/", ".*", ".*", ".*")
+    set_permissions(pair.worlds["b"].broker, "eve", "/", ".*", ".*", ".*")
+    pair.channel("a").queue("z")
+    pair.channel("b").queue("y")
+    async with pair.client("a", ("eve", "pw")) as api:
+        assert names(await api.get("queues")) == ["z"]
+        assert (await api.get("connections")).json() == []
+        assert (await api.get("nodes")).status_code == 401
+        connection = next(iter(pair.worlds["b"].broker.clients))
+        assert (await api.delete(f"connections/{connection.name}")).status_code == 401  # type: ignore[attr-defined]
+
+
+async def test_a_connection_of_another_node_can_be_looked_at_and_closed(pair: Pair, api: httpx.AsyncClient) -> None:
+    channel = pair.channel("b")
+    name = names(await api.get("connections"))[0]
+    assert (await api.get(f"connections/{name}")).json()["node"] == "b"
+    (record,) = (await api.get(f"connections/{name}/channels")).json()
+    assert (await api.get(f"channels/{record['name']}")).json()["consumer_details"] == []
+    assert (await api.get(f"connections/{name}?columns=node")).json() == {"node": "b"}
+    answer = await api.delete(f"connections/{name}", headers={"x-reason": "enough"})
+    assert answer.status_code == 204
+    channel.client.expect_close(320, "CONNECTION_FORCED - enough")
+    assert (await api.delete("connections/nobody")).status_code == 404
+
+
+async def test_all_connections_of_a_user_are_closed_everywhere(pair: Pair, api: httpx.AsyncClient) -> None:
+    both = [pair.channel(name) for name in "ab"]
+    assert (await api.delete("connections/username/guest")).status_code == 204
+    for channel in both:
+        channel.client.expect_close(320)
+
+
+async def test_what_is_passed_on_is_not_passed_on_again(pair: Pair, api: httpx.AsyncClient) -> None:
+    pair.channel("b").queue("y")
+    assert names(await api.get("queues?disable_stats=true")) == ["y"]
+    (question,) = pair.asked
+    assert question.target == "/api/queues?disable_stats=true"
+    assert question.headers["x-amqp-broker-passed-on"] == "yes"
+
+
+async def test_who_watches_sees_all_nodes(pair: Pair) -> None:
+    pair.channel("b").queue("y")
+    assert json.loads(await _first_event(pair, "queues?page=1&columns=name"))["items"] == [{"name": "y"}]
+
+
+async def _first_event(pair: Pair, view: str) -> str:
+    """What a stream of figures tells first."""
+    site = pair._sites[PORTS["a"]]
+    got = trio.Event()
+    body = bytearray()
+
+    async def receive() -> dict[str, object]:
+        await got.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(message: dict[str, object]) -> None:
+        part = message.get("body", b"")
+        assert isinstance(part, bytes)
+        body.extend(part)
+        if b"event: tick" in body:
+            got.set()
+
+    request = httpx.Request("GET", "http://node/api/live", params={"view": view})
+    (flow,) = httpx.BasicAuth(*GUEST).auth_flow(request)
+    scope = {
+        "type": "http",
+        "method": "GET",
+        "path": "/api/live",
+        "query_string": request.url.query,
+        "headers": [(name.lower(), value) for name, value in flow.headers.raw],
+    }
+    with trio.fail_after(5):
+        await site(scope, receive, send)  # type: ignore[arg-type]
+    line = next(each for each in body.decode().splitlines() if each.startswith("data: "))
+    return line.removeprefix("data: ")
+
+
+async def test_an_address_where_nobody_answers_costs_no_more_than_its_time() -> None:
+    question = Question("GET", "/api/queues", {})
+    with pytest.raises(OSError, match="refused"):
+        await ask_over_http(("127.0.0.1", 1), question, 1)
+    listener = trio.socket.socket()
+    async with trio.open_nursery():
+        with listener:
+            await listener.bind(("127.0.0.1", 0))
+            listener.listen(1)
+            port = listener.getsockname()[1]
+            with pytest.raises(TimeoutError):
+                await ask_over_http(("127.0.0.1", port), question, 0.05)
