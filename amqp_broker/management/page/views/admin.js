@@ -80,10 +80,29 @@ async function user(page, name) {
   card("Change", userForm(page, name, one.tags.join(" "))));
 }
 
+/** Where a vhost is, and buttons to have it elsewhere. */
+function home(page, one, nodes) {
+  const owner = Object.keys(one.cluster_state)[0];
+  const others = nodes.filter((each) => each.running && !each.being_drained && each.name !== owner);
+  return [owner ?? h("span", { class: "bad" }, "none at present"), " ", others.length > 0 && h("select", { "aria-label": `Move ${one.name} to`, onchange: async ({ target }) => {
+    const node = target.value;
+    target.selectedIndex = 0;
+    if (!await confirmed({ title: `Move ${one.name} to ${node}?`, text: "Its clients have to connect anew.", action: "Move" })) return;
+    try {
+      await post(path("vhosts", one.name, "transfer", node));
+      note(`${one.name} moves to ${node}.`);
+      setTimeout(() => page.reload(), 1500);
+    } catch (error) {
+      note(error.message, true);
+    }
+  } }, h("option", { value: "" }, "move to …"), others.map(({ name }) => h("option", { value: name }, name)))];
+}
+
 async function vhosts(page) {
-  const list = await get("vhosts");
-  page.main.append(card("Virtual hosts", plainTable("Virtual hosts", ["Name", "Description", "Tags", "Messages", ""], list.map((one) => [
-    one.name, one.description, one.tags.map((tag) => h("span", { class: "badge" }, tag)), count(one.messages),
+  const [list, nodes] = await Promise.all([get("vhosts"), get("nodes?columns=name,running,being_drained")]);
+  const isCluster = nodes.length > 1;
+  page.main.append(card("Virtual hosts", plainTable("Virtual hosts", ["Name", ...(isCluster ? ["Node"] : []), "Description", "Tags", "Messages", ""], list.map((one) => [
+    one.name, ...(isCluster ? [home(page, one, nodes)] : []), one.description, one.tags.map((tag) => h("span", { class: "badge" }, tag)), count(one.messages),
     act("Delete", async () => {
       if (!await confirmed({ title: "Delete this vhost?", text: `${one.name} is deleted, with all its exchanges, queues and ${count(one.messages)} messages; its connections are closed.`, action: "Delete", name: one.name })) return "";
       await remove(path("vhosts", one.name));

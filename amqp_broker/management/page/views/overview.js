@@ -1,9 +1,10 @@
 // The broker as a whole.
 
-import { get } from "../api.js";
+import { get, path, post } from "../api.js";
 import { historyOf } from "./queues.js";
 import { Rates, chart } from "../chart.js";
-import { count, duration, figures, h, octets, rate, short } from "../dom.js";
+import { confirmed, count, duration, figures, h, octets, rate, setText, short } from "../dom.js";
+import { act } from "../form.js";
 import { plainTable } from "../table.js";
 
 const FLOW = { publish: "Publish", deliver_get: "Deliver", ack: "Ack", confirm: "Confirm", redeliver: "Redeliver", return_unroutable: "Return" };
@@ -21,6 +22,52 @@ export function fillCharts(history, flow, lengths) {
     if (found) flow.add(at, found);
     lengths.add(at, counts);
   }
+}
+
+/** The nodes of a cluster: a card that stays hidden where there is but one. */
+function nodesCard(page) {
+  const texts = [["Node", (one) => one.name], ["State", (one) => !one.running ? "down" : one.being_drained ? "drained" : "running"],
+    ["Memory", (one) => octets(one.mem_used)], ["Disk free", (one) => octets(one.disk_free)], ["Connections", (one) => count(one.sockets_used)],
+    ["Vhosts", (one) => count(one.vhost_count)], ["Uptime", (one) => one.uptime === undefined ? "" : duration(one.uptime)]];
+  const body = h("tbody");
+  const rows = new Map();
+  const node = h("section", { class: "card", hidden: true }, h("h2", null, "Nodes"), h("div", { class: "wide" }, h("table", { "aria-label": "Nodes" },
+    h("thead", null, h("tr", null, texts.map(([head]) => h("th", { scope: "col" }, head)), h("td"))), body)));
+
+  const drain = (name) => act("Drain", async () => {
+    if (!await confirmed({ title: "Drain this node?", text: `${name} gives its vhosts to the others, and gets none until it is undrained; their clients have to connect anew.`, action: "Drain" })) return "";
+    await post(path("nodes", name, "drain"));
+    return `${name} gives its vhosts away.`;
+  });
+  const undrain = (name) => act("Undrain", async () => {
+    await post(path("nodes", name, "undrain"));
+    return `${name} may have vhosts again.`;
+  });
+
+  function row(one) {
+    const cells = texts.map(() => h("td"));
+    const button = h("td");
+    return { node: h("tr", null, cells, button), cells, button, isDrained: null };
+  }
+
+  function update(list) {
+    node.hidden = list.length < 2;
+    const sorted = [...list].sort((one, two) => (one.name < two.name ? -1 : 1));
+    sorted.forEach((one, index) => {
+      if (!rows.has(one.name)) rows.set(one.name, row(one));
+      const shown = rows.get(one.name);
+      texts.forEach(([, text], at) => setText(shown.cells[at], text(one)));
+      shown.cells[1].className = one.running ? "" : "bad";
+      if (page.is("administrator") && shown.isDrained !== one.being_drained) {
+        shown.isDrained = one.being_drained;
+        shown.button.replaceChildren(one.being_drained ? undrain(one.name) : drain(one.name));
+      }
+      if (body.children[index] !== shown.node) body.insertBefore(shown.node, body.children[index] ?? null);
+    });
+    for (const [name, one] of rows) if (!list.some((each) => each.name === name)) { one.node.remove(); rows.delete(name); }
+  }
+
+  return { node, update };
 }
 
 function firstSteps(listeners, user) {
@@ -44,9 +91,11 @@ export async function overview(page) {
   const listeners = h("div");
   const about = h("p", { class: "soft" });
   const start = h("section", { class: "card", hidden: true });
-  page.show("Overview", alarms, start, h("div", { class: "cards" }, flow.node, lengths.node, clients.node, h("section", { class: "card" }, h("h2", null, "Totals"), totals.node)),
+  const nodes = nodesCard(page);
+  const nodeTitle = h("h2", null, "Node");
+  page.show("Overview", alarms, start, nodes.node, h("div", { class: "cards" }, flow.node, lengths.node, clients.node, h("section", { class: "card" }, h("h2", null, "Totals"), totals.node)),
     h("div", { class: "cards" },
-      page.is("monitoring") && h("section", { class: "card" }, h("h2", null, "Node"), node.node),
+      page.is("monitoring") && h("section", { class: "card" }, nodeTitle, node.node),
       h("section", { class: "card" }, h("h2", null, "Come and gone"), churn.node),
       page.is("monitoring") && h("section", { class: "card" }, h("h2", null, "Listeners"), listeners)),
     about);
@@ -71,12 +120,14 @@ export async function overview(page) {
     if (data.listeners && text !== listening) {
       listening = text;
       start.replaceChildren(...firstSteps(data.listeners, page.user.name));
-      listeners.replaceChildren(plainTable("Listeners", ["Protocol", "Address", "Port"],
-        data.listeners.map((one) => [one.protocol, one.ip_address, String(one.port)])));
+      const isOne = new Set(data.listeners.map((one) => one.node)).size < 2;
+      listeners.replaceChildren(plainTable("Listeners", [...(isOne ? [] : ["Node"]), "Protocol", "Address", "Port"],
+        data.listeners.map((one) => [...(isOne ? [] : [one.node]), one.protocol, one.ip_address, String(one.port)])));
     }
   }
 
   function showNode(one) {
+    setText(nodeTitle, nodes.node.hidden ? "Node" : `Node ${one.name}`);
     node.set("Memory", `${octets(one.mem_used)} of ${octets(one.mem_limit)}`);
     node.set("Disk free", octets(one.disk_free));
     node.set("File descriptors", `${count(one.fd_used)} of ${count(one.fd_total)}`);
@@ -87,9 +138,9 @@ export async function overview(page) {
     alarms.textContent = raised.length ? `Publishers are blocked: the broker is short of ${raised.join(" and ")}.` : "";
   }
 
-  page.watch("overview", page.is("monitoring") ? ["overview", "nodes?columns=mem_used,mem_limit,disk_free,fd_used,fd_total,sockets_used,proc_used,uptime,mem_alarm,disk_free_alarm"] : ["overview"], {
+  page.watch("overview", page.is("monitoring") ? ["overview", "nodes?columns=name,running,being_drained,vhost_count,mem_used,mem_limit,disk_free,fd_used,fd_total,sockets_used,proc_used,uptime,mem_alarm,disk_free_alarm"] : ["overview"], {
     view: (number, value) => {
-      if (number === 0) { data = value; show(); } else showNode(value[0]);
+      if (number === 0) { data = value; show(); } else { nodes.update(value); showNode(value[0]); }
     },
     tick: (at) => {
       const found = rates.of(at, Object.fromEntries(Object.keys(FLOW).map((name) => [name, data.message_stats[name]])));
