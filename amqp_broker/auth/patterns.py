@@ -54,6 +54,7 @@ class Pattern:
 
     Args:
         patience: after so many searches without an end in time it is given up.
+        search_s: processor time that one search may take.
         ignores_case: capital letters are found by small ones, and small ones by capital ones.
 
     Attributes:
@@ -63,11 +64,19 @@ class Pattern:
         InvalidPatternError: it isn't one.
     """
 
-    __slots__ = ("_compiled", "_exhausted", "_patience", "text")
+    __slots__ = ("_compiled", "_exhausted", "_patience", "_search_s", "text")
 
-    def __init__(self, text: str, patience: int = MAX_EXHAUSTED, *, ignores_case: bool = False) -> None:
+    def __init__(
+        self,
+        text: str,
+        patience: int = MAX_EXHAUSTED,
+        *,
+        search_s: float = MAX_SEARCH_S,
+        ignores_case: bool = False,
+    ) -> None:
         self.text = text
         self._patience = patience
+        self._search_s = search_s
         self._exhausted = 0
         self._compiled = None if text in _EVERYTHING or text == _NOTHING else _compile(text, ignores_case)
 
@@ -83,7 +92,7 @@ class Pattern:
         if self.is_given_up:
             return False
         try:
-            return self._compiled.search(name, timeout=MAX_SEARCH_S) is not None
+            return self._compiled.search(name, timeout=self._search_s) is not None
         except TimeoutError:
             self._exhausted += 1
             given_up = ", it is given up and matches nothing from now on" if self.is_given_up else ""

@@ -44,9 +44,9 @@ def serving_between(steps: Iterable[_T]) -> Iterator[_T]:
             due_at = now + min(max(STEP_S, (now - since) / SHARE), CLIENTS_S)
 
 
-async def in_turns(work: Generator[None, None, _T]) -> _T:
+async def in_turns(work: Generator[None, None, _T], slice_s: float = SLICE_S) -> _T:
     """Do work that comes in steps (`administration.turns`), a slice each turn of the loop; gives what it returns."""
-    ends = time.perf_counter() + SLICE_S
+    ends = time.perf_counter() + slice_s
     while True:
         try:
             next(work)
@@ -55,7 +55,7 @@ async def in_turns(work: Generator[None, None, _T]) -> _T:
             return result
         if time.perf_counter() >= ends:
             await trio.lowlevel.checkpoint()
-            ends = time.perf_counter() + SLICE_S
+            ends = time.perf_counter() + slice_s
 
 
 async def until_stored(broker: Broker, stored_before: int) -> None:

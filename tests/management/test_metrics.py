@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Final
 
 import httpx
 import pytest
 
-from amqp_broker.management.metrics.app import MetricsSite
+from amqp_broker.management.metrics.app import MAX_PATTERNS, MetricsSite
 from amqp_broker.management.metrics.exposition import Family, Sample, lines
 from amqp_broker.management.metrics.objects import FAMILIES
+from amqp_broker.management.metrics.overall import Totals
+from amqp_broker.queues.arguments import QueueType
 from tests.management.support import api_of, node_of
 from tests.support.client import ChannelClient, World
 
@@ -168,3 +171,59 @@ async def test_the_cluster_is_called_what_it_was_called_last(channel: ChannelCli
     async with api_of(channel.world.broker) as api:
         await api.put("cluster-name", json={"name": "of today"})
     assert 'rabbitmq_cluster="of today"' in (await pages.get("/metrics")).text
+
+
+async def test_it_can_be_zipped(pages: httpx.AsyncClient) -> None:
+    zipped = await pages.get("/metrics", headers={"accept-encoding": "gzip"})
+    plain = await pages.get("/metrics", headers={"accept-encoding": "identity"})
+    assert (zipped.headers["content-encoding"], "content-encoding" in plain.headers) == ("gzip", False)
+    assert "# TYPE rabbitmq_connections gauge" in zipped.text
+    assert len(zipped.text.splitlines()) == len(plain.text.splitlines())
+
+
+async def test_a_pattern_that_takes_too_long_is_told(channel: ChannelClient, pages: httpx.AsyncClient) -> None:
+    for number in range(10):
+        channel.queue("a" * 40 + str(number))
+    started = time.process_time()
+    answer = await pages.get("/metrics/detailed", params={"family": "queue_coarse_metrics", "queue": "((a|aa)+)+!?x"})
+    assert (answer.status_code, answer.text) == (400, "queue is a regular expression that takes too long")
+    assert time.process_time() - started < 0.3
+    many = await pages.get("/metrics/detailed", params={"queue": ["a"] * (MAX_PATTERNS + 1)})
+    assert many.status_code == 400
+
+
+async def test_what_ends_while_it_is_counted_is_counted_once(channel: ChannelClient) -> None:
+    broker = channel.world.broker
+    for name in (channel.queue("a"), channel.queue("b")):
+        channel.publish_all(name, b"1")
+        channel.get(name)
+    vhost = broker.vhosts["/"]
+    counted: list[Totals] = []
+
+    def counting() -> Iterator[None]:
+        counted.append((yield from Totals.counted(broker)))
+
+    steps = counting()
+    next(steps)
+    for name in ("a", "b"):
+        vhost.delete_queue(vhost.queues[name])
+    channel.client.drop()
+    assert list(steps)
+    assert counted[0].past.queues[QueueType.CLASSIC].get_no_ack == 2
+    assert counted[0].past.messages.publish == 2
+
+
+async def test_every_page_says_what_runs(pages: httpx.AsyncClient) -> None:
+    for page in ("/metrics", "/metrics/per-object", "/metrics/detailed", "/metrics/memory-breakdown"):
+        found = await read(pages, page)
+        assert len(found["rabbitmq_identity_info"]) == len(found["rabbitmq_build_info"]) == 1
+
+
+async def test_messages_of_durable_queues_count_as_persistent(channel: ChannelClient, pages: httpx.AsyncClient) -> None:
+    channel.publish_all(channel.queue("kept", durable=True), b"12")
+    channel.publish_all(channel.queue("not"), b"345")
+    found = await read(pages, "/metrics")
+    assert found["rabbitmq_queue_messages_persistent"] == {"": 1}
+    assert found["rabbitmq_queue_messages_persistent_bytes"] == {"": 2}
+    each = (await read(pages, "/metrics/per-object"))["rabbitmq_queue_messages_persistent_bytes"]
+    assert each == {'vhost="/",queue="kept"': 2, 'vhost="/",queue="not"': 0}

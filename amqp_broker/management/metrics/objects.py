@@ -23,11 +23,11 @@ class Wanted(NamedTuple):
 
     Attributes:
         vhosts: their names; None for all.
-        queue: tells by its name whether a queue is wanted.
+        queues: the names of queues; None for all.
     """
 
     vhosts: frozenset[str] | None = None
-    queue: Callable[[str], bool] = bool
+    queues: frozenset[str] | None = None
 
     def vhosts_of(self, broker: Broker) -> Iterator[Vhost]:
         for name, vhost in sorted(broker.vhosts.items()):
@@ -70,6 +70,16 @@ _QUEUE_OCTETS: Final[list[Metric[Queue]]] = [
         "queue_messages_bytes",
         "Size in bytes of ready and unacknowledged messages",
         lambda queue: queue.ready_octets + queue.unacked_octets,
+    ),
+    Metric(
+        "queue_messages_persistent",
+        "Messages of a durable queue",
+        lambda queue: queue.message_count + queue.unacked_count if queue.durable else 0,
+    ),
+    Metric(
+        "queue_messages_persistent_bytes",
+        "Size in bytes of the messages of a durable queue",
+        lambda queue: queue.ready_octets + queue.unacked_octets if queue.durable else 0,
     ),
 ]
 
@@ -185,7 +195,7 @@ def _family(prefix: str, metric: Metric[T], samples: Iterable[Sample]) -> Family
 def _queue_samples(broker: Broker, wanted: Wanted, metric: Metric[Queue]) -> Iterator[Sample]:
     for vhost in wanted.vhosts_of(broker):
         for name, queue in sorted(vhost.queues.items()):
-            if wanted.queue(name):
+            if wanted.queues is None or name in wanted.queues:
                 yield Sample(metric.figure(queue), {"vhost": vhost.name, "queue": readable(name)})
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Final
+
+import psutil
 
 from amqp_broker import __version__
 from amqp_broker.broker import CLUSTER_ID, Broker
@@ -17,6 +19,7 @@ from amqp_broker.management.machine import erlang_version, node_record, usage
 from amqp_broker.management.metrics.exposition import Family, Sample
 from amqp_broker.past import Past
 from amqp_broker.queues.arguments import QueueType
+from amqp_broker.queues.queue import Queue
 from amqp_broker.registry import GLOBAL
 from amqp_broker.session.connection import Connection
 
@@ -52,42 +55,64 @@ class Totals:
 
     Attributes:
         past: with what is there added.
-        ready: messages, and their octets; `unacked` likewise.
+        ready: messages, and their octets; `unacked` likewise, and `kept`, which are all of durable queues.
     """
 
-    def __init__(self, broker: Broker) -> None:
+    def __init__(self) -> None:
         self.past = Past()
-        self.past.add(broker.past)
         self.ready = self.ready_octets = self.unacked = self.unacked_octets = 0
+        self.kept = self.kept_octets = 0
         self.queues = self.consumers = 0
         self.connections = self.channels = self.publishers = 0
-        for vhost in broker.vhosts.values():
-            self.past.add(vhost.past)
-            for queue in vhost.queues.values():
-                self.queues += 1
-                self.consumers += len(queue.consumers)
-                self.ready += queue.message_count
-                self.ready_octets += queue.ready_octets
-                self.unacked += queue.unacked_count
-                self.unacked_octets += queue.unacked_octets
-                self.past.queues[queue.options.type].add(queue.statistics())
-        for client in broker.open_clients():
-            self.connections += 1
-            if isinstance(client, Connection):
-                for channel in client.channels.values():
-                    self.channels += 1
-                    statistics = channel.statistics()
-                    self.publishers += statistics.publish > 0
-                    self.past.messages.add(statistics)
-                    self.past.sizes.add(channel.sizes)
+
+    def _count_queue(self, queue: Queue) -> None:
+        self.queues += 1
+        self.consumers += len(queue.consumers)
+        self.ready += queue.message_count
+        self.ready_octets += queue.ready_octets
+        self.unacked += queue.unacked_count
+        self.unacked_octets += queue.unacked_octets
+        if queue.durable:
+            self.kept += queue.message_count + queue.unacked_count
+            self.kept_octets += queue.ready_octets + queue.unacked_octets
+        self.past.queues[queue.options.type].add(queue.statistics())
+
+    @classmethod
+    def counted(cls, broker: Broker) -> Generator[None, None, Totals]:
+        """Count, in steps; yet whatever ends meanwhile counts once, for no sum may ever be less than one before."""
+        totals = cls()
+        totals.past.add(broker.past)
+        vhosts = list(broker.vhosts.values())
+        for vhost in vhosts:
+            for type_, counters in vhost.past.queues.items():
+                totals.past.queues[type_].add(counters)
+            totals.past.dead_letters.update(vhost.past.dead_letters)
+        for queue in [queue for vhost in vhosts for queue in vhost.queues.values()]:
+            totals._count_queue(queue)  # a queue that is deleted keeps its counters
+            yield
+        clients = list(broker.open_clients())
+        connections = [client for client in clients if isinstance(client, Connection)]
+        channels = [channel for connection in connections for channel in connection.channels.values()]
+        looked_at = []
+        for channel in channels:
+            looked_at.append((channel, channel.unacked.counters, channel.statistics()))
+            yield
+        for vhost in vhosts:
+            totals.past.messages.add(vhost.past.messages)
+            totals.past.sizes.add(vhost.past.sizes)
+        for channel, own, counters in looked_at:
+            if channel.unacked.counters is own:  # else it has ended, and the vhost has counted it
+                totals.publishers += counters.publish > 0
+                totals.past.messages.add(counters)
+                totals.past.sizes.add(channel.sizes)
+        totals.connections, totals.channels = len(clients), len(channels)
+        return totals
 
 
-def overall(node: Node, endpoint: str) -> Iterator[Family]:
+def overall(node: Node, endpoint: str, totals: Totals) -> Iterator[Family]:
     """The families that every page but the detailed one has."""
     broker = node.broker
-    yield _gauge("build_info", "Which program this is", Sample(1, _build(broker)))
-    yield identity(node, endpoint)
-    totals = Totals(broker)
+    yield from identity(node, endpoint)
     for name, count in churn_counts(broker.events).items():
         metric = next(metric for metric, counter in _CHURN.items() if counter == name)
         yield _counter(metric, f"Total number of {metric.replace('_', ' ')}", Sample(count))
@@ -97,13 +122,13 @@ def overall(node: Node, endpoint: str) -> Iterator[Family]:
     yield _gauge("queues", "Queues available", Sample(totals.queues))
     yield from _machine(node)
     yield from _alarms(broker)
+    yield _gauge("unreachable_cluster_peers_count", "Peers that can't be reached", Sample(_unreachable(node)))
     yield from _logins(broker)
     yield from _messages(totals)
 
 
-def queue_sums(broker: Broker) -> Iterator[Family]:
+def queue_sums(totals: Totals) -> Iterator[Family]:
     """The lengths of all queues together."""
-    totals = Totals(broker)
     for name, help_, value in (
         ("messages_ready", "Messages ready to be delivered to consumers", totals.ready),
         ("messages_unacked", "Messages delivered to consumers but not yet acknowledged", totals.unacked),
@@ -115,6 +140,8 @@ def queue_sums(broker: Broker) -> Iterator[Family]:
             "Size in bytes of ready and unacknowledged messages",
             totals.ready_octets + totals.unacked_octets,
         ),
+        ("messages_persistent", "Messages in durable queues", totals.kept),
+        ("messages_persistent_bytes", "Size in bytes of messages in durable queues", totals.kept_octets),
         ("consumers", "Consumers on a queue", totals.consumers),
     ):
         yield _gauge(f"queue_{name}", help_, Sample(value))
@@ -135,8 +162,8 @@ def queue_sums(broker: Broker) -> Iterator[Family]:
         yield _counter(name, help_, Sample(value))
 
 
-def identity(node: Node, endpoint: str) -> Family:
-    """The one series that dashboards join all others with."""
+def identity(node: Node, endpoint: str) -> Iterator[Family]:
+    """Which program this is, and the one series that dashboards join all others with."""
     broker = node.broker
     cluster_id = broker.registry.parameters.get((GLOBAL, "", CLUSTER_ID), "")
     labels = {
@@ -145,7 +172,8 @@ def identity(node: Node, endpoint: str) -> Family:
         "rabbitmq_cluster_permanent_id": str(cluster_id),
         "rabbitmq_endpoint": endpoint,
     }
-    return _gauge("identity_info", "Which node this is", Sample(1, labels))
+    yield _gauge("build_info", "Which program this is", Sample(1, _build(broker)))
+    yield _gauge("identity_info", "Which node this is", Sample(1, labels))
 
 
 def _build(broker: Broker) -> dict[str, str]:
@@ -172,6 +200,8 @@ def _machine(node: Node) -> Iterator[Family]:
     ):
         yield _gauge(name, help_, Sample(_figure(record[field])))
     yield _gauge("erlang_uptime_seconds", "Node uptime", Sample(node.uptime_s))
+    started = Sample(round(psutil.Process().create_time()))
+    yield Family("process_start_time_seconds", "gauge", "When the process started, since 1970", [started])
 
 
 def _alarms(broker: Broker) -> Iterator[Family]:
@@ -180,7 +210,10 @@ def _alarms(broker: Broker) -> Iterator[Family]:
         ("alarms_free_disk_space_watermark", "is 1 if the disk alarm is in effect", "disk"),
     ):
         yield _gauge(name, help_, Sample(alarm in broker.alarms))
-    yield _gauge("unreachable_cluster_peers_count", "Peers that can't be reached", Sample(0))
+
+
+def _unreachable(node: Node) -> int:
+    return 0 if node.cluster is None else sum(not member.is_running for member in node.cluster.members())
 
 
 def _logins(broker: Broker) -> Iterator[Family]:
