@@ -63,6 +63,7 @@ def test_it_comes_back_when_the_broker_was_killed(restartable: Restartable, libr
     ):
         while "waiting" not in process.wait_line(deadline_s=DEADLINE_S):
             pass
+        restartable.settle()
         proxy.refuse()
         restartable.restart()
         proxy.lead_to(restartable.url)

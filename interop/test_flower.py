@@ -46,11 +46,11 @@ def flower(broker_url: str, management_url: str) -> Iterator[str]:
 def length_of_queue(flower: str) -> dict[str, Any]:
     """What Flower says of the queue: nothing, where it got no answer within a second or two.
 
-    RabbitMQ counts messages every few seconds, and not before.
+    RabbitMQ counts messages every few seconds, and not before; consumers later still.
     """
     ends_at = time.monotonic() + DEADLINE_S
     queues: list[dict[str, Any]] = []
-    while time.monotonic() < ends_at and not any(queue.get("messages") for queue in queues):
+    while time.monotonic() < ends_at and not any(queue.get("messages") and "consumers" in queue for queue in queues):
         with urllib.request.urlopen(f"{flower}/api/queues/length", timeout=DEADLINE_S) as response:
             queues = json.load(response)["active_queues"]
     [queue] = queues
