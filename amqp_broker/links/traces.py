@@ -56,11 +56,13 @@ class Traces:
     Attributes:
         on_changed: called when there are others than before.
         switched_on: vhosts whose firehose runs for the sake of their traces.
+        resting: those that write no more, such as one whose file is full, until somebody begins them anew.
     """
 
     def __init__(self) -> None:
         self.on_changed: Callable[[], None] = _nothing
         self.switched_on: set[str] = set()
+        self.resting: set[LinkKey] = set()
         self._traces: dict[LinkKey, Trace] = {}
 
     def __iter__(self) -> Iterator[Trace]:
@@ -80,10 +82,15 @@ class Traces:
 
     def remove(self, trace: Trace) -> None:
         del self._traces[trace.key]
+        self.resting.discard(trace.key)
         self.on_changed()
 
     def of_vhost(self, vhost: str) -> list[Trace]:
         return [trace for trace in self if trace.vhost == vhost]
+
+    def are_written(self, vhost: str) -> bool:
+        """Whether any trace of a vhost writes."""
+        return any(trace.key not in self.resting for trace in self.of_vhost(vhost))
 
     def forget_vhost(self, vhost: str) -> None:
         """A vhost is gone."""

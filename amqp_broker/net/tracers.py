@@ -9,6 +9,7 @@ from typing import Final
 
 import trio
 
+from amqp_broker.administration.traces import rest_trace, resume_trace
 from amqp_broker.broker import Broker
 from amqp_broker.config import Config
 from amqp_broker.inspection.traces import traced
@@ -62,7 +63,15 @@ class TraceTask(Task):
         await keep_trying(self, self._attempt, 0, self._broker.timers.now)
 
     async def _attempt(self, attempt: Attempt) -> None:
-        """Raises LinkError."""
+        """Raises LinkError, alone or in a group."""
+        resume_trace(self._broker, self._trace)
+        try:
+            await self._run(attempt)
+        except* LinkError:
+            rest_trace(self._broker, self._trace)
+            raise
+
+    async def _run(self, attempt: Attempt) -> None:
         name = f"Trace {self._trace.name}"
         stream = partial(LocalStream, self._broker, name)
         async with connected(Uri(), self._trace.vhost, name=name, open_local=stream) as source:

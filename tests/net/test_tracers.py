@@ -114,6 +114,23 @@ def test_a_file_that_is_full_ends_its_trace(api: httpx.Client) -> None:
     assert api.get("trace-files").json()[0]["size"] < 40 * LONG * 4 // 3
 
 
+def test_nothing_is_traced_for_a_file_that_is_full(api: httpx.Client) -> None:
+    begin(api, "t")
+    for _ in range(40):
+        publish(api, "k", "x" * LONG)
+    until(lambda: api.get("vhosts/%2F").json()["tracing"] is False)
+    assert api.get("traces/%2F/t").json()["state"] == "terminated"
+    begin(api, "other")
+    assert api.get("vhosts/%2F").json()["tracing"] is True
+    api.delete("traces/%2F/other").raise_for_status()
+    assert api.get("vhosts/%2F").json()["tracing"] is False
+    api.delete("trace-files/t.log").raise_for_status()
+    begin(api, "t")
+    assert api.get("vhosts/%2F").json()["tracing"] is True
+    publish(api, "k", "again")
+    assert json.loads(lines_of(api, "t", 1)[0])["exchange"] == "amq.topic"
+
+
 def test_a_trace_goes_with_its_vhost(api: httpx.Client) -> None:
     api.put("vhosts/v", json={"tracing": False}).raise_for_status()
     api.put("traces/v/t", json={"format": "json", "pattern": "#"}).raise_for_status()
