@@ -253,7 +253,7 @@ class Config:
     cluster_replicas: int | None = None
     """How many servers of NATS keep each stream; None is three where they are a cluster, else one."""
     cluster_host: str | None = None
-    """Where the other nodes reach this one; None is the address from which it reaches NATS."""
+    """Where the other nodes reach this one, `host` or `host:port`; None is the address from which it reaches NATS."""
     cluster_port: int = 25672
     """The port on which nodes hand connections over; 0 takes a free one."""
     cluster_hold_s: float = 10.0

@@ -19,7 +19,7 @@ from threading import RLock
 from typing import Final
 
 from amqp_broker.cluster.copy import MANIFEST, Copy
-from amqp_broker.cluster.log import Entry, Log, LogUnavailable, OutOfTurn
+from amqp_broker.cluster.log import Deposed, Entry, Log, LogUnavailable, OutOfTurn
 from amqp_broker.cluster.operations import (
     EPOCH_SUBJECT,
     Kind,
@@ -44,10 +44,6 @@ _TEMPORARY = ".tmp"
 """Files of such names are nobody's but this process's until they are renamed."""
 
 
-class Deposed(Exception):
-    """Somebody else has taken the vhost over: nothing more is appended here, and nothing confirmed."""
-
-
 class Replica:
     """The owner's end of a vhost's log. Safe in several threads.
 
@@ -67,7 +63,7 @@ class Replica:
         self._log = log
         self._owner = owner
         self._lock = RLock()
-        self._is_deposed = False
+        self._is_deposed = self._has_claimed = False
         self._token = f"{owner} {secrets.token_hex(8)}".encode()
         self._dead: set[str] = set()
         """Subjects of which nothing is of use but that they have gone."""
@@ -85,6 +81,9 @@ class Replica:
         """
         entry = encode_entry(EPOCH_SUBJECT, 0, [Operation(Kind.TAKE_OVER, 0, self._token)])
         with self._lock:
+            if not self._has_claimed:
+                self._log.claim(self.copy.applied)
+                self._has_claimed = True
             for _ in range(_ATTEMPTS):
                 self._catch_up()
                 if self._is_deposed:
@@ -173,6 +172,14 @@ class Replica:
         elif kind in (Kind.PUT, Kind.PUT_LAST) and not offset:
             self._replaced[entry.subject] = sequence
             self._untidy += 1
+
+    def look_after(self) -> bool:
+        """Keep the log fit for the death of servers; every second or so, gives whether it is. See `Log.look_after`."""
+        is_well = self._log.look_after()
+        with self._lock:
+            if self.epoch:
+                self._catch_up()
+        return is_well
 
     # Space
 

@@ -1,7 +1,8 @@
-"""The log of a vhost as a JetStream stream.
+"""The log of a vhost as JetStream streams, its lanes.
 
 A stream is kept in files, on three servers where NATS is a cluster. What is appended states the sequence it expects,
-so of two who append one is refused.
+so of two who append one is refused. A stream whose leader dies takes nothing until NATS has elected another one, which
+lasts 4 to 9 s: hence several.
 """
 
 from __future__ import annotations
@@ -9,10 +10,13 @@ from __future__ import annotations
 import asyncio
 import base64
 import logging
+import secrets
 import uuid
 from collections.abc import Coroutine, Iterator, Sequence
+from contextlib import closing
 from typing import Any, Final, TypeVar
 
+from amqp_broker.cluster.lanes import LANES, LanedLog
 from amqp_broker.cluster.log import Entry, LogUnavailable, OutOfTurn
 from amqp_broker.cluster.nats import ApiError, Nats, checked, within
 from amqp_broker.cluster.reading import Reader
@@ -29,9 +33,8 @@ BATCH_ENTRIES: Final = 500
 
 KNOWN_S: Final = 1.0
 """For an entry that is there to come."""
-USELESS_S: Final = 4.0
-"""A server by way of which nothing gets through for so long is left for another one: one that was just started, or has
-lost its routes, answers pings, and no requests."""
+ANSWER_S: Final = 1.0
+"""For an answer of a lane, before the other one is asked."""
 STEPS: Final = 256
 """How many entries are asked for one by one."""
 DOUBT_S: Final = 3.0
@@ -90,7 +93,7 @@ async def make_stream(nats: Nats, name: str, subjects: str, replicas: int | None
 
 
 class StreamLog:
-    """The log of one vhost: `cluster.log.Log` on a stream.
+    """A lane on a stream: `cluster.lanes.Lane`.
 
     Args:
         nats: who has it.
@@ -104,14 +107,17 @@ class StreamLog:
         self._replicas = replicas
         self._identity = ""
         self._is_broken_off = False
-        self._failing_since: float | None = None
         self._doubt_at = 0.0
-        self._under_way: set[asyncio.Event] = set()
+        self._reads: set[asyncio.Event] = set()
         self._reader = Reader(nats, name, is_lazy=True)
 
     def open(self) -> None:
         """Make the stream unless it is there. Raises LogUnavailable."""
-        made = self._nats.call(make_stream(self._nats, self.name, f"{self.name}.*", self._replicas, allow_atomic=True))
+        self._nats.call(self.make())
+
+    async def make(self) -> None:
+        """The same, in the loop."""
+        made = await make_stream(self._nats, self.name, f"{self.name}.*", self._replicas, allow_atomic=True)
         if not made["config"].get("allow_atomic"):
             raise LogUnavailable(f"stream {self.name} takes no atomic batches; NATS 2.12 or later is needed")
         self._identity = str(made["created"])
@@ -127,15 +133,31 @@ class StreamLog:
 
     def read(self, after: int, wait_s: float) -> list[tuple[int, Entry]]:
         """See `Log.read`."""
-        return self._call(self._read(after, wait_s))
+        return self._nats.call(self._interruptible(self._read(after, wait_s)))
 
     def interrupt(self) -> None:
-        """Have a `read` that waits return at once; from any thread."""
-        self._nats.call_soon(self._reader.interrupt)
+        """Have a `read` that waits for anything return at once; from any thread."""
+        self._nats.call_soon(self._interrupt)
 
     def last(self) -> int:
-        """See `Log.last`."""
+        """The sequence of the last entry, purged or not. Raises LogUnavailable."""
         return self._call(self._last())
+
+    def tail(self) -> tuple[int, Entry | None]:
+        """See `Lane.tail`."""
+        return self._call(self._tail())
+
+    def peek(self, after: int) -> tuple[int, Entry] | None:
+        """See `Lane.peek`."""
+        return self._call(self._next(after))
+
+    def leader(self) -> str:
+        """See `Lane.leader`."""
+        return self._call(self._leader())
+
+    def move_leader(self, away_from: set[str]) -> None:
+        """See `Lane.move_leader`."""
+        self._call(self._move_leader(away_from))
 
     def subjects(self) -> dict[str, int]:
         """See `Log.subjects`."""
@@ -159,52 +181,58 @@ class StreamLog:
         self._nats.call(self._reader.close())
 
     def break_off(self) -> None:
-        """Have all calls fail, those under way as well, until `mend`; from any thread."""
+        """Have all calls fail, reads that wait as well, until `mend`; from any thread."""
         self._is_broken_off = True
-        self._nats.call_soon(self._break_off)
+        self.interrupt()
 
     def mend(self) -> None:
         """Take calls again."""
         self._is_broken_off = False
 
-    def _break_off(self) -> None:
-        for broken in self._under_way:
-            broken.set()
+    def _interrupt(self) -> None:
+        for interrupted in self._reads:
+            interrupted.set()
+
+    def _check(self) -> None:
+        if self._is_broken_off:
+            raise LogUnavailable(f"{self.name}: broken off")
 
     def _call(self, work: Coroutine[Any, Any, T]) -> T:
-        return self._nats.call(self._tracked(work))
+        return self._nats.call(self._noted(work))
 
-    async def _tracked(self, work: Coroutine[Any, Any, T]) -> T:
-        broken = asyncio.Event()
-        self._under_way.add(broken)
-        task = asyncio.create_task(work)
-        watch = asyncio.create_task(broken.wait())
+    async def _noted(self, work: Coroutine[Any, Any, T]) -> T:
+        """Do something that does not last."""
+        error: LogUnavailable | None = None
+        with closing(work):
+            self._check()
+            try:
+                return await work
+            except LogUnavailable as refusal:
+                error = refusal
+                raise
+            finally:
+                self._nats.note(error)
+
+    async def _interruptible(self, read: Coroutine[Any, Any, list[T]]) -> list[T]:
+        """Read, which may last, be it that a consumer can't be made."""
+        interrupted = asyncio.Event()
+        self._reads.add(interrupted)
+        task = asyncio.create_task(self._noted(read))
+        watch = asyncio.create_task(interrupted.wait())
         try:
-            if not self._is_broken_off:
-                await asyncio.wait((task, watch), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((task, watch), return_when=asyncio.FIRST_COMPLETED)
             if task.done():
-                self._note(task.exception())
                 return task.result()
-            raise LogUnavailable(f"{self.name}: broken off")
+            self._check()
+            return []
         finally:
-            self._under_way.discard(broken)
+            self._reads.discard(interrupted)
             watch.cancel()
             while not task.done():  # wait_for of Python 3.11 can swallow it
                 task.cancel()
                 await asyncio.wait((task,), timeout=0.01)
             if not task.cancelled():
                 task.exception()  # nobody wants to know
-
-    def _note(self, error: BaseException | None) -> None:
-        """Look whether it is this server of NATS by way of which nothing gets through."""
-        now = asyncio.get_running_loop().time()
-        if not isinstance(error, LogUnavailable):
-            self._failing_since = None
-        elif self._failing_since is None:
-            self._failing_since = now
-        elif now - self._failing_since > USELESS_S:
-            self._failing_since = None
-            self._nats.leave_server()
 
     async def _append(self, entries: Sequence[Entry], expected: int) -> int:
         for batch in _batches(entries):
@@ -232,7 +260,7 @@ class StreamLog:
                 headers["Nats-Batch-Commit"] = "1"
             answer = await session.ask(subject, entry.data, headers)
         try:
-            acknowledged = checked(await within(answer))
+            acknowledged = checked(await within(answer, ANSWER_S))
         except ApiError as error:
             if error.code in WRONG_LAST_SEQUENCE:
                 raise OutOfTurn(f"{self.name}: {error}") from None
@@ -274,23 +302,51 @@ class StreamLog:
 
         The leader of a stream has all of it, and to make a consumer takes a leader of all of NATS as well.
         """
-        prefix = len(self.name) + 1
         found: list[tuple[int, Entry]] = []
-        while after < last and len(found) < STEPS:
-            request = {"seq": after + 1, "next_by_subj": f"{self.name}.*"}
-            try:
-                message = (await self._nats.api(f"STREAM.MSG.GET.{self.name}", request))["message"]
-            except ApiError as error:
-                if error.code == MESSAGE_NOT_FOUND:
-                    break
-                raise
-            after = int(message["seq"])
-            data = base64.b64decode(message.get("data", ""))
-            found.append((after, Entry(str(message["subject"])[prefix:], data)))
+        while after < last and len(found) < STEPS and (following := await self._next(after)) is not None:
+            found.append(following)
+            after = following[0]
         return found
 
+    async def _next(self, after: int) -> tuple[int, Entry] | None:
+        """What follows a sequence, of what the leader has."""
+        request = {"seq": after + 1, "next_by_subj": f"{self.name}.*"}
+        try:
+            message = (await self._nats.api(f"STREAM.MSG.GET.{self.name}", request, ANSWER_S))["message"]
+        except ApiError as error:
+            if error.code == MESSAGE_NOT_FOUND:
+                return None
+            raise
+        data = base64.b64decode(message.get("data", ""))
+        return int(message["seq"]), Entry(str(message["subject"])[len(self.name) + 1 :], data)
+
     async def _last(self) -> int:
-        return int((await self._nats.api(f"STREAM.INFO.{self.name}"))["state"]["last_seq"])
+        return int((await self._info())["state"]["last_seq"])
+
+    async def _tail(self) -> tuple[int, Entry | None]:
+        state = (await self._info())["state"]
+        last = int(state["last_seq"])
+        if not state["messages"]:
+            return last, None
+        found = await self._next(last - 1)
+        if found is None or found[0] != last:
+            raise LogUnavailable(f"{self.name}: its last entry, {last}, is not there, or not with who answers")
+        return found
+
+    async def _leader(self) -> str:
+        cluster = (await self._info()).get("cluster", {})
+        return str(cluster.get("leader", "")) if cluster.get("replicas") else ""
+
+    async def _move_leader(self, away_from: set[str]) -> None:
+        cluster = (await self._info()).get("cluster", {})
+        healthy = {each["name"] for each in cluster.get("replicas", ()) if each["current"] and not each.get("offline")}
+        fit = sorted(healthy - away_from)
+        if cluster.get("leader") in away_from and fit:
+            request = {"placement": {"preferred": secrets.choice(fit)}}
+            await self._nats.api(f"STREAM.LEADER.STEPDOWN.{self.name}", request, ANSWER_S)
+
+    async def _info(self) -> dict[str, Any]:
+        return await self._nats.api(f"STREAM.INFO.{self.name}", None, ANSWER_S)
 
     async def _subjects(self) -> dict[str, int]:
         prefix = len(self.name) + 1
@@ -302,3 +358,45 @@ class StreamLog:
             found |= {subject[prefix:]: count for subject, count in there.items()}
             if not there or len(found) >= int(info.get("total", 0)):
                 return found
+
+
+class StreamLanes(LanedLog):
+    """The log of one vhost.
+
+    Args:
+        nats: who has it.
+        name: what the names of its streams begin with.
+        replicas: see `StreamLog`.
+    """
+
+    def __init__(self, nats: Nats, name: str, replicas: int | None = None) -> None:
+        self._nats = nats
+        self._streams = [StreamLog(nats, f"{name}-{number}", replicas) for number in range(LANES)]
+        super().__init__(*self._streams)
+
+    def open(self) -> None:
+        """Make the streams unless they are there. Raises LogUnavailable."""
+        self._nats.call(self._make())
+
+    async def _make(self) -> None:
+        await asyncio.gather(*(stream.make() for stream in self._streams))
+
+    def delete(self) -> None:
+        """Delete all of it. Raises LogUnavailable."""
+        for stream in self._streams:
+            stream.delete()
+
+    def close(self) -> None:
+        """Give up reading."""
+        for stream in self._streams:
+            stream.close()
+
+    def break_off(self) -> None:
+        """Have all calls fail, those under way as well, until `mend`; from any thread."""
+        for stream in self._streams:
+            stream.break_off()
+
+    def mend(self) -> None:
+        """Take calls again."""
+        for stream in self._streams:
+            stream.mend()

@@ -18,10 +18,10 @@ import trio
 
 from amqp_broker.broker import Broker
 from amqp_broker.cluster.copy import Copy, boot_id
-from amqp_broker.cluster.disk import Deposed, Replica, ReplicatedDisk
+from amqp_broker.cluster.disk import Replica, ReplicatedDisk
 from amqp_broker.cluster.follower import Follower
-from amqp_broker.cluster.jetstream import StreamLog
-from amqp_broker.cluster.log import LogUnavailable, vhost_key
+from amqp_broker.cluster.jetstream import StreamLanes
+from amqp_broker.cluster.log import Deposed, LogUnavailable, vhost_key
 from amqp_broker.cluster.vhosts import HeldVhost
 from amqp_broker.net.connection import in_round
 from amqp_broker.session.connection import Connection
@@ -44,6 +44,10 @@ LEAVE_S: Final = 3.0
 """How long clients have to answer connection.close before a vhost goes without that."""
 
 INTERRUPT_S: Final = 0.05
+
+LANES_S: Final = 1.0
+AGAIN_S: Final = 0.3
+"""How often to look after the lanes of the log, while all is well and while it is not."""
 
 VHOSTS_AT_ONCE: Final = 8
 
@@ -89,19 +93,19 @@ class Keeper:
         host: the node.
         vhost: its name.
         log_name: tells its log from that of another vhost which had this name before.
-        stream: its log.
+        lanes: its log.
         directory: for its files.
         settings: of its journal.
     """
 
     def __init__(
-        self, host: Host, vhost: str, log_name: str, stream: StreamLog, directory: Path, settings: JournalSettings
+        self, host: Host, vhost: str, log_name: str, lanes: StreamLanes, directory: Path, settings: JournalSettings
     ) -> None:
         self.vhost = vhost
         self.log_name = log_name
         self.key = vhost_key(vhost)
         self._host = host
-        self._log = stream
+        self._log = lanes
         self._directory = directory
         self._settings = settings
         self._wanted = False
@@ -276,6 +280,7 @@ class Keeper:
                     nursery.start_soon(committer.run)
                     nursery.start_soon(stream_committer.run)
                     nursery.start_soon(self._tidy, replica)
+                    nursery.start_soon(self._look_after, replica)
                     host.opened(self.vhost)
                     await holding.giving_up.wait()
                     host.closing(self.vhost)
@@ -305,6 +310,17 @@ class Keeper:
             await trio.sleep(0.02)
         for client in left():
             client.edge.abort()
+
+    async def _look_after(self, replica: Replica) -> None:
+        """See to it that no server of NATS leads more of the log than it must. Raises Deposed."""
+        is_well = False
+        while True:
+            await trio.sleep(LANES_S if is_well else AGAIN_S)
+            try:
+                is_well = await self._thread(replica.look_after)
+            except LogUnavailable as error:
+                is_well = False
+                log.debug("vhost %r: %s", self.vhost, error)
 
     async def _tidy(self, replica: Replica) -> None:
         """Have the log forget what the owner before had no time for."""

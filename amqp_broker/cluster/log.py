@@ -37,6 +37,10 @@ class OutOfTurn(Exception):
     """The log did not end where it was expected to: the caller's own doubtful entries are there, or somebody else's."""
 
 
+class Deposed(Exception):
+    """Somebody else has taken the vhost over: nothing more is appended here, and nothing confirmed."""
+
+
 class Log(Protocol):
     """One vhost's log. Sequences count from 1; what is purged leaves gaps and never changes the last.
 
@@ -47,6 +51,16 @@ class Log(Protocol):
     @property
     def identity(self) -> str: ...
 
+    def claim(self, applied: int) -> None:
+        """Be the only one who appends from now on; what was appended before is all there is to be read then.
+
+        Args:
+            applied: up to where the caller has it.
+
+        Raises:
+            LogUnavailable: it may be tried again.
+        """
+
     def append(self, entries: Sequence[Entry], expected: int) -> int:
         """Append all of them, in order and with nothing between them, after the entry `expected`.
 
@@ -56,6 +70,17 @@ class Log(Protocol):
         Raises:
             OutOfTurn: the log's last entry was another. The first few of these may have been appended.
             LogUnavailable: any number of them, from the first on, may have been appended, or may be yet.
+            Deposed: somebody else has claimed it.
+        """
+
+    def look_after(self) -> bool:
+        """See to it that the log survives the death of servers, and give whether it does; for the owner, now and then.
+
+        What was in doubt may be appended by that.
+
+        Raises:
+            Deposed: somebody else has claimed it.
+            LogUnavailable: at present it does not answer.
         """
 
     def read(self, after: int, wait_s: float) -> list[tuple[int, Entry]]:
@@ -69,7 +94,7 @@ class Log(Protocol):
         """Have a read that waits, in another thread, return at once."""
 
     def last(self) -> int:
-        """The sequence of the last entry, purged or not; 0 in a new log. Raises LogUnavailable."""
+        """The sequence of the last entry, purged or not; 0 in a new log. Raises LogUnavailable, Deposed."""
 
     def subjects(self) -> dict[str, int]:
         """The subjects that have entries, and how many. Raises LogUnavailable."""

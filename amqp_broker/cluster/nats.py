@@ -33,11 +33,14 @@ T = TypeVar("T")
 CONNECT_TIMEOUT_S: Final = 2
 RETRY_S: Final = 0.2
 """Between two servers that were tried."""
-PING_S: Final = 1.0
-PING_TIMEOUT_S: Final = 2.5
+PING_S: Final = 0.5
+PING_TIMEOUT_S: Final = 2.0
 """A server that doesn't answer for so long is left for the next one."""
 REQUEST_TIMEOUT_S: Final = 1.5
 """For an answer: where a stream has no leader, or a server dies, none may come at all, and whoever asks tries again."""
+USELESS_S: Final = 3.0
+"""A server by way of which nothing gets through for so long is left for another one: one that was just started, or has
+lost its routes, answers pings, and no requests."""
 MAKE_TIMEOUT_S: Final = 5.0
 """For what takes the consent of all servers."""
 COMPLAINT_EVERY: Final = 50
@@ -216,6 +219,7 @@ class Nats:
         self._urls = tuple(urls)
         self._name = name
         self._session: Session | None = None
+        self._failing_since: float | None = None
         self._loop = asyncio.new_event_loop()
         self._connected = threading.Event()
         self._stopping = asyncio.Event()
@@ -294,15 +298,29 @@ class Nats:
             log.warning("NATS: %s does not lead to what we need; on to the next", without_login(self._session.url))
             self._session.end()
 
-    async def api(self, subject: str, request: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Ask JetStream's API.
+    def note(self, error: BaseException | None) -> None:
+        """Something has got through, or not; in the second case look whether anything does by way of this server."""
+        now = self._loop.time()
+        if not isinstance(error, LogUnavailable) or isinstance(error, ApiError):
+            self._failing_since = None
+        elif self._failing_since is None:
+            self._failing_since = now
+        elif now - self._failing_since > USELESS_S:
+            self._failing_since = None
+            self.leave_server()
+
+    async def api(
+        self, subject: str, request: dict[str, Any] | None = None, timeout_s: float | None = None
+    ) -> dict[str, Any]:
+        """Ask JetStream's API, and wait for so long.
 
         Raises:
             ApiError: it refuses.
             LogUnavailable: no answer came; it may have been done.
         """
         data = b"" if request is None else json.dumps(request).encode()
-        timeout_s = MAKE_TIMEOUT_S if ".CREATE." in subject else REQUEST_TIMEOUT_S
+        if timeout_s is None:
+            timeout_s = MAKE_TIMEOUT_S if ".CREATE." in subject else REQUEST_TIMEOUT_S
         answer = await within(await self.session.ask(f"$JS.API.{subject}", data), timeout_s)
         return checked(answer)
 
@@ -333,6 +351,7 @@ class Nats:
             else:
                 failed = 0
                 self._session = session
+                self._failing_since = None
                 self._connected.set()
                 log.info("NATS: connected to %s", without_login(url))
                 self.on_changed(True)

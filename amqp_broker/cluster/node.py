@@ -21,7 +21,7 @@ import trio
 from amqp_broker.broker import Broker
 from amqp_broker.cluster import membership
 from amqp_broker.cluster.bucket import Bucket
-from amqp_broker.cluster.jetstream import StreamLog
+from amqp_broker.cluster.jetstream import StreamLanes
 from amqp_broker.cluster.keeper import VHOSTS_AT_ONCE, Keeper
 from amqp_broker.cluster.log import Conflict, LogUnavailable, vhost_key
 from amqp_broker.cluster.membership import Membership
@@ -44,6 +44,8 @@ log = logging.getLogger(__name__)
 SECRET_KEY: Final = "secret"
 LOG: Final = "log."
 """Of keys that tell the logs of vhosts: each time a vhost is made it has another one."""
+FORM: Final = "-lanes"
+"""How names of logs end. Those of before had one stream each, and no such end."""
 TICK_S: Final = 0.2
 RETRY_S: Final = 0.5
 ASK_S: Final = 0.5
@@ -130,6 +132,8 @@ class ClusterNode:
         self._logs: dict[str, str] = {}
         self._was_told = self._has_namesake = False
         self._making: set[str] = set()
+        self._foreign: set[str] = set()
+        """Keys of vhosts that are in a form which we do not read."""
         self._ended: set[str] = set()
         self._stalled: dict[str, OSError] = {}
         self._turns: dict[_Turns, None] = {}
@@ -171,9 +175,12 @@ class ClusterNode:
                 self._meta.told(key, value, revision)
             return items[SECRET_KEY][0]
 
-    def own_host(self) -> str:
-        """Where other nodes reach this one: as configured, or the address from which it reaches NATS."""
-        return self.config.cluster_host or self._nats.own_host
+    def own_address(self) -> tuple[str, int | None]:
+        """Where other nodes reach this one: as configured, or from where it reaches NATS, at its own port (None)."""
+        host, colon, port = (self.config.cluster_host or "").rpartition(":")
+        if colon and port.isdecimal() and (":" not in host or host.endswith("]")):
+            return host.strip("[]"), int(port)
+        return self.config.cluster_host or self._nats.own_host, None
 
     async def run(
         self, hub: Hub | None, http_port: int | None, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
@@ -189,10 +196,10 @@ class ClusterNode:
             ListenError: the port for other nodes can't be listened on.
         """
         config = self.config
-        host = self.own_host()
+        host, port = self.own_address()
         # All addresses, as a name by which others know this machine need not be one of its own.
         self.doors = await open_http("" if config.cluster_port else host, config.cluster_port, "cluster_port")
-        self._info.update(host=host, http_port=http_port, port=self.doors[0].socket.getsockname()[1])
+        self._info.update(host=host, http_port=http_port, port=port or self.doors[0].socket.getsockname()[1])
         self._hub = hub
         if hub is not None:
             hub.at_end = self._turn_ended
@@ -267,6 +274,7 @@ class ClusterNode:
             log.error("another node is called %r as well: give each a name of its own (node_name)", self.name)
 
     def _log_told(self, key: str, value: bytes | None) -> None:
+        self._foreign.discard(key)
         if value is None:
             self._logs.pop(key, None)
             self._ended.add(key)
@@ -356,7 +364,18 @@ class ClusterNode:
         """Begin to keep a vhost, once it has a log."""
         assert self._nursery is not None
         key = vhost_key(name)
-        if key in self._logs:
+        if key in self._foreign:
+            return
+        if key in self._logs and not self._logs[key].endswith(FORM):
+            self._foreign.add(key)
+            log.error(
+                "vhost %r is in a form of an earlier, experimental version, in stream %s-%s, which is left alone: fetch"
+                " what is in there with that version, then delete the vhost and make it anew; it can't be opened here",
+                name,
+                self.config.cluster_prefix,
+                self._logs[key],
+            )
+        elif key in self._logs:
             self._keepers[name] = self._by_key[key] = keeper = self._new_keeper(name, self._logs[key])
             self._nursery.start_soon(keeper.run)
         elif key not in self._making:
@@ -369,7 +388,7 @@ class ClusterNode:
         if key in self._ended:  # with its vhost, of which we are about to be told that it is no more
             await trio.sleep(RETRY_S)
         if name in self.broker.vhosts and key not in self._logs:
-            log_name = f"{key}-{secrets.token_hex(6)}"
+            log_name = f"{key}-{secrets.token_hex(6)}{FORM}"
             try:
                 await trio.to_thread.run_sync(self._bucket.create, LOG + key, log_name.encode())
             except (Conflict, LogUnavailable) as error:
@@ -378,8 +397,8 @@ class ClusterNode:
         self._making.discard(key)
 
     def _new_keeper(self, name: str, log_name: str) -> Keeper:
-        stream = StreamLog(self._nats, f"{self.config.cluster_prefix}-{log_name}", self.config.cluster_replicas)
-        return Keeper(self, name, log_name, stream, self._directory / log_name, self._settings)
+        lanes = StreamLanes(self._nats, f"{self.config.cluster_prefix}-{log_name}", self.config.cluster_replicas)
+        return Keeper(self, name, log_name, lanes, self._directory / log_name, self._settings)
 
     async def _carry_out(self, action: membership.Put | membership.Change | membership.Delete) -> None:
         """Change a key."""

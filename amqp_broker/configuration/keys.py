@@ -88,7 +88,12 @@ KEYS: Final[tuple[Key, ...]] = (
     _key("amqp_broker.cluster", kind.OPTIONAL_TEXT, "cluster", "servers of NATS: nats://host1,host2,host3"),
     _key("amqp_broker.cluster_prefix", kind.TEXT, "cluster_prefix", "of the names of streams in NATS"),
     _key("amqp_broker.cluster_replicas", kind.POSITIVE, "cluster_replicas", "servers of NATS that keep a stream"),
-    _key("amqp_broker.cluster_host", kind.OPTIONAL_TEXT, "cluster_host", "where the other nodes reach this one"),
+    _key(
+        "amqp_broker.cluster_host",
+        kind.OPTIONAL_TEXT,
+        "cluster_host",
+        "where the other nodes reach this one, `host` or `host:port`",
+    ),
     _key("amqp_broker.cluster_port", kind.CHANNELS, "cluster_port", "for the other nodes, 0 takes a free one"),
     _key("amqp_broker.cluster_hold", kind.MILLISECONDS, "cluster_hold_s"),
     _key("product.name", kind.TEXT, "product", "clients branch on it"),

@@ -41,6 +41,7 @@ class SimulatedLog:
         entries: what a quorum has, by sequence; what is purged is missing.
         end: the last sequence that was given.
         under_way: requests whose senders no longer wait, and which may arrive yet.
+        is_stalled: it has no leader: nobody gets an answer, and what is sent arrives later, or never.
     """
 
     def __init__(self, random: Random, identity: str = "one") -> None:
@@ -50,6 +51,7 @@ class SimulatedLog:
         self.end = 0
         self.under_way: list[_Request] = []
         self.weather = Weather()
+        self.is_stalled = False
 
     def receive(self, request: _Request) -> None:
         """Append all or nothing. Raises OutOfTurn."""
@@ -61,7 +63,7 @@ class SimulatedLog:
 
     def some_arrives(self) -> None:
         """Perhaps something arrives that was under way."""
-        while self.under_way and self.random.random() < 0.5:
+        while not self.is_stalled and self.under_way and self.random.random() < 0.5:
             request = self.under_way.pop(self.random.randrange(len(self.under_way)))
             try:
                 self.receive(request)
@@ -74,7 +76,7 @@ class SimulatedLog:
 
 
 class Line:
-    """One node's way to a log: a `Log`.
+    """One node's way to a log: a `Log`, or a `Lane` of one.
 
     Attributes:
         is_cut: nothing gets through.
@@ -90,13 +92,21 @@ class Line:
     def identity(self) -> str:
         return self._log.identity
 
+    def claim(self, applied: int) -> None:
+        """One lane alone needs no claim: to append is one."""
+
+    def look_after(self) -> bool:
+        return True
+
     def append(self, entries: Sequence[Entry], expected: int) -> int:
         log, weather, chance = self._log, self._log.weather, self._log.random.random
         log.some_arrives()
         request = _Request(list(entries), expected)
         if self.is_cut or chance() < weather.lost:
             raise LogUnavailable("lost")
-        if chance() < weather.late:
+        if log.is_stalled and chance() < 0.5:
+            raise LogUnavailable("no leader")
+        if log.is_stalled or chance() < weather.late:
             log.under_way.append(request)
             raise LogUnavailable("late")
         if chance() < weather.repeated:
@@ -125,6 +135,21 @@ class Line:
         self._ask()
         return self._log.end
 
+    def tail(self) -> tuple[int, Entry | None]:
+        self._ask()
+        return self._log.end, self._log.entries[self._log.end] if self._log.entries else None
+
+    def peek(self, after: int) -> tuple[int, Entry] | None:
+        self._ask()
+        return next(((number, entry) for number, entry in self._log.entries.items() if number > after), None)
+
+    def leader(self) -> str:
+        self._ask()
+        return ""
+
+    def move_leader(self, away_from: set[str]) -> None:
+        """It has none to speak of."""
+
     def subjects(self) -> dict[str, int]:
         self._ask()
         counts: dict[str, int] = {}
@@ -141,7 +166,7 @@ class Line:
     def _ask(self) -> None:
         self._log.some_arrives()
         weather, chance = self._log.weather, self._log.random.random
-        if self.is_cut or self.answers_are_cut or chance() < weather.lost + weather.unanswered:
+        if self.is_cut or self.answers_are_cut or self._log.is_stalled or chance() < weather.lost + weather.unanswered:
             raise LogUnavailable("no answer")
 
 

@@ -5,9 +5,9 @@ from random import Random
 import pytest
 
 from amqp_broker.cluster.copy import Copy
-from amqp_broker.cluster.disk import TIDY_EVERY, Deposed, Replica, ReplicatedDisk
+from amqp_broker.cluster.disk import TIDY_EVERY, Replica, ReplicatedDisk
 from amqp_broker.cluster.follower import Follower
-from amqp_broker.cluster.log import ENTRY_OCTETS, Entry, LogUnavailable
+from amqp_broker.cluster.log import ENTRY_OCTETS, Deposed, Entry, LogUnavailable
 from amqp_broker.cluster.operations import subject_of
 from tests.cluster.simulated_log import Line, SimulatedLog
 from tests.storage.simulated_disk import SimulatedDisk

@@ -14,8 +14,8 @@ import pytest
 pytest.importorskip("nats", reason="the extra `cluster` is not installed")
 
 from amqp_broker.cluster.bucket import Bucket
-from amqp_broker.cluster.jetstream import STEPS, StreamLog
-from amqp_broker.cluster.log import Conflict, Entry, LogUnavailable, OutOfTurn
+from amqp_broker.cluster.jetstream import STEPS, StreamLanes, StreamLog
+from amqp_broker.cluster.log import Conflict, Deposed, Entry, LogUnavailable, OutOfTurn
 from amqp_broker.cluster.nats import Nats, server_urls, without_login
 from amqp_broker.cluster.reading import Reader, Stored
 from tests.support.nats import NatsServer, nats_server
@@ -129,7 +129,7 @@ def test_what_is_broken_off_fails_at_once(log: StreamLog) -> None:
     assert log.read(0, 0) == []
     with ThreadPoolExecutor(1) as pool:
         reading = pool.submit(log.read, 0, 60.0)
-        while not log._under_way:
+        while not log._reads:
             time.sleep(0.001)
         log.break_off()
         with pytest.raises(LogUnavailable):
@@ -150,6 +150,42 @@ def test_purging_a_subject_leaves_the_others_and_the_count(log: StreamLog) -> No
     assert log.subjects() == {"live": 1}
     assert log.last() == 3
     assert log.append([Entry("live", b"4")], 3) == 4
+
+
+def test_the_end_of_a_lane_and_what_follows_a_sequence(log: StreamLog) -> None:
+    assert (log.tail(), log.peek(0)) == ((0, None), None)
+    log.append([Entry("dead", b"1"), Entry("dead", b"2"), Entry("live", b"3")], 0)
+    assert log.tail() == (3, Entry("live", b"3"))
+    log.purge("dead", 3)
+    assert log.peek(0) == (3, Entry("live", b"3"))
+    assert log.peek(3) is None
+    log.purge("live", 4)
+    assert log.tail() == (3, None)
+
+
+def test_lanes_of_streams_are_a_log(nats: Nats) -> None:
+    name = uuid.uuid4().hex
+    logs = [StreamLanes(nats, name) for _ in range(2)]
+    for log in logs:
+        log.open()
+    owner, reader = logs
+    assert (owner.identity, owner.last()) == (reader.identity, 0)
+    owner.claim(0)
+    assert owner.look_after()
+    entries = [Entry("a", bytes([n])) for n in range(20)]
+    assert owner.append(entries, 0) == 20
+    found: list[Entry] = []
+    while len(found) < 20:
+        found += [entry for _, entry in reader.read(len(found), DEADLINE_S)]
+    assert found == entries
+    owner.purge("a", 20)
+    assert reader.read(0, 0) == [(20, entries[-1])]
+    reader.claim(20)
+    with pytest.raises(Deposed):
+        owner.append(entries, 20)
+    for log in logs:
+        log.close()
+    owner.delete()
 
 
 def test_a_log_that_was_deleted_is_another_one_later(log: StreamLog) -> None:

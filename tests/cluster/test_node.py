@@ -17,7 +17,9 @@ pytest.importorskip("nats", reason="the extra `cluster` is not installed")
 from amqp_broker.administration.vhosts import add_vhost, delete_vhost
 from amqp_broker.auth.permissions import Permissions
 from amqp_broker.broker import Broker
+from amqp_broker.cluster.bucket import Bucket
 from amqp_broker.cluster.joining import ClusterConfigError, join
+from amqp_broker.cluster.nats import Nats
 from amqp_broker.cluster.node import ClusterNode
 from amqp_broker.config import Config
 from amqp_broker.control.commands import run
@@ -187,7 +189,7 @@ async def test_vhosts_are_spread(config: Callable[[str], Config]) -> None:
     with trio.fail_after(DEADLINE_S):
         async with running(config("a")) as first, running(config("b")) as second:
             await until(lambda: len(cluster_of(first).membership.alive()) == 2, 0.02)
-            names = [f"v{n}" for n in range(12)]
+            names = [f"v{n}" for n in range(6)]
             for name in names:
                 add_vhost(first.broker, name)
             both = (first.broker, second.broker)
@@ -296,3 +298,21 @@ async def test_two_nodes_of_one_name_are_told(
             await until(lambda: first.broker.is_here("/"), 0.02)
             async with running(attrs.evolve(config("a"), data_dir=tmp_path / "other")):
                 await until(lambda: "another node is called 'a' as well" in caplog.text, 0.02)
+
+
+async def test_a_vhost_of_an_earlier_form_is_refused_and_others_are_served(
+    config: Callable[[str], Config], nats: Nats, dial: Dial, caplog: pytest.LogCaptureFixture
+) -> None:
+    bucket = Bucket(nats, config("a").cluster_prefix)
+    bucket.open()
+    bucket.put("log.v-old", b"v-old-0123")
+    with trio.fail_after(DEADLINE_S):
+        async with running(config("a")) as server:
+            await until(lambda: server.broker.is_here("/"), 0.02)
+            add_vhost(server.broker, "old")
+            await until(lambda: "vhost 'old' is in a form of an earlier" in caplog.text, 0.02)
+            await publish(await client_of(server, dial), b"one")
+            assert not server.broker.is_here("old")
+            delete_vhost(server.broker, "old")
+            add_vhost(server.broker, "old")
+            await until(lambda: server.broker.is_here("old"), 0.02)

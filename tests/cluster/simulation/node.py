@@ -9,9 +9,10 @@ import attrs
 from amqp_broker.auth.permissions import Permissions
 from amqp_broker.broker import Broker
 from amqp_broker.cluster.copy import Copy
-from amqp_broker.cluster.disk import Deposed, Replica, ReplicatedDisk
+from amqp_broker.cluster.disk import Replica, ReplicatedDisk
 from amqp_broker.cluster.follower import Follower
-from amqp_broker.cluster.log import Conflict, LogUnavailable, vhost_key
+from amqp_broker.cluster.lanes import LANES, LanedLog
+from amqp_broker.cluster.log import Conflict, Deposed, LogUnavailable, vhost_key
 from amqp_broker.cluster.membership import Abandon, Action, Change, Delete, GiveUp, Membership, Put, TakeOver
 from amqp_broker.cluster.vhosts import HeldVhost
 from amqp_broker.config import Config
@@ -41,7 +42,7 @@ class Cluster:
         self.time = 0.0
         self.vhosts = {vhost_key(name): name for name in vhosts}
         self.table = SimulatedTable(random)
-        self.logs = {key: SimulatedLog(random, key) for key in self.vhosts}
+        self.lanes = {key: [SimulatedLog(random, f"{key} {n}") for n in range(LANES)] for key in self.vhosts}
 
 
 class Held:
@@ -87,7 +88,8 @@ class Node(World):
         self.broker.restore((), {})
         for vhost in cluster.vhosts.values():
             self.broker.registry.set_permissions("guest", vhost, Permissions(".*", ".*", ".*"))
-        self.lines = {key: Line(log) for key, log in cluster.logs.items()}
+        self.lines = {key: [Line(lane) for lane in lanes] for key, lanes in cluster.lanes.items()}
+        self.logs = {key: LanedLog(*lines) for key, lines in self.lines.items()}
         self.copies: dict[str, Copy] = {}
         self.taking: dict[str, tuple[Replica, int]] = {}
         self.held: dict[str, Held] = {}
@@ -111,13 +113,16 @@ class Node(World):
     def cut(self, *, answers_only: bool = False) -> None:
         """It can't reach the engine, or is not heard to be answered."""
         self.is_cut = True
-        for line in self.lines.values():
+        for line in self._all_lines():
             line.is_cut, line.answers_are_cut = not answers_only, answers_only
 
     def heal(self) -> None:
         self.is_cut = False
-        for line in self.lines.values():
+        for line in self._all_lines():
             line.is_cut = line.answers_are_cut = False
+
+    def _all_lines(self) -> list[Line]:
+        return [line for lines in self.lines.values() for line in lines]
 
     # Membership
 
@@ -137,7 +142,7 @@ class Node(World):
             if (copy := self._copy(action.vhost)) is None:
                 self.membership.failed(action.vhost, self.now)
             else:
-                self.taking[action.vhost] = Replica(self.lines[action.vhost], copy, self.name), 0
+                self.taking[action.vhost] = Replica(self.logs[action.vhost], copy, self.name), 0
         elif isinstance(action, GiveUp):
             held = self.held[action.vhost]
             held.is_closing = True
@@ -170,9 +175,9 @@ class Node(World):
     def _copy(self, key: str) -> Copy | None:
         copy = self.copies.get(key)
         if copy is None:
-            copy = Copy(self.disk, f"n/{key}", self.lines[key].identity, f"boot {self.boot}")
+            copy = Copy(self.disk, f"n/{key}", self.logs[key].identity, f"boot {self.boot}")
             try:
-                copy.begin(self.lines[key].last())
+                copy.begin(self.logs[key].last())
             except LogUnavailable:
                 return None
             self.copies[key] = copy
@@ -184,7 +189,7 @@ class Node(World):
             self._take(key)
         elif key not in self.held and (copy := self._copy(key)) is not None:
             try:
-                Follower(self.lines[key], copy).step(0.0)
+                Follower(self.logs[key], copy).step(0.0)
             except LogUnavailable:
                 return
 
@@ -236,6 +241,8 @@ class Node(World):
                 held.writer.rewrite(2000)
             if random.random() < 0.02:
                 held.replica.tidy()
+            if random.random() < 0.1:
+                held.replica.look_after()
         except Deposed:
             self._drop(key)
             self.membership.closed(key)

@@ -10,9 +10,10 @@ import logging
 from collections import Counter
 from random import Random
 
+from amqp_broker.cluster.lanes import LanedLog
 from amqp_broker.cluster.log import vhost_key
 from amqp_broker.cluster.membership import drain, transfer, undrain
-from tests.cluster.simulated_log import Weather
+from tests.cluster.simulated_log import Line, SimulatedLog, Weather
 from tests.cluster.simulation.clients import Actor, Consumer, Publisher, Reader
 from tests.cluster.simulation.ledger import Ledger
 from tests.cluster.simulation.node import Cluster, Node
@@ -27,6 +28,8 @@ DISTURBANCES = (
     + ["resume"] * 2
     + ["heal"] * 3
     + ["weather", "calm", "jump", "transfer", "drain", "undrain", "leave"]
+    + ["stall"] * 4
+    + ["elect"] * 4
 )
 STEP_S = 0.05
 CALM_S = 60.0
@@ -135,6 +138,8 @@ class Run:
                 each.heal()
         elif kind in ("weather", "calm"):
             self._set_weather(0.0 if kind == "calm" else 0.15)
+        elif kind in ("stall", "elect"):
+            random.choice(self._lanes()).is_stalled = kind == "stall"
         elif kind == "jump":
             node.jumped_s += random.uniform(-1000, 1000)
         elif kind == "transfer":
@@ -148,9 +153,16 @@ class Run:
                 if actor.node is node and not node.is_paused and random.random() < 0.5:
                     actor.lose()
 
+    def _lanes(self) -> list[SimulatedLog]:
+        return [lane for lanes in self.cluster.lanes.values() for lane in lanes]
+
+    def _end_of(self, key: str) -> int:
+        """The last index in a vhost's log."""
+        return LanedLog(*map(Line, self.cluster.lanes[key])).last()
+
     def _set_weather(self, most: float) -> None:
         random = self.random
-        for log in self.cluster.logs.values():
+        for log in self._lanes():
             log.weather = Weather(*(random.uniform(0, most) for _ in range(4)))
         self.cluster.table.weather = Weather(random.uniform(0, most), random.uniform(0, most))
 
@@ -169,6 +181,8 @@ class Run:
         """Let all be well again, and look at what there is."""
         self._is_rough = False
         self._set_weather(0.0)
+        for lane in self._lanes():
+            lane.is_stalled = False
         for node in self.nodes.values():
             node.resume()
             node.heal()
@@ -202,8 +216,8 @@ class Run:
             ):
                 return False
         return all(not consumer.unacked for consumer in self._consumers) and all(
-            key in node.copies and node.copies[key].applied == log.end
-            for key, log in self.cluster.logs.items()
+            key in node.copies and node.copies[key].applied == self._end_of(key)
+            for key in self.cluster.lanes
             for node in self.nodes.values()
         )
 
@@ -228,7 +242,7 @@ class Run:
         self._streams[vhost].check_lost(set(reader.found))
         self.confirmed += len(self._queues[vhost].confirmed) + len(self._streams[vhost].confirmed)
         self.repeated += self._queues[vhost].repeated
-        self.trail.append((self.cluster.time, self.cluster.logs[key].end))
+        self.trail.append((self.cluster.time, self._end_of(key)))
 
 
 def run(seed: int) -> Run:
