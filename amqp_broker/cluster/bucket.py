@@ -19,7 +19,7 @@ from amqp_broker.cluster.reading import Reader, Stored
 
 log = logging.getLogger(__name__)
 
-POLL_S: Final = 2.5
+POLL_S: Final = 1.5
 RETRY_S: Final = 0.5
 
 DELETIONS: Final = ("DEL", "PURGE")
@@ -150,8 +150,8 @@ class Bucket:
                 await asyncio.sleep(RETRY_S)
                 continue
             if not came:
-                # Where brokers are there is news each second. A consumer can be with a server that has fallen behind,
-                # which gives nothing, and signs of life.
+                # Where brokers are there is news twice a second. A consumer can be with a server that has fallen
+                # behind, which gives nothing, and signs of life.
                 await reader.close()
             for each in came:
                 after = each.sequence

@@ -5,8 +5,9 @@ comparing its revision. Whose key does not change for `DEAD_S` is taken for dead
 and their leases are taken over; who goes first follows from a hash of node and vhost. Being wrong about that costs a
 moved vhost and never a message: what fences an owner is the log, which takes nothing from whoever was succeeded.
 
-Time others are silent is counted up to the last of our own refreshments that the watch has told us of: it tells in
-the order of revisions, so what they did before that we know. A node that was paused or cut off judges nobody.
+Time others are silent is counted in our own refreshments that the watch has told us of: it tells in the order of
+revisions, so what they did before that we know. A node that was paused or cut off judges nobody, nor does anybody while
+the table takes nothing, or right after that.
 
 Wishes are keys too: `transfer` and `drain` can be asked of any node, and the owner obeys.
 """
@@ -23,8 +24,8 @@ from typing import Any, Final, TypeAlias
 
 import attrs
 
-HEARTBEAT_S: Final = 1.0
-DEAD_S: Final = 3.0
+HEARTBEAT_S: Final = 0.5
+DEAD_S: Final = 2.5
 NEXT_S: Final = 1.0
 """How much later each further candidate for a vhost goes."""
 
@@ -32,7 +33,10 @@ BALANCE_S: Final = 30.0
 """A vhost is moved for balance so long after the last that was moved, and after nodes came or went: each time its
 clients have to connect anew."""
 
-PROMPT_S: Final = 1.5 * HEARTBEAT_S
+GAP_S: Final = 2 * HEARTBEAT_S
+"""More than this is not counted between two of our own refreshments: the table took nothing then, from nobody."""
+
+PROMPT_S: Final = 3 * HEARTBEAT_S
 """The table of keys is in order if it has told us of our own key so lately: only then a vhost is moved that could stay,
 for it would be nobody's while the table takes nothing."""
 
@@ -120,7 +124,7 @@ class Member:
     Attributes:
         run: tells this life of it from others.
         info: what else it says of itself.
-        seen_at: when its key was last seen to have changed, by our clock.
+        seen_at: when its key was last seen to have changed, in the table's time.
         leaves: it is ending, and is to get nothing more.
         is_gone: it has taken leave.
     """
@@ -194,6 +198,8 @@ class Membership:
         self._beat_at = -math.inf
         self._told_at = -math.inf
         """When the watch last told of our own key."""
+        self._table_s = 0.0
+        """The table's time then: seconds of ours, but for those in which it took nothing."""
         self._moved_at = now
         """When nodes last came or went, or a vhost was moved."""
         self._leaves = False
@@ -203,7 +209,7 @@ class Membership:
     def is_alive(self, name: str) -> bool:
         """Whether a node is there, as far as can be told from here."""
         member = self.members.get(name)
-        return member is not None and not member.is_gone and self._told_at - member.seen_at < DEAD_S
+        return member is not None and not member.is_gone and self._table_s - member.seen_at < DEAD_S
 
     def alive(self) -> list[str]:
         return [name for name in self.members if self.is_alive(name)]
@@ -264,9 +270,10 @@ class Membership:
         before = self.members.get(name)
         if before is None or before.run != run or not self.is_alive(name):
             self._moved_at = now
-        self.members[name] = Member(name, run, said["info"], now, said["leaves"])
+        seen_at = self._table_s + min(now - self._told_at, GAP_S) if self._told_at > -math.inf else 0.0
+        self.members[name] = Member(name, run, said["info"], seen_at, said["leaves"])
         if name == self.name and run == self._run:
-            self._told_at = now
+            self._table_s, self._told_at = seen_at, now
 
     def _seen_lease(self, vhost: str, value: bytes | None, revision: int) -> None:
         lease = self.leases.get(vhost)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
+from contextlib import suppress
 from random import Random
 
 import pytest
@@ -71,7 +72,8 @@ class Node:
     def do(self, action: Action) -> None:
         membership, table = self.membership, self.cluster.table
         if isinstance(action, Put):
-            table.put(action.key, action.value)
+            with suppress(LogUnavailable):
+                table.put(action.key, action.value)
         elif isinstance(action, Delete):
             table.delete(action.key)
         elif isinstance(action, Change):
@@ -129,6 +131,20 @@ def three() -> Cluster:
     cluster = Cluster(6, "a", "b", "c")
     cluster.run(5 * BALANCE_S)
     return cluster
+
+
+def test_nobody_is_taken_for_dead_because_the_table_took_nothing(three: Cluster) -> None:
+    owners = three.owners()
+    three.table.weather.lost = 1.0
+    three.run(10 * DEAD_S)
+    three.table.weather.lost = 0.0
+    slow = three.nodes["b"]
+    slow.step, step = lambda: None, slow.step  # type: ignore[method-assign]
+    three.run(1.0)  # all but this one have refreshed their keys
+    slow.step = step  # type: ignore[method-assign]
+    three.run(5)
+    assert three.owners() == owners
+    assert not any(isinstance(action, Abandon) for node in three.nodes.values() for action in node.seen)
 
 
 def test_a_node_alone_has_all_at_once() -> None:
