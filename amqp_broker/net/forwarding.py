@@ -73,11 +73,17 @@ class Forwarder:
         self._secret = secret
         self._context = context
         self._carried: dict[trio.CancelScope, tuple[str, str]] = {}
-        """What is passed on, with vhost and node."""
+        """What is passed on, or about to be, with vhost and node."""
 
     async def hand_over(self, parcel: Parcel, to: Elsewhere) -> Crossing | None:
-        """Give a connection to another node; None when that doesn't take it."""
-        return await self._present(parcel, to, _first_words)
+        """Give a connection to another node; None when that doesn't take it, or has the vhost no more."""
+        with trio.CancelScope() as scope:
+            self._carried[scope] = (parcel.vhost, to.node)
+            try:
+                return await self._present(parcel, to, _first_words)
+            finally:
+                del self._carried[scope]
+        return None
 
     async def has(self, vhost: str, there: Elsewhere) -> bool:
         """Whether another node says that a vhost is there; no if it can't be asked."""

@@ -12,7 +12,7 @@ from amqp_broker.auth.users import Peer, Tls
 from amqp_broker.broker import Broker
 from amqp_broker.config import Config
 from amqp_broker.net.connection import in_round
-from amqp_broker.net.forwarding import Forwarder, Gate
+from amqp_broker.net.forwarding import TAKE_TIMEOUT_S, Forwarder, Gate
 from amqp_broker.net.hub import new_hub
 from amqp_broker.net.listener import Manners, Reception
 from amqp_broker.net.prelude import GREETING_OCTETS, PreludeError, check_greeting, greeting, letter, read_letter
@@ -216,6 +216,28 @@ async def test_a_node_that_nobody_reaches_is_not_waited_for_for_ever(nodes: tupl
     client = await dial("127.0.0.1", front.port)
     await opening(client)
     assert (await client.expect(0, ConnectionClose)).reply_code == 541
+
+
+async def test_who_waits_for_a_silent_node_goes_on_to_the_one_that_has_the_vhost_now(
+    nodes: tuple[Node, Node], dial: Dial, nursery: trio.Nursery
+) -> None:
+    front, owner = nodes
+    was_asked = trio.Event()
+
+    async def stay_silent(_stream: trio.SocketStream) -> None:
+        was_asked.set()
+        await trio.sleep_forever()
+
+    (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    nursery.start_soon(trio.serve_listeners, stay_silent, [listener])
+    front.place.other = Elsewhere("paused", "127.0.0.1", listener.socket.getsockname()[1])
+    client = await dial("127.0.0.1", front.port)
+    await opening(client)
+    await was_asked.wait()
+    front.place.other = Elsewhere("owner", "127.0.0.1", owner.cluster_port)
+    with trio.fail_after(TAKE_TIMEOUT_S / 2):
+        front.forwarder.drop_those(lambda _vhost, node: node == "paused")
+        await client.expect(0, ConnectionOpenOk)
 
 
 async def test_who_does_not_know_the_secret_hands_nothing_over(
