@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from tests.support.nats import NatsServer, nats_cluster
 from tests.support.ports import free_ports
 
 READY_S = 60.0
+COMMAND_S = 30.0
 
 
 class BrokerNode:
@@ -24,6 +26,7 @@ class BrokerNode:
         url: where its clients find it, whether it runs or not.
         name: as the cluster knows it.
         links: to NATS, which can be cut; empty where it connects directly.
+        door: the link by way of which the other brokers reach this one; None where they do directly.
     """
 
     def __init__(
@@ -37,6 +40,8 @@ class BrokerNode:
         self.url = f"amqp://guest:guest@127.0.0.1:{port}/%2F"
         self.http_url = f"http://127.0.0.1:{http_port}"
         self.cluster_port = cluster_port
+        self.door = Proxy(f"tcp://127.0.0.1:{cluster_port}", Weather()) if has_links else None
+        self.cluster_host = "127.0.0.1" if self.door is None else self.door.url.rpartition("/")[2]
         self.directory = directory / name
         self.log = directory / f"{name}.log"
         self._log_file = self.log.open("ab")
@@ -60,7 +65,7 @@ class BrokerNode:
         env = {
             **python_environment(),
             "AMQP_BROKER_CLUSTER_PORT": str(self.cluster_port),
-            "AMQP_BROKER_CLUSTER_HOST": "127.0.0.1",
+            "AMQP_BROKER_CLUSTER_HOST": self.cluster_host,
             "AMQP_BROKER_NODE_NAME": self.name,
         }
         self._process = LineProcess([sys.executable, *self._argv], env=env)
@@ -77,6 +82,12 @@ class BrokerNode:
         if self._process is not None:
             self._process.kill()
             self._keep_log()
+
+    def command(self, *arguments: str) -> bool:
+        """Give it a control command; False if it can't be carried out now."""
+        call = [sys.executable, "-m", "amqp_broker.ctl.main", "--data-dir", str(self.directory), *arguments]
+        done = subprocess.run(call, env=python_environment(), capture_output=True, timeout=COMMAND_S, check=False)
+        return done.returncode == 0
 
     def output(self) -> str:
         """All that it has logged, in all its lives."""
@@ -120,7 +131,7 @@ class OwnCluster:
         """End all of it."""
         for broker in self.brokers:
             broker.kill()
-            for link in broker.links:
+            for link in [*broker.links, *([] if broker.door is None else [broker.door])]:
                 link.close()
         for server in self.servers:
             server.stop()
@@ -142,7 +153,7 @@ def running_cluster(
         servers: of NATS.
         directory: for files and logs, which are kept then.
         options: more for each broker's command line.
-        has_links: there are links between brokers and NATS that can be cut.
+        has_links: there are links between brokers and NATS, and from broker to broker, that can be cut.
     """
     with contextlib.ExitStack() as stack:
         if directory is None:

@@ -52,7 +52,7 @@ class Proxy:
         parts = urlsplit(url)
         self.weather = weather
         self.accepted = 0
-        self._is_parted = False
+        self._parted = (False, False)
         self._target = (parts.hostname or "127.0.0.1", parts.port or 5672)
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._port = port = self._listener.getsockname()[1]
@@ -84,19 +84,22 @@ class Proxy:
 
     def go_silent(self) -> None:
         """Let nothing pass on the connections there are, without closing them: a cable is out."""
-        with self._lock:
-            for pair in self._pairs:
-                pair.is_silent.set()
+        self._silence(requests=True, answers=True)
 
-    def part(self) -> None:
-        """Let nothing pass until `heal`, on new connections neither."""
-        self._is_parted = True
-        self.go_silent()
+    def part(self, *, requests: bool = True, answers: bool = True) -> None:
+        """Let nothing pass until `heal`, on new connections neither, from clients or to them, or both."""
+        self._parted = (requests, answers)
+        self._silence(requests=requests, answers=answers)
 
     def heal(self) -> None:
         """Let new connections pass; those that were silent, and have lost octets, break."""
-        self._is_parted = False
+        self._parted = (False, False)
         self.cut()
+
+    def _silence(self, *, requests: bool, answers: bool) -> None:
+        with self._lock:
+            for pair in self._pairs:
+                pair.silence(requests=requests, answers=answers)
 
     def close(self) -> None:
         """Break everything and listen no more."""
@@ -135,8 +138,7 @@ class Proxy:
             self.accepted += 1
             with self._lock:
                 pair = _Pair(client, broker, self.weather)
-                if self._is_parted:
-                    pair.is_silent.set()
+                pair.silence(requests=self._parted[0], answers=self._parted[1])
                 self._pairs.append(pair)
 
 
@@ -144,7 +146,8 @@ class _Pair:
     """A connection from a client and the one to the broker that belongs to it."""
 
     def __init__(self, client: socket.socket, broker: socket.socket, weather: Weather) -> None:
-        self.is_silent = threading.Event()
+        self._are_lost = {client: False, broker: False}
+        """Whether what comes from there gets lost."""
         self._sockets = (client, broker)
         for sock in self._sockets:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -154,6 +157,12 @@ class _Pair:
         ]
         for thread in self._threads:
             thread.start()
+
+    def silence(self, *, requests: bool, answers: bool) -> None:
+        """Lose from now on what the client sends, or the broker."""
+        client, broker = self._sockets
+        self._are_lost[client] |= requests
+        self._are_lost[broker] |= answers
 
     def reset(self) -> None:
         for sock in self._sockets:
@@ -178,9 +187,9 @@ class _Pair:
                 for at in range(0, len(data), step):
                     if weather.delay_s:
                         time.sleep(weather.delay_s)
-                    if not self.is_silent.is_set():
+                    if not self._are_lost[source]:
                         target.sendall(data[at : at + step])
-            if not self.is_silent.is_set():
+            if not self._are_lost[source]:
                 target.shutdown(socket.SHUT_WR)
         except OSError:
             self.reset()

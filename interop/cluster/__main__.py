@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
 import tempfile
 import time
@@ -74,6 +75,7 @@ def main() -> int:
     parser.add_argument("--plot", type=Path, help="where the timeline goes, as SVG")
     parser.add_argument("--keep", type=Path, help="a directory for files and logs, which stay there")
     options = parser.parse_args()
+    logging.disable(logging.CRITICAL)  # what clients have to say is counted
     directory = options.keep or Path(tempfile.mkdtemp(prefix="amqp-cluster-"))
     directory.mkdir(parents=True, exist_ok=True)
     with running_cluster(directory=directory, has_links=True) as cluster:
@@ -91,9 +93,8 @@ def main() -> int:
         for worker in [*publishers, *consumers]:
             worker.start()
         only = [word for word in options.only.split(",") if word]
-        Chaos(cluster, history, Random(options.seed), lambda line: print(line, flush=True), only).run(
-            60 * options.minutes
-        )
+        chaos = Chaos(cluster, history, Random(options.seed), lambda line: print(line, flush=True), VHOSTS, only)
+        chaos.run(60 * options.minutes)
         time.sleep(5)
         until = history.now()
         for worker in publishers:

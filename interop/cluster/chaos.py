@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from random import Random
 
 from interop.cluster.history import History
 from interop.own_cluster import BrokerNode, OwnCluster
+from interop.proxy import Proxy
 from tests.support.nats import NatsServer
 
 PAUSE_S = (2.0, 6.0)
@@ -24,13 +25,21 @@ class Chaos:
         history: where it is noted.
         random: what is done, to whom and how long.
         tell: takes a line for each.
+        vhosts: that are moved.
         only: kinds of events, all where it is empty.
     """
 
     def __init__(
-        self, cluster: OwnCluster, history: History, random: Random, tell: Callable[[str], None], only: list[str]
+        self,
+        cluster: OwnCluster,
+        history: History,
+        random: Random,
+        tell: Callable[[str], None],
+        vhosts: Sequence[str],
+        only: list[str],
     ) -> None:
         self._cluster = cluster
+        self._vhosts = vhosts
         self._history = history
         self._random = random
         self._tell = tell
@@ -40,6 +49,11 @@ class Chaos:
             "stop-broker": self._stop_broker,
             "cut-broker": self._cut_broker,
             "silence-broker": self._silence_broker,
+            "deafen-broker": self._deafen_broker,
+            "mute-broker": self._mute_broker,
+            "part-brokers": self._part_brokers,
+            "transfer": self._transfer,
+            "drain": self._drain,
             "kill-nats": self._kill_nats,
             "pause-nats": self._pause_nats,
         }
@@ -102,13 +116,51 @@ class Chaos:
     def _silence_broker(self) -> None:
         broker = self._broker()
         self._begin(f"links of broker {broker.name} to NATS silent")
-        for proxy in broker.links:
-            proxy.part()
+        self._part(broker.links)
+
+    def _deafen_broker(self) -> None:
+        broker = self._broker()
+        self._begin(f"links of broker {broker.name} to NATS lose answers")
+        self._part(broker.links, requests=False)
+
+    def _mute_broker(self) -> None:
+        broker = self._broker()
+        self._begin(f"links of broker {broker.name} to NATS lose requests")
+        self._part(broker.links, answers=False)
+
+    def _part_brokers(self) -> None:
+        broker = self._broker()
+        assert broker.door is not None
+        self._begin(f"links of other brokers to {broker.name} silent")
+        self._part([broker.door])
+
+    def _part(self, links: Sequence[Proxy], *, requests: bool = True, answers: bool = True) -> None:
+        """Cut links for a while."""
+        for proxy in links:
+            proxy.part(requests=requests, answers=answers)
         try:
             self._wait(1.0, 8.0)
         finally:
-            for proxy in broker.links:
+            for proxy in links:
                 proxy.heal()
+
+    def _transfer(self) -> None:
+        vhost, target = self._random.choice(self._vhosts), self._broker()
+        self._begin(f"transfer of {vhost} to broker {target.name}")
+        self._told(self._broker().command("transfer_vhost", vhost, target.name))
+
+    def _drain(self) -> None:
+        broker = self._broker()
+        self._begin(f"drain of broker {broker.name}")
+        self._told(broker.command("drain"))
+        try:
+            self._wait(1.0, 5.0)
+        finally:
+            broker.command("undrain")
+
+    def _told(self, has_obeyed: bool) -> None:
+        if not has_obeyed:
+            self._what += ", refused"
 
     def _kill_nats(self) -> None:
         server = self._server()
