@@ -3,10 +3,12 @@
 cimport cython
 
 from amqp_broker.message cimport Message
-from amqp_codec._speedups cimport append_content, append_delivery
+from amqp_codec._speedups cimport append_content, append_delivery, append_heads
 
 
 cdef Py_ssize_t LARGE_BODY_OCTETS
+cdef Py_ssize_t _OVERHEAD
+cdef bytes _END
 
 
 @cython.final
@@ -34,6 +36,9 @@ cdef class Outbox:
         bint redelivered,
         Message message,
     )
+
+    @cython.locals(octets=Py_ssize_t, size=Py_ssize_t, before=Py_ssize_t, tail=bytearray)
+    cdef _push_large(self, int channel_id, bytes payload, bytes header, bytes body)
 
     @cython.locals(was_empty=bint)
     cdef _grown(self, Py_ssize_t octets)

@@ -7,12 +7,16 @@ with `sent` what has left; in between nothing is copied twice, and large bodies 
 from collections.abc import Callable
 
 from amqp_broker.message import Message
-from amqp_codec import append_content, append_delivery, iter_content
+from amqp_codec import append_content, append_delivery, append_heads, iter_content
+from amqp_codec.constants import FRAME_END, FRAME_OVERHEAD
 
 Buffer = bytes | bytearray | memoryview
 
 LARGE_BODY_OCTETS = 16 * 1024
 """From this size on a body is referred to rather than copied into the buffer."""
+
+_OVERHEAD = FRAME_OVERHEAD
+_END = bytes((FRAME_END,))
 
 
 class Outbox:
@@ -131,6 +135,16 @@ class Outbox:
         self._chunks = []
 
     def _push_large(self, channel_id: int, payload: bytes, header: bytes, body: bytes) -> None:
+        size = len(body)
+        if not self.frame_max or size <= self.frame_max - _OVERHEAD:
+            tail = self._tail
+            before = len(tail)
+            append_heads(tail, channel_id, payload, header, size)
+            self._chunks.append(tail)
+            self._chunks.append(body)
+            self._tail = bytearray(_END)
+            self._grown(len(tail) - before + size + 1)
+            return
         octets = 0
         for piece in iter_content(channel_id, payload, header, body, self.frame_max):
             octets += len(piece)

@@ -174,9 +174,9 @@ from amqp_codec.properties import (
 from amqp_codec.reader import CommandReader
 
 if COMPILED:
-    from amqp_codec._speedups import append_content, append_delivery
+    from amqp_codec._speedups import append_content, append_delivery, append_heads
 else:
-    from amqp_codec.frames import append_content, append_delivery
+    from amqp_codec.frames import append_content, append_delivery, append_heads
 
 __all__ = [
     "BASIC_CLASS",
@@ -301,6 +301,7 @@ __all__ = [
     "add_header",
     "append_content",
     "append_delivery",
+    "append_heads",
     "check_table",
     "decode_address",
     "decode_longstr",

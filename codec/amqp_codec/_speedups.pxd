@@ -4,6 +4,8 @@ cpdef append_content(
     bytearray out, int channel_id, bytes method_payload, bytes header_raw, bytes body, Py_ssize_t frame_max
 )
 
+cpdef append_heads(bytearray out, int channel_id, bytes method_payload, bytes header_raw, Py_ssize_t body_octets)
+
 cpdef append_delivery(
     bytearray out,
     int channel_id,

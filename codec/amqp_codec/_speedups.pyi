@@ -11,6 +11,9 @@ def view_of(octets: bytes | bytearray) -> memoryview: ...
 def append_content(
     out: bytearray, channel_id: int, method_payload: bytes, header_raw: bytes, body: bytes, frame_max: int
 ) -> None: ...
+def append_heads(
+    out: bytearray, channel_id: int, method_payload: bytes, header_raw: bytes, body_octets: int
+) -> None: ...
 def append_delivery(
     out: bytearray,
     channel_id: int,

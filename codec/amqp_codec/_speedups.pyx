@@ -388,6 +388,15 @@ cpdef append_content(
     put_frame(at, BODY, channel_id, body)
 
 
+cpdef append_heads(bytearray out, int channel_id, bytes method_payload, bytes header_raw, Py_ssize_t body_octets):
+    """`frames.append_heads`, which says what the arguments are."""
+    cdef Py_ssize_t size = PyBytes_GET_SIZE(method_payload) + PyBytes_GET_SIZE(header_raw)
+    cdef octet *at = room(out, size + 2 * OVERHEAD + HEAD_SIZE)
+    at = put_frame(at, METHOD, channel_id, method_payload)
+    at = put_frame(at, HEADER, channel_id, header_raw)
+    put_head(at, BODY, channel_id, body_octets)
+
+
 cpdef append_delivery(
     bytearray out,
     int channel_id,

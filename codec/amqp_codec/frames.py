@@ -127,6 +127,22 @@ def deliver_payload(consumer_tag: bytes, delivery_tag: int, redelivered: bool, a
     )
 
 
+def append_heads(out: bytearray, channel_id: int, method_payload: bytes, header_raw: bytes, body_octets: int) -> None:
+    """Append the frames of a method with content as far as the body, which is to follow in a single frame.
+
+    Behind the body goes FRAME_END.
+    """
+    out += b"".join(
+        (
+            _head.pack(FRAME_METHOD, channel_id, len(method_payload)),
+            method_payload,
+            _end_and_head.pack(FRAME_END, FRAME_HEADER, channel_id, len(header_raw)),
+            header_raw,
+            _end_and_head.pack(FRAME_END, FRAME_BODY, channel_id, body_octets),
+        )
+    )
+
+
 def iter_content(
     channel_id: int, method_payload: bytes, header_raw: bytes, body: bytes, frame_max: int
 ) -> Iterator[bytes | memoryview]:

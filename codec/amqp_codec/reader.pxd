@@ -14,6 +14,8 @@ cdef Py_ssize_t _ACK_SIZE
 cdef Py_ssize_t _CONTENT_HEAD_SIZE
 cdef Py_ssize_t _AHEAD
 cdef Py_ssize_t _HEAD_SIZE
+cdef Py_ssize_t _PUBLISH_ADDRESS
+cdef Py_ssize_t _PUBLISH_SIZE_MIN
 cdef Py_ssize_t _LARGE_FRAME
 cdef Py_ssize_t _SMALL_PIECE
 
@@ -72,6 +74,18 @@ cdef class CommandReader:
 
     @cython.locals(octets=Py_ssize_t)
     cdef Py_ssize_t _land(self, bytes data, Py_ssize_t start) except -1
+
+    @cython.locals(
+        available=Py_ssize_t, address_start=Py_ssize_t, bits_at=Py_ssize_t, exchange_end=Py_ssize_t, limit=Py_ssize_t,
+        header_start=Py_ssize_t, header_end=Py_ssize_t, body_size=Py_ssize_t, body_start=Py_ssize_t,
+        body_end=Py_ssize_t, size=Py_ssize_t, bits=int, channel=cython.uint, frame_type=cython.uint, address=bytes,
+        body=bytes, assembly=_Assembly, header=_ContentHeader
+    )
+    cdef Py_ssize_t _on_publish(
+        self, bytes data, Py_ssize_t start, Py_ssize_t end, unsigned int channel_id, list received
+    ) except -1
+
+    cdef _ContentHeader _check_header(self, _Assembly assembly, bytes payload)
 
     @cython.locals(payload=bytes)
     cdef Py_ssize_t _landing_over(self, bytes data, Py_ssize_t offset, list received) except -1

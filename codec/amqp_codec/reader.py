@@ -319,8 +319,9 @@ class CommandReader:
         room = self._room
         assert room is not None
         octets = min(len(room) - self._landed, len(data) - start)
-        room[self._landed : self._landed + octets] = memoryview(data)[start : start + octets]
-        self._landed += octets
+        if octets:
+            room[self._landed : self._landed + octets] = memoryview(data)[start : start + octets]
+            self._landed += octets
         return start + octets
 
     def _landing_over(self, data: bytes, offset: int, received: list[Received]) -> int:

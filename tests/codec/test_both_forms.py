@@ -149,3 +149,6 @@ def test_deliveries(
     amqp_codec.append_content(ours, channel_id, address, raw, body, frame_max)
     frames.append_content(theirs, channel_id, address, raw, body, frame_max)
     assert ours == theirs
+    amqp_codec.append_heads(ours, channel_id, address, raw, number & 0xFFFFFFFF)
+    frames.append_heads(theirs, channel_id, address, raw, number & 0xFFFFFFFF)
+    assert ours == theirs

@@ -11,6 +11,7 @@ from amqp_codec import (
     Properties,
     append_content,
     append_delivery,
+    append_heads,
     encode_address,
     encode_content_header,
     encode_frame,
@@ -51,6 +52,13 @@ def test_content_is_cut_at_frame_max(body: bytes, frame_max: int, body_frames: b
     append_delivery(out, 5, b"\x01c", 7, True, b"\x01e\x01k", b"hh", body, frame_max)
     assert out == expected
     assert b"before" + b"".join(iter_content(5, DELIVER, b"hh", body, frame_max)) == expected
+
+
+def test_a_body_of_one_frame_may_stay_where_it_is() -> None:
+    heads, whole = bytearray(b"before"), bytearray(b"before")
+    append_heads(heads, 5, DELIVER, b"hh", 4)
+    append_content(whole, 5, DELIVER, b"hh", b"abcd", 12)
+    assert heads + b"abcd\xce" == whole
 
 
 def test_iterating_does_not_copy_the_body() -> None:
