@@ -34,7 +34,8 @@ BATCH_ENTRIES: Final = 500
 KNOWN_S: Final = 1.0
 """For an entry that is there to come."""
 ANSWER_S: Final = 1.0
-"""For an answer of a lane, before the other one is asked."""
+OCTETS_A_SECOND: Final = 4 << 20
+"""For an answer of a lane, before another one is asked: so long, and for an append as long as its octets may take."""
 STEPS: Final = 256
 """How many entries are asked for one by one."""
 DOUBT_S: Final = 3.0
@@ -260,7 +261,8 @@ class StreamLog:
                 headers["Nats-Batch-Commit"] = "1"
             answer = await session.ask(subject, entry.data, headers)
         try:
-            acknowledged = checked(await within(answer, ANSWER_S))
+            patience_s = ANSWER_S + sum(len(entry.data) for entry in batch) / OCTETS_A_SECOND
+            acknowledged = checked(await within(answer, patience_s))
         except ApiError as error:
             if error.code in WRONG_LAST_SEQUENCE:
                 raise OutOfTurn(f"{self.name}: {error}") from None

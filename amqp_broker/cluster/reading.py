@@ -217,7 +217,7 @@ class _Consumer:
                 self._has_all = True
             elif status not in ("100", "408", "409") or "Consumer Deleted" in headers.get("Description", ""):
                 self.is_broken = True
-            elif status == "409" and "Max" not in headers.get("Description", ""):
+            elif status == "409" and not any(word in headers.get("Description", "") for word in ("Max", "Completed")):
                 self.is_broken = True  # its server, or its leader, goes away
             return
         sequence, count, _, pending = (int(field) for field in fields[-4:])

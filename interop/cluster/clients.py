@@ -43,7 +43,7 @@ class Worker:
         while not self.stopping.is_set():
             try:
                 self._connected(next(self._urls))
-            except Exception as error:
+            except (Exception, asyncio.CancelledError) as error:  # a task of aiormq's may end so
                 self.history.errors[f"{type(self).__name__}: {type(error).__name__}"] += 1
             time.sleep(RETRY_S)
 

@@ -97,6 +97,16 @@ def test_reading_waits_for_what_comes(log: StreamLog) -> None:
     assert log.read(1, DEADLINE_S) == [(2, Entry("b", b"2"))]
 
 
+def test_a_standby_reads_by_way_of_one_consumer(log: StreamLog, nats: Nats) -> None:
+    after = 0
+    for n in range(60):
+        log.append([Entry("a", b"x")] * 2, 2 * n)
+        if n % 3 == 0:
+            after = log.read(after, DEADLINE_S)[-1][0]
+    read_all(log, after, 120)
+    assert nats.call(nats.api(f"STREAM.INFO.{log.name}"))["state"]["consumer_count"] == 1
+
+
 def test_what_is_there_is_read_without_waiting(log: StreamLog) -> None:
     for n in range(20):
         log.append([Entry("a", bytes([n]))], n)
