@@ -123,9 +123,14 @@ async def collect(
     columns = columns_of(query)
     if page is not None and listing.rows is not None and query.get("sort", "name") in listing.rows.keys:
         return await _page_of_rows(listing.rows, page, query, columns, pause, matcher)
-    items = [item async for part in in_turns(listing.items, (), pause) for item in part]
-    total = len(items)
-    if page is not None and page.name:
+    made, total = listing.items, 0
+    if page is not None and page.name and listing.rows is not None:
+        subjects = list(listing.rows.subjects)
+        total = len(subjects)
+        made = map(listing.rows.make, await _fitting_rows(listing.rows, subjects, page, pause, matcher))
+    items = [item async for part in in_turns(made, (), pause) for item in part]
+    total = total or len(items)
+    if page is not None and page.name and listing.rows is None:
         fits = matcher(page)
         items = await _fitting(items, lambda item: fits(listing.name_of(item)), pause)
     if sort := query.get("sort"):
@@ -146,11 +151,11 @@ async def _page_of_rows(
     subjects = list(rows.subjects)
     total = len(subjects)
     if page.name:
-        fits, name_of = matcher(page), rows.keys["name"]
-        subjects = await _fitting(subjects, lambda subject: fits(str(name_of(subject))), pause)
+        subjects = await _fitting_rows(rows, subjects, page, pause, matcher)
     if sort := query.get("sort"):
-        key = rows.keys[sort]
-        subjects.sort(key=lambda subject: _sort_key(key(subject)), reverse=query.get("sort_reverse") == "true")
+        keys = await _sort_keys(subjects, rows.keys[sort], pause)
+        order = sorted(range(len(subjects)), key=keys.__getitem__, reverse=query.get("sort_reverse") == "true")
+        subjects = [subjects[place] for place in order]
         await pause()
     made = map(rows.make, _cut(subjects, page))
     items = [item async for part in in_turns(made, (), pause) for item in part]
@@ -179,6 +184,24 @@ def join_pages(pages: Sequence[Record], page: Page, query: Mapping[str, str]) ->
 
 def _sort(items: list[Record], column: str, query: Mapping[str, str]) -> None:
     items.sort(key=lambda item: _sort_key(_at(item, column)), reverse=query.get("sort_reverse") == "true")
+
+
+async def _sort_keys(subjects: Iterable[Any], key: Callable[[Any], Json], pause: Pause) -> list[tuple[int, float, str]]:
+    keys = []
+    ends = perf_counter() + SLICE_S
+    for subject in subjects:
+        keys.append(_sort_key(key(subject)))
+        if perf_counter() >= ends:
+            await pause()
+            ends = perf_counter() + SLICE_S
+    return keys
+
+
+async def _fitting_rows(
+    rows: Rows, subjects: list[Any], page: Page, pause: Pause, matcher: Callable[[Page], Callable[[str], bool]]
+) -> list[Any]:
+    fits, name_of = matcher(page), rows.keys["name"]
+    return await _fitting(subjects, lambda subject: fits(str(name_of(subject))), pause)
 
 
 async def _fitting(items: Iterable[T], fits: Callable[[T], bool], pause: Pause) -> list[T]:

@@ -13,10 +13,14 @@ from amqp_broker.administration.permissions import set_permissions
 from amqp_broker.administration.users import add_user
 from amqp_broker.administration.vhosts import add_vhost
 from amqp_broker.auth.attempts import FIRST_DELAY_S
-from amqp_broker.management.api import ENDPOINTS
+from amqp_broker.inspection.queues import queue_record
+from amqp_broker.inspection.values import Record
+from amqp_broker.management.api import ENDPOINTS, queues
 from amqp_broker.management.routes import Needs
 from amqp_broker.management.sampling import sample
 from amqp_broker.management.statistics import Statistics
+from amqp_broker.queues.queue import Queue
+from amqp_broker.vhost import Vhost
 from amqp_codec import BasicQos, BasicQosOk
 from tests.management.support import api_of, node_of
 from tests.support.client import ChannelClient, World
@@ -263,3 +267,40 @@ async def test_pages_are_numbered_in_plain_digits(api: httpx.AsyncClient, page: 
 async def test_a_pattern_is_quoted_as_it_was_given(api: httpx.AsyncClient) -> None:
     answer = await api.get("queues", params={"page": 1, "use_regex": "true", "name": "a("})
     assert answer.json()["reason"] == "invalid regular expression 'a(': missing ) at position 2"
+
+
+async def test_a_search_makes_records_of_what_it_finds_only(
+    channel: ChannelClient, api: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(20):
+        channel.publish_all(channel.queue(f"q{number}"), *[b"x"] * number)
+    made: list[str] = []
+
+    def counted(queue: Queue, vhost: Vhost, node: str) -> Record:
+        made.append(queue.name)
+        return queue_record(queue, vhost, node)
+
+    monkeypatch.setattr(queues, "queue_record", counted)
+    for sort, found in (("memory", ["q19", "q18"]), ("message_stats.publish_details.rate", ["q1", "q10"])):
+        query: dict[str, str | int] = {"page": 1, "page_size": 2, "name": "q1", "sort": sort, "sort_reverse": "true"}
+        page = (await api.get("queues", params=query)).json()
+        assert [each["name"] for each in page["items"]] == found
+        assert (page["total_count"], page["filtered_count"]) == (20, 11)
+        assert len(made) == (11 if sort == "memory" else 2)
+        made.clear()
+
+
+async def test_queues_are_sorted_by_their_rates(channel: ChannelClient) -> None:
+    broker = channel.world.broker
+    statistics, node = Statistics(broker.timers.now), node_of(broker)
+    names = [channel.queue(name) for name in ("a", "b", "c")]
+    async with api_of(broker, node=node, statistics=statistics) as api:
+        for _ in sample(node, statistics):
+            pass
+        for name, count in zip(names, (1, 9, 4), strict=True):
+            channel.publish_all(name, *[b"x"] * count)
+        channel.world.advance(5)
+        query: dict[str, str | int] = {"page": 1, "sort": "message_stats.publish_details.rate", "sort_reverse": "true"}
+        page = (await api.get("queues", params=query)).json()
+    assert [each["name"] for each in page["items"]] == ["b", "c", "a"]
+    assert page["items"][0]["message_stats"]["publish_details"]["rate"] == 1.8

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Final
 
 from amqp_broker.auth.permissions import Access
@@ -41,6 +42,8 @@ BRIEF_FIELDS: Final = (
     "online",
     "delivery_limit",
 )
+RATES: Final = ("publish", "deliver_get", "ack")
+"""By which of `message_stats` a page is sorted without a record of every queue."""
 TOTALS: Final = ("messages", "messages_ready", "messages_unacknowledged")
 
 
@@ -179,7 +182,12 @@ def _listing(call: Call, vhosts: Iterable[Vhost]) -> Listing:
     def make(subject: tuple[Queue, Vhost]) -> Record:
         return show(call, *subject)
 
-    return Listing(map(make, _subjects(vhosts)), is_paged=True, rows=Rows(_subjects(vhosts), make, _KEYS))
+    def rate_of(counter: str, subject: tuple[Queue, Vhost]) -> float:
+        queue, _ = subject
+        return call.statistics.statistics.rates(queue, {counter: getattr(queue.statistics(), counter)})[counter]
+
+    rates = {f"message_stats.{counter}_details.rate": partial(rate_of, counter) for counter in RATES}
+    return Listing(map(make, _subjects(vhosts)), is_paged=True, rows=Rows(_subjects(vhosts), make, {**_KEYS, **rates}))
 
 
 def _subjects(vhosts: Iterable[Vhost]) -> Iterator[tuple[Queue, Vhost]]:

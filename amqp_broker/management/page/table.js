@@ -1,6 +1,6 @@
 // A table of a long list: searched, sorted and cut into pages by the broker, and kept current.
 
-import { h, setText } from "./dom.js";
+import { count, h, setText } from "./dom.js";
 
 /**
  * @param page what the router gave the view
@@ -43,7 +43,7 @@ export function liveTable(page, { path, columns, id, query = {}, noun, extra = [
   const size = h("select", { "aria-label": "Rows on a page", onchange: () => { state.size = Number(size.value); state.page = 1; look(); } },
     [25, 50, 100, 500].map((rows) => h("option", { value: rows, selected: rows === state.size }, `${rows} rows`)));
   const node = h("div", { class: "card" },
-    h("div", { class: "tools" }, search, total, h("span", { class: "gap" }), extra, previous, number, next, size),
+    h("div", { class: "tools" }, search, total, h("span", { class: "gap" }), extra, h("span", { class: "pager" }, previous, number, next, size)),
     h("div", { class: "wide" }, h("table", { "aria-label": label || noun }, h("thead", null, h("tr", null, heads)), body)), empty);
 
   function turn(by) { state.page += by; look(); }
@@ -76,7 +76,7 @@ export function liveTable(page, { path, columns, id, query = {}, noun, extra = [
       if (body.children[index] !== one.node) body.insertBefore(one.node, body.children[index] ?? null);
     });
     for (const [key, one] of rows) if (!seen.has(key)) { one.node.remove(); rows.delete(key); }
-    setText(total, data.filtered_count === data.total_count ? `${data.total_count} ${noun}` : `${data.filtered_count} of ${data.total_count} ${noun}`);
+    setText(total, data.filtered_count === data.total_count ? `${count(data.total_count)} ${noun}` : `${count(data.filtered_count)} of ${count(data.total_count)} ${noun}`);
     setText(number, `${data.page} / ${pages}`);
     empty.hidden = data.items.length > 0;
     setText(empty, state.name ? `No ${noun} match “${state.name}”.` : `No ${noun}.`);

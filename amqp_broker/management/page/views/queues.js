@@ -27,7 +27,7 @@ export async function queues(page) {
       { label: "Features", minor: true, node: badges },
       { label: "Ready", sort: "messages_ready", num: true, text: (item) => count(item.messages_ready) },
       { label: "Unacked", sort: "messages_unacknowledged", num: true, text: (item) => count(item.messages_unacknowledged) },
-      { label: "Consumers", sort: "consumers", num: true, text: (item) => count(item.consumers) },
+      { label: "Consumers", sort: "consumers", num: true, minor: true, text: (item) => count(item.consumers) },
       { label: "In", sort: "message_stats.publish_details.rate", num: true, text: (item) => rate(item.message_stats.publish_details.rate) },
       { label: "Out", sort: "message_stats.deliver_get_details.rate", num: true, text: (item) => rate(item.message_stats.deliver_get_details.rate) },
     ],

@@ -11,6 +11,8 @@ const HIGH = 44;
 const GAP_X = 150;
 const GAP_Y = 16;
 const PAD = 12;
+const ROW = HIGH + GAP_Y;
+const NEAR = 3;
 
 const clip = (text, length) => (text.length > length ? `${text.slice(0, length - 1)}…` : text);
 const keyOf = (kind, name) => `${kind} ${name}`;
@@ -50,7 +52,23 @@ function places(nodes, edges) {
     level.sort((one, other) => weight.get(one) - weight.get(other) || (one < other ? -1 : 1));
     level.forEach((key, index) => row.set(key, index));
   }
-  return new Map([...column].map(([key, at]) => [key, { x: PAD + at * (WIDE + GAP_X), y: PAD + row.get(key) * (HIGH + GAP_Y) }]));
+  const high = heights(levels.filter(Boolean), links);
+  return new Map([...column].map(([key, at]) => [key, { x: PAD + at * (WIDE + GAP_X), y: PAD + high.get(key) }]));
+}
+
+/** How far down each node is: beside the first few that it leads to, so that its edges stay short. */
+function heights(levels, links) {
+  const high = new Map();
+  for (const level of levels.toReversed()) {
+    let next = 0;
+    for (const key of level) {
+      const after = links.filter(([one, other]) => one === key && high.has(other)).map(([, other]) => high.get(other));
+      const middle = after.reduce((sum, one) => sum + one, 0) / after.length;
+      high.set(key, after.length ? Math.max(next, Math.min(middle, Math.min(...after) + NEAR * ROW)) : next);
+      next = high.get(key) + ROW;
+    }
+  }
+  return high;
 }
 
 /** A line from one node to another, past those between. */
