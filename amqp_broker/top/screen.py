@@ -32,7 +32,7 @@ AROUND_TABLE: Final = 9
 _SHARES: Final = {"VHOST": 1, "QUEUE": 4}
 """What these columns get of the room that is left; the others have what they need."""
 
-_NEEDS_WIDTH: Final = {"ACK/S": 100, "TYPE": 90, "VHOST": 80, "CONSUMERS": 80}
+_NEEDS_WIDTH: Final = {"ACK/S": 100, "TYPE": 90, "VHOST": 80, "CONSUMERS": 80, "DELIVER/S": 60, "PUBLISH/S": 48}
 """Narrower terminals do without these columns."""
 
 _HEAD_OF_ORDER: Final = {
@@ -81,7 +81,8 @@ class Screen:
         elif short:
             head.append(f"   publishers are blocked: {' and '.join(short)} run short", "bold red")
         lines = [head, _pairs({**totals(look)}), _pairs(resources(look)), *self._rate_lines(), Text()]
-        keys = Text(f"sorted by {self.order}", "dim").append("   s another order   q quit", "dim")
+        keys = Text("q quit   s another order   ", "dim", no_wrap=True, overflow="ellipsis")
+        keys.append(f"sorted by {self.order}", "dim")
         if look.queue_count > len(look.queues):
             keys.append(f"   {len(look.queues)} of {look.queue_count:,} queues", "dim")
         return Group(*lines, self._table(width, max(1, height - AROUND_TABLE)), keys)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import pty
 import re
@@ -11,6 +12,7 @@ import sys
 import time
 from collections.abc import Iterator
 
+import attrs
 import pika
 import pytest
 
@@ -117,6 +119,22 @@ def test_rates_are_what_came_between_two_looks() -> None:
     assert rates.of_all("publish") == 25
     assert "publish 25/s  deliver 0/s  ack 0/s" in list(snapshot(rates))
     assert rates.of_queue({"vhost": "/", "name": "new", "message_stats": {"publish": 7}}, "publish") == 0
+
+
+@pytest.mark.parametrize("width", [30, 40, 48, 59, 60, 80, 120])
+def test_the_names_of_queues_can_be_read_on_narrow_terminals(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    console_of = pytest.importorskip("rich.console").Console
+    module = pytest.importorskip("amqp_broker.top.screen")
+    queue = {"vhost": "/", "name": "invoices", "messages_ready": 1234567}
+    monkeypatch.setattr(module, "look_at", lambda *_: attrs.evolve(look(1.0, 0), queues=[queue]))
+    screen = module.Screen("messages")
+    screen.update(None, 10)
+    console = console_of(width=width, file=io.StringIO())
+    console.print(screen.drawn(width, 20))
+    lines = console.file.getvalue().splitlines()
+    assert any("invoices" in line and "1,234,567" in line for line in lines)
+    assert any(line.startswith("q quit") for line in lines)
+    assert max(map(len, lines)) <= width
 
 
 def test_words() -> None:

@@ -141,6 +141,37 @@ DEVIATIONS: Final = (
 """All there are."""
 
 
+BEYOND_THE_RECORDING: Final = (
+    (
+        "1.1.1",
+        "`management.ssl.*` and `prometheus.ssl.*` have no effect, which the log says: both ports speak plain HTTP.",
+        "For TLS, put a proxy in front; `management.path_prefix` is for that.",
+    ),
+    (
+        "1.1.10",
+        "Bodies of who is no administrator have at most 10,000 values.",
+        "While a body is decoded no message moves; 20 MB of small values take seconds.",
+    ),
+    (
+        "1.2.4",
+        "All samples are kept for ten minutes, five seconds apart, also of the whole broker.",
+        "What is older belongs to Prometheus; a longer series ends where samples do.",
+    ),
+    (
+        "1.4.4, 1.4.6",
+        "`incoming`, `deliveries` and `publishes` are empty lists.",
+        "They would take a counter for each pair of channel, exchange and queue on the way of every message.",
+    ),
+    (
+        "6.3",
+        "No `rabbitmq_io_*`, `rabbitmq_raft_*` and `rabbitmq_erlang_*` but for the uptime; the octets of connections, "
+        "and what consumers can take, are on the pages by object only.",
+        "Zeros would say something that is not so; a sum over connections that come and go would not only grow.",
+    ),
+)
+"""Statements of the reference that are otherwise here, and that no recorded call shows: number, what is so, and why."""
+
+
 def rendered() -> str:
     """The page."""
     lines = [
@@ -158,6 +189,14 @@ def rendered() -> str:
     for each in DEVIATIONS:
         what = "<br>".join(f"`{difference.replace('|', chr(92) + '|')}`" for difference in each.differences)
         lines.append(f"| `{each.calls}` | {what} | {each.reason} |")
+    lines += [
+        "",
+        "What no recorded call shows, by the numbers of [the reference](management-reference.md):",
+        "",
+        "| | what is so here | why |",
+        "|---|---|---|",
+    ]
+    lines += [f"| {number} | {what} | {why} |" for number, what, why in BEYOND_THE_RECORDING]
     return "\n".join(lines) + "\n"
 
 
