@@ -33,7 +33,10 @@ def describe_machine() -> str:
 
 
 class Load(NamedTuple):
-    """Processor seconds used up to a moment: by the machine, and by this process and its descendants."""
+    """Processor seconds used up to a moment: by the machine, and by this process and its descendants.
+
+    What the host of a virtual machine has kept for itself while something here wanted it counts as the machine's.
+    """
 
     at: float
     machine_s: float
@@ -46,8 +49,8 @@ class Load(NamedTuple):
 
 
 def current_load() -> Load:
-    user, nice, system = Path("/proc/stat").read_text().split()[1:4]
-    machine_s = (int(user) + int(nice) + int(system)) / TICKS_PER_S
+    user, nice, system, _, _, _, _, stolen = map(int, Path("/proc/stat").read_text().split()[1:9])
+    machine_s = (user + nice + system + stolen) / TICKS_PER_S
     return Load(time.monotonic(), machine_s, _own_ticks() / TICKS_PER_S)
 
 

@@ -159,7 +159,7 @@ class Consumer:
             self._begin = self._end = 0
         elif len(self._buffer) - begin < 2 * size or (number and self._end - begin < 1024):
             # Little is left: move it to where the buffer begins.
-            self._buffer[: self._end - begin] = self._buffer[begin : self._end]
+            self._view[: self._end - begin] = self._view[begin : self._end]
             self._begin, self._end = 0, self._end - begin
 
     def _take_stamps(self, first: int, end: int, size: int) -> None:
