@@ -45,6 +45,9 @@ LEAVE_S: Final = 3.0
 
 INTERRUPT_S: Final = 0.05
 
+TIDY_S: Final = 1.0
+"""From taking over until what the owner before had no time for is done, and between attempts."""
+
 LANES_S: Final = 1.0
 AGAIN_S: Final = 0.3
 """How often to look after the lanes of the log, while all is well and while it is not."""
@@ -324,8 +327,12 @@ class Keeper:
 
     async def _tidy(self, replica: Replica) -> None:
         """Have the log forget what the owner before had no time for."""
-        await trio.sleep(1)
-        try:
-            await self._thread(replica.tidy)
-        except (Deposed, OSError) as error:
-            log.warning("vhost %r: its log is not tidied: %s", self.vhost, error)
+        said = ""
+        while True:
+            await trio.sleep(TIDY_S)
+            try:
+                return await self._thread(replica.tidy)
+            except OSError as error:
+                if str(error) != said:
+                    said = str(error)
+                    log.info("vhost %r: its log can't be tidied yet: %s", self.vhost, error)

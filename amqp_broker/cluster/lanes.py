@@ -126,6 +126,7 @@ class _Side:
         in_doubt: it may be further than that.
         is_open: it is fenced, and no other one that is open says that it is closed.
         runs: indices and sequences from which on both grew together.
+        has_marks: there may be marks before the last sequence.
     """
 
     def __init__(self, number: int, lane: Lane) -> None:
@@ -139,6 +140,7 @@ class _Side:
         self.in_doubt = True
         self.is_open = False
         self.runs: deque[tuple[int, int]] = deque(maxlen=_RUNS)
+        self.has_marks = True
 
     @property
     def bit(self) -> int:
@@ -308,7 +310,7 @@ class LanedLog:
         head = _Head(ballot, end, self._ends(), closed, is_mark=True)
         side.in_doubt = True
         side.last = side.lane.append([Entry(MARK_SUBJECT, head.encode())], side.last)
-        side.index, side.closed, side.in_doubt = end, closed, False
+        side.index, side.closed, side.in_doubt, side.has_marks = end, closed, False, True
 
     def _ends(self) -> tuple[int, ...]:
         return tuple(side.filled for side in self._sides)
@@ -590,9 +592,12 @@ class LanedLog:
         """See `Log.purge`; for the owner."""
         with self._lock:
             self._own()
-            bounds = [(side, side.sequence_before(before)) for side in self._sides]
-            if any(bound and not side.is_open for side, bound in bounds):
+            bounds = [(side, side.sequence_before(before), side.last) for side in self._sides]
+            if any(bound and not side.is_open for side, bound, _ in bounds):
                 raise LogUnavailable("a lane can't be purged at present")
-        for side, bound in bounds:
+        for side, bound, last in bounds:
             if bound:
                 side.lane.purge(subject, bound)
+            if side.is_open and side.has_marks:
+                side.lane.purge(MARK_SUBJECT, last)
+                side.has_marks = False

@@ -278,6 +278,15 @@ def test_purging_goes_for_all_lanes_and_spares_the_end_of_each(cluster: Cluster)
     assert cluster.log().last() == 6
 
 
+def test_marks_do_not_add_up(cluster: Cluster) -> None:
+    for number in range(20):
+        owner = cluster.owner()
+        append(owner, str(number))
+        owner.purge("file", number + 1)
+    assert all(len(lane.entries) <= 3 for lane in cluster.lanes)
+    assert read_all(cluster.log(), 19) == ["19"]
+
+
 def test_what_replaces_others_is_spared_by_a_purge_behind_a_change_of_lanes(cluster: Cluster) -> None:
     owner = cluster.owner()
     append(owner, "a", "b")
