@@ -16,7 +16,7 @@ import pika.exceptions
 from interop.cluster.history import History
 
 HEARTBEAT_S = 1
-TIMEOUT_S = 3.0
+TIMEOUT_S = 1.5
 """As who wants to go on within seconds would have them: a paused broker still takes connections, and is silent."""
 RETRY_S = 0.1
 WINDOW = 16
