@@ -384,7 +384,8 @@ class Nats:
 async def within(answer: Awaitable[T], timeout_s: float = REQUEST_TIMEOUT_S) -> T:
     """Wait for an answer. Raises LogUnavailable."""
     try:
-        return await asyncio.wait_for(answer, timeout_s)
+        async with asyncio.timeout(timeout_s):  # wait_for takes a turn of the loop more
+            return await answer
     except TimeoutError:
         raise LogUnavailable(f"NATS: no answer within {timeout_s:g} s") from None
 
