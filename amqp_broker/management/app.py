@@ -23,7 +23,7 @@ from amqp_broker.inspection.node import Node
 from amqp_broker.management.attempts import Attempts
 from amqp_broker.management.bodies import MAX_VALUES, read_body, read_form, read_octets
 from amqp_broker.management.call import Call, Caller
-from amqp_broker.management.cors import cors_headers
+from amqp_broker.management.cors import check_site, cors_headers
 from amqp_broker.management.elsewhere import PASSED_ON, Ask, answer_of, ask_over_http, node_elsewhere, sent_headers
 from amqp_broker.management.errors import ApiError, bad_request, from_administration, from_amqp, not_found
 from amqp_broker.management.figures import figures_of
@@ -124,6 +124,7 @@ class ManagementApi:
         endpoint = found.endpoints.get(method)
         if endpoint is None:
             return empty_response(405)
+        check_site(self._broker.config, method, request.headers)
         caller = None
         body = await self._body_of(request, endpoint, share) if endpoint.takes_form else None
         elsewhere = node_elsewhere(self._node, request, found.names)

@@ -8,8 +8,31 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from amqp_broker.config import Config
+from amqp_broker.management.errors import ApiError
 
 ANYBODY = "*"
+
+
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+
+FOREIGN_SITES = frozenset({"cross-site", "same-site"})
+"""What browsers say of requests that another site's page makes (W3C Fetch Metadata)."""
+
+
+def check_site(config: Config, method: str, asked: Mapping[str, str]) -> None:
+    """Let no page of another site change anything: browsers send along the password that they remember for this one.
+
+    Programs say nothing of a site, and may do as they like.
+
+    Raises:
+        ApiError: 403.
+    """
+    origin, site = asked.get("origin"), asked.get("sec-fetch-site")
+    if method in SAFE_METHODS or origin is None or {origin, ANYBODY} & set(config.management_cors_origins):
+        return
+    is_foreign = origin.partition("://")[2] != asked.get("host") if site is None else site in FOREIGN_SITES
+    if is_foreign:
+        raise ApiError(403, "forbidden", "A page of another site may not do that")
 
 
 def cors_headers(config: Config, asked: Mapping[str, str], allow: str) -> dict[str, str]:

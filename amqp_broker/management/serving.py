@@ -7,6 +7,7 @@ clients as come; that is why its connections are made here, on streams of our ow
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import hypercorn.config
@@ -18,7 +19,7 @@ from hypercorn.typing import LifespanState
 
 if TYPE_CHECKING:
     from hypercorn.typing import ASGIFramework
-    from starlette.types import ASGIApp
+    from starlette.types import ASGIApp, Receive, Scope, Send
 
 log = logging.getLogger(__name__)
 
@@ -64,6 +65,14 @@ class HttpStream(trio.abc.HalfCloseableStream):
         self.socket.close()
 
 
+async def _http_only(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+    """What else Hypercorn speaks is refused."""
+    if scope["type"] == "websocket":
+        await send({"type": "websocket.close"})
+    else:
+        await app(scope, receive, send)
+
+
 class HttpServer:
     """Answers on some sockets.
 
@@ -73,7 +82,7 @@ class HttpServer:
     """
 
     def __init__(self, app: ASGIApp, max_connections: int) -> None:
-        self._app = ASGIWrapper(cast("ASGIFramework", app))
+        self._app = ASGIWrapper(cast("ASGIFramework", partial(_http_only, app)))
         self._max_connections = max_connections
         self._streams: Final = set[HttpStream]()
         self._is_full = False

@@ -287,3 +287,32 @@ async def test_bodies_of_many_small_values(world: World, api: httpx.AsyncClient)
 async def test_a_string_may_have_commas_in_it(api: httpx.AsyncClient) -> None:
     body = {"routing_key": "q", "properties": {}, "payload": '[1,"2",{"\\":3}]' * 10_000, "payload_encoding": "string"}
     assert (await api.post("exchanges/%2F/amq.default/publish", json=body)).json() == {"routed": True}
+
+
+@pytest.mark.parametrize(
+    ("headers", "is_let_in"),
+    [
+        ({}, True),
+        ({"origin": "http://broker"}, True),
+        ({"origin": "http://proxy", "sec-fetch-site": "same-origin"}, True),
+        ({"origin": "http://friend"}, True),
+        ({"origin": "http://friend", "sec-fetch-site": "cross-site"}, True),
+        ({"origin": "http://evil"}, False),
+        ({"origin": "null"}, False),
+        ({"origin": "http://evil", "sec-fetch-site": "cross-site"}, False),
+        ({"origin": "http://other.broker", "sec-fetch-site": "same-site"}, False),
+    ],
+)
+async def test_pages_of_other_sites_change_nothing(headers: dict[str, str], is_let_in: bool) -> None:
+    """As a browser sends it without asking first, with the password that it remembers."""
+    world = World(config=Config(management_cors_origins=("http://friend",)))
+    async with api_of(world.broker) as api:
+        before = state_of(world)
+        content = b'{"users": [{"name": "e", "password": "p", "tags": "administrator"}]}'
+        answer = await api.post("definitions", content=content, headers={"content-type": "text/plain", **headers})
+        if is_let_in:
+            assert answer.status_code == 204
+        else:
+            is_error(answer, 403)
+        assert (state_of(world) == before) is not is_let_in
+        assert (await api.get("whoami", headers=headers)).status_code == 200

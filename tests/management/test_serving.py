@@ -109,6 +109,16 @@ async def test_connections_are_bounded(nursery: trio.Nursery, caplog: pytest.Log
     assert len([record for record in caplog.records if "are closed" in record.getMessage()]) == 1
 
 
+async def test_websockets_are_refused(nursery: trio.Nursery) -> None:
+    async with connected(await served(nursery, HttpServer(Endless(), 1))) as client:
+        await client.send_all(
+            b"GET / HTTP/1.1\r\nhost: b\r\nupgrade: websocket\r\nconnection: upgrade\r\n"
+            b"sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        )
+        with trio.fail_after(DEADLINE_S):
+            assert (await client.receive_some()).startswith(b"HTTP/1.1 403")
+
+
 @pytest.fixture
 def world() -> World:
     config = Config(management_request_timeout_s=0.02, management_max_held_octets=2000)
