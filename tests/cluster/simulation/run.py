@@ -30,6 +30,7 @@ DISTURBANCES = (
     + ["weather", "calm", "jump", "transfer", "drain", "undrain", "leave"]
     + ["stall"] * 4
     + ["elect"] * 4
+    + ["stall and kill"]
 )
 STEP_S = 0.05
 CALM_S = 60.0
@@ -140,6 +141,10 @@ class Run:
             self._set_weather(0.0 if kind == "calm" else 0.15)
         elif kind in ("stall", "elect"):
             random.choice(self._lanes()).is_stalled = kind == "stall"
+        elif kind == "stall and kill":
+            for lanes in self.cluster.lanes.values():
+                random.choice(lanes).is_stalled = True
+            self._restart(node, is_power=False)
         elif kind == "jump":
             node.jumped_s += random.uniform(-1000, 1000)
         elif kind == "transfer":
