@@ -7,7 +7,8 @@ moved vhost and never a message: what fences an owner is the log, which takes no
 
 Time others are silent is counted in our own refreshments that the watch has told us of: it tells in the order of
 revisions, so what they did before that we know. A node that was paused or cut off judges nobody, nor does anybody while
-the table takes nothing, or right after that.
+the table takes nothing, or right after that. A node to which its own refreshments do not come back says so in them, and
+these do not count: it reaches the table, and is not heard to be answered.
 
 Wishes are keys too: `transfer` and `drain` can be asked of any node, and the owner obeys.
 """
@@ -271,9 +272,11 @@ class Membership:
         if before is None or before.run != run or not self.is_alive(name):
             self._moved_at = now
         seen_at = self._table_s + min(now - self._told_at, GAP_S) if self._told_at > -math.inf else 0.0
-        self.members[name] = Member(name, run, said["info"], seen_at, said["leaves"])
         if name == self.name and run == self._run:
             self._table_s, self._told_at = seen_at, now
+        elif before is not None and before.run == run and said.get("is_deaf"):
+            seen_at = before.seen_at  # it can say so, and confirm nothing
+        self.members[name] = Member(name, run, said["info"], seen_at, said["leaves"])
 
     def _seen_lease(self, vhost: str, value: bytes | None, revision: int) -> None:
         lease = self.leases.get(vhost)
@@ -322,7 +325,7 @@ class Membership:
         actions: list[Action] = []
         if now - self._beat_at >= HEARTBEAT_S:
             self._beat_at = now
-            actions.append(Put(NODE + name_in_key(self.name), self._card()))
+            actions.append(Put(NODE + name_in_key(self.name), self._card(now)))
         if self._told_at == -math.inf:
             return actions  # not there yet
         self._look_at_leases(actions)
@@ -332,8 +335,11 @@ class Membership:
         self._balance(actions, now)
         return actions
 
-    def _card(self) -> bytes:
-        return json.dumps({"name": self.name, "run": self._run, "leaves": self._leaves, "info": self.info}).encode()
+    def _card(self, now: float) -> bytes:
+        card: dict[str, object] = {"name": self.name, "run": self._run, "leaves": self._leaves, "info": self.info}
+        if math.inf > now - self._told_at > GAP_S:
+            card["is_deaf"] = True
+        return json.dumps(card).encode()
 
     def _look_at_leases(self, actions: list[Action]) -> None:
         """Bring what we hold into line with what the leases say."""

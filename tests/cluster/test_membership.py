@@ -147,6 +147,16 @@ def test_nobody_is_taken_for_dead_because_the_table_took_nothing(three: Cluster)
     assert not any(isinstance(action, Abandon) for node in three.nodes.values() for action in node.seen)
 
 
+def test_a_node_that_hears_nothing_any_more_is_succeeded_though_it_is_heard(three: Cluster) -> None:
+    deaf = three.nodes["b"]
+    had = set(deaf.open)
+    deaf.watch.tell = lambda count: None  # type: ignore[method-assign]
+    three.run(DEAD_S + 2)
+    others = three.nodes["a"].open | three.nodes["c"].open
+    assert had
+    assert had <= others
+
+
 def test_a_node_alone_has_all_at_once() -> None:
     cluster = Cluster(3, "a")
     cluster.run(1)
