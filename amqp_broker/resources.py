@@ -101,7 +101,8 @@ class Resources:
     def journal_changed(self, error: OSError | None) -> None:
         """The journal can't be written any more, or can again."""
         if error is not None:
-            log.error("the journal can't be written: %s; publishers wait, free space or mend the disk", error)
+            advice = "" if error.errno is None else ", free space or mend the disk"  # of a cluster it is no disk
+            log.error("the journal can't be written: %s; publishers wait%s", error, advice)
         else:
             log.warning("the journal can be written again")
         self._journal_error = error

@@ -34,8 +34,8 @@ CONNECT_TIMEOUT_S: Final = 2
 RETRY_S: Final = 0.2
 """Between two servers that were tried."""
 PING_S: Final = 0.5
-PING_TIMEOUT_S: Final = 2.0
-"""A server that doesn't answer for so long is left for the next one."""
+PING_TIMEOUT_S: Final = 1.0
+"""A server that doesn't answer for so long is left for the next one: before this node is taken for dead."""
 REQUEST_TIMEOUT_S: Final = 1.5
 """For an answer: where a stream has no leader, or a server dies, none may come at all, and whoever asks tries again."""
 USELESS_S: Final = 3.0
