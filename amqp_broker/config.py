@@ -11,6 +11,9 @@ import attrs
 KIB = 1024
 MIB = 1024 * KIB
 
+MANAGEMENT_TLS_PORT = 15671
+METRICS_TLS_PORT = 15691
+
 
 @attrs.frozen(kw_only=True)
 class Certificate:
@@ -31,7 +34,7 @@ class Certificate:
 
 @attrs.frozen(kw_only=True)
 class TlsOptions:
-    """How TLS is spoken, on all TLS listeners (RabbitMQ's `ssl_options`).
+    """How TLS is spoken, on all TLS listeners for AMQP (RabbitMQ's `ssl_options`) or on one for HTTP.
 
     Attributes:
         certificates: the first is for clients that name no host, or none that is here.
@@ -76,6 +79,20 @@ class Listener:
     path: Path | None = None
     is_tls: bool = False
     is_proxied: bool = False
+
+
+@attrs.frozen(kw_only=True)
+class HttpsPort:
+    """HTTP over TLS (RabbitMQ's `management.ssl` and `prometheus.ssl`).
+
+    Attributes:
+        port: 0 for a free one; the default one is a free one too when `Config.port` is 0.
+        host: None is `Config.host`.
+    """
+
+    tls: TlsOptions
+    port: int
+    host: str | None = None
 
 
 BackendName = Literal["internal", "http", "oauth2"]
@@ -197,7 +214,7 @@ class Config:
     listeners: tuple[Listener, ...] = ()
     """What else to listen on."""
     tls: TlsOptions | None = None
-    """Needed by listeners that speak TLS."""
+    """Needed by listeners of AMQP that speak TLS."""
     is_proxied: bool = False
     """Connections to `host` and `port` begin with a PROXY protocol header (`proxy_protocol`)."""
     trusted_proxies: tuple[str, ...] = ("127.0.0.0/8", "::1/128")
@@ -214,7 +231,9 @@ class Config:
     management_host: str | None = None
     """Where the HTTP API and its page are; None is `host`."""
     management_port: int | None = 15672
-    """Their port, 0 for a free one, as it is when `port` is 0; None serves neither."""
+    """Their port, 0 for a free one, as it is when `port` is 0; None serves neither without TLS."""
+    management_tls: HttpsPort | None = None
+    """Where they are over TLS; None is nowhere."""
     management_path_prefix: str = ""
     """What all its paths begin with, such as `/rabbitmq`, for a proxy that serves other things as well."""
     management_max_body_octets: int = 20_000_000
@@ -224,7 +243,7 @@ class Config:
     management_request_timeout_s: float = 60.0
     """How long a request may take to arrive."""
     management_max_connections: int = 1024
-    """Of clients at each of the two ports; more are closed as they come."""
+    """Of clients of each of the two services, management and metrics; more are closed as they come."""
     management_cors_origins: tuple[str, ...] = ()
     """Other sites whose pages may use the API in a browser; `*` is all of them."""
     management_cors_max_age_s: int = 1800
@@ -236,7 +255,9 @@ class Config:
     metrics_host: str | None = None
     """Where metrics for Prometheus are; None is `host`."""
     metrics_port: int | None = 15692
-    """Their port, 0 for a free one, as it is when `port` is 0; None serves none."""
+    """Their port, 0 for a free one, as it is when `port` is 0; None serves none without TLS."""
+    metrics_tls: HttpsPort | None = None
+    """Where they are over TLS; None is nowhere."""
     node_name: str = "rabbit@localhost"
     """What this broker is called where RabbitMQ tells its nodes apart."""
 
@@ -382,3 +403,9 @@ class Config:
         if self.port is None:
             return self.listeners
         return (Listener(host=self.host, port=self.port, is_proxied=self.is_proxied), *self.listeners)
+
+    @property
+    def all_tls(self) -> tuple[TlsOptions, ...]:
+        """All certificates there are to be, those for AMQP first."""
+        https = [port.tls for port in (self.management_tls, self.metrics_tls) if port is not None]
+        return tuple(dict.fromkeys(https if self.tls is None else [self.tls, *https]))

@@ -14,11 +14,11 @@ from amqp_broker import logs
 from amqp_broker.administration.loading import load_definitions
 from amqp_broker.broker import Broker
 from amqp_broker.cluster.joining import join
-from amqp_broker.config import AuthEntry, Config
+from amqp_broker.config import AuthEntry, Config, TlsOptions
 from amqp_broker.ctl import places
 from amqp_broker.inspection.node import Node
 from amqp_broker.log_exchange import CONTENT_TYPES, LOG_EXCHANGE, LogExchange
-from amqp_broker.management.server import open_http_ports
+from amqp_broker.management.server import open_http_services
 from amqp_broker.net.connection import in_round
 from amqp_broker.net.control import serve_control
 from amqp_broker.net.doors import open_doors
@@ -118,8 +118,8 @@ class Server:
 
     def reload(self) -> None:
         """Read again what may change while the broker runs: certificates."""
-        if self._tls is not None:
-            self._tls.reload()
+        for keeper in self._tls.values():
+            keeper.reload()
 
     def _control_path(self) -> Path:
         directory = self.config.data_dir
@@ -135,13 +135,13 @@ class Server:
         systemd = Notifier(self._environment)
         doors = await open_doors(self.config, inherited_sockets(self._environment))
         try:
-            http_ports = await open_http_ports(self.node, doors)
+            http_services = await open_http_services(self.node, doors, self._tls)
         except BaseException:
             with trio.CancelScope(shield=True):
                 for door in doors:
                     await door.close()
             raise
-        http_urls = [url for port in http_ports for url in port.urls]
+        http_urls = [door.url for service in http_services for door in service.doors]
         self.urls = list(dict.fromkeys([*(door.url for door in doors), *http_urls]))
         async with trio.open_nursery() as background:
             for timers in dict.fromkeys((self.broker.timers, self.broker.connection_timers)):
@@ -156,8 +156,8 @@ class Server:
             background.start_soon(_watch_resources, self.resources)
             if self.config.log_exchange:
                 await background.start(_publish_log, self.broker)
-            for http_port in http_ports:
-                background.start_soon(http_port.serve)
+            for service in http_services:
+                background.start_soon(service.serve)
             if self.config.has_control_socket:
                 await background.start(serve_control, self.node, self._control_path())
             if self._fetcher is not None:
@@ -172,8 +172,9 @@ class Server:
                         await background.start(cluster.run, hub, served)
                         for listener in cluster.doors:
                             accepting.start_soon(reception.accept, listener, clients, Manners(gate=cluster.gate))
+                    amqp_tls = None if self.config.tls is None else self._tls[self.config.tls]
                     for door in doors:
-                        manners = manners_of(door, self._tls, self.config.tls)
+                        manners = manners_of(door, amqp_tls, self.config.tls)
                         accepting.start_soon(reception.accept, door.listener, clients, manners)
                     accepting.start_soon(run_links, self.broker)
                     background.start_soon(systemd.feed_watchdog)
@@ -287,13 +288,11 @@ async def _publish_log(broker: Broker, task_status: trio.TaskStatus[None] = trio
         broker.events.unwatch(exchange.hear)
 
 
-def _tls_of(config: Config) -> TlsKeeper | None:
+def _tls_of(config: Config) -> dict[TlsOptions, TlsKeeper]:
     """Load the certificates. Raises TlsConfigError."""
-    if config.tls is not None:
-        return TlsKeeper(config.tls)
-    if any(listener.is_tls for listener in config.all_listeners):
+    if config.tls is None and any(listener.is_tls for listener in config.all_listeners):
         raise TlsConfigError("a TLS listener needs a certificate")
-    return None
+    return {options: TlsKeeper(options) for options in config.all_tls}
 
 
 def _fetcher_of(config: Config) -> Fetcher | None:

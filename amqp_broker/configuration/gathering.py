@@ -8,7 +8,18 @@ from typing import Any, Final, NamedTuple
 
 import attrs
 
-from amqp_broker.config import AuthEntry, Certificate, DefaultUser, HttpAuth, HttpsDefinitions, OAuth, TlsOptions
+from amqp_broker.config import (
+    MANAGEMENT_TLS_PORT,
+    METRICS_TLS_PORT,
+    AuthEntry,
+    Certificate,
+    DefaultUser,
+    HttpAuth,
+    HttpsDefinitions,
+    HttpsPort,
+    OAuth,
+    TlsOptions,
+)
 from amqp_broker.configuration.errors import ConfigError
 
 Collected = Mapping[tuple[str, ...], Any]
@@ -70,17 +81,42 @@ def _category_levels(_before: object, given: Collected) -> dict[str, str]:
 
 
 def _tls(_before: object, given: Collected) -> TlsOptions | None:
-    options: dict[str, Any] = {}
-    for (name, *_), value in given.items():
-        options[name.removeprefix("ssl_options.").removeprefix("ssl_cert_")] = value
+    if not any(name.startswith("ssl_options.") for name, *_ in given):
+        return None
+    login = {name.removeprefix("ssl_cert_"): value for (name, *_), value in given.items()}
+    login_from = login.get("login_from")
+    return attrs.evolve(
+        _tls_options("ssl_options", given),
+        login_from=login_from and login_from.replace("alt_name", "alternative_name"),
+        login_san_type=login.get("login_san_type", "dns"),
+        login_san_index=login.get("login_san_index", 0),
+    )
+
+
+def _management_tls(_before: object, given: Collected) -> HttpsPort:
+    return _https_port("management.ssl", given, MANAGEMENT_TLS_PORT)
+
+
+def _metrics_tls(_before: object, given: Collected) -> HttpsPort:
+    return _https_port("prometheus.ssl", given, METRICS_TLS_PORT)
+
+
+def _https_port(prefix: str, given: Collected, default_port: int) -> HttpsPort:
+    return HttpsPort(
+        tls=_tls_options(prefix, given),
+        port=given.get((f"{prefix}.port",), default_port),
+        host=given.get((f"{prefix}.ip",)),
+    )
+
+
+def _tls_options(prefix: str, given: Collected) -> TlsOptions:
+    """What the keys below a prefix say of certificates and versions. Raises ConfigError: there is no certificate."""
+    options = {name.removeprefix(f"{prefix}."): value for (name, *_), value in given.items()}
     chain = options.get("certfile")
     if chain is None:
-        if any(name.startswith("ssl_options") for name, *_ in given):
-            raise ConfigError("ssl_options need ssl_options.certfile, the certificate to show")
-        return None
-    versions = sorted(value for (name, *_), value in given.items() if name == "ssl_options.versions.*")
-    ciphers = [value for (name, *_), value in given.items() if name == "ssl_options.ciphers.*"]
-    login_from = options.get("login_from")
+        raise ConfigError(f"{prefix}.* need {prefix}.certfile, the certificate to show")
+    versions = sorted(value for (name, *_), value in given.items() if name == f"{prefix}.versions.*")
+    ciphers = [value for (name, *_), value in given.items() if name == f"{prefix}.ciphers.*"]
     return TlsOptions(
         certificates=(Certificate(chain=chain, key=options.get("keyfile"), key_password=options.get("password")),),
         ca=options.get("cacertfile"),
@@ -89,9 +125,6 @@ def _tls(_before: object, given: Collected) -> TlsOptions | None:
         min_version=versions[0] if versions else "1.2",
         max_version=versions[-1] if versions else "1.3",
         ciphers=":".join(ciphers) or None,
-        login_from=login_from and login_from.replace("alt_name", "alternative_name"),
-        login_san_type=options.get("login_san_type", "dns"),
-        login_san_index=options.get("login_san_index", 0),
     )
 
 
@@ -178,5 +211,7 @@ GATHERED: Final[Mapping[str, Gathered]] = {
     "auth_http": Gathered("auth_http.*", _auth_http),
     "auth_oauth2": Gathered("auth_oauth2.*", _auth_oauth2),
     "tls": Gathered("ssl_options.*", _tls),
+    "management_tls": Gathered("management.ssl.*", _management_tls),
+    "metrics_tls": Gathered("prometheus.ssl.*", _metrics_tls),
     "log.category_levels": Gathered("log.*.level", _category_levels),
 }

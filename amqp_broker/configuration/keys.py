@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from amqp_broker.config import MANAGEMENT_TLS_PORT, METRICS_TLS_PORT
 from amqp_broker.configuration import values as kind
 from amqp_broker.configuration.errors import ConfigError
 from amqp_broker.configuration.values import Kind
@@ -42,6 +43,25 @@ def _key(name: str, kind: Kind, field: str | None, note: str = "", *, secret: bo
     return Key(name, kind, field, note, secret)
 
 
+def _https_keys(prefix: str, field: str, port: int) -> tuple[Key, ...]:
+    """The keys of an HTTP service over TLS."""
+    plain = prefix.replace("ssl", "tcp")
+    return (
+        _key(f"{prefix}.port", kind.CHANNELS, field, f"{port} where absent, 0 takes a free one"),
+        _key(f"{prefix}.ip", kind.TEXT, field, "amqp_broker.host where absent"),
+        _key(
+            f"{prefix}.certfile", kind.PATH, field, f"with it, HTTP without TLS is served only beside a key {plain}.*"
+        ),
+        _key(f"{prefix}.keyfile", kind.PATH, field),
+        _key(f"{prefix}.cacertfile", kind.PATH, field),
+        _key(f"{prefix}.password", kind.TEXT, field, "of the key", secret=True),
+        _key(f"{prefix}.verify", kind.choice("verify_peer", "verify_none"), field),
+        _key(f"{prefix}.fail_if_no_peer_cert", kind.FLAG, field),
+        _key(f"{prefix}.versions.*", kind.TLS_VERSION, field),
+        _key(f"{prefix}.ciphers.*", kind.TEXT, field, "in OpenSSL's words"),
+    )
+
+
 KEYS: Final[tuple[Key, ...]] = (
     _key("amqp_broker.host", kind.TEXT, "host"),
     _key("amqp_broker.port", kind.OPTIONAL_PORT, "port", "0 takes a free one, none listens on the others only"),
@@ -71,6 +91,7 @@ KEYS: Final[tuple[Key, ...]] = (
     _key("management.tcp.ip", kind.TEXT, "management_host"),
     _key("management.tcp.port", kind.PORT_OR_OFF, "management_port", "0 takes a free one, off serves no HTTP"),
     _key("management.listener.port", kind.PORT_OR_OFF, "management_port", "the same as management.tcp.port"),
+    *_https_keys("management.ssl", "management_tls", MANAGEMENT_TLS_PORT),
     _key("management.path_prefix", kind.TEXT, "management_path_prefix"),
     _key("management.http.max_body_size", kind.POSITIVE_OCTETS, "management_max_body_octets"),
     _key("amqp_broker.management_max_held", kind.POSITIVE_OCTETS, "management_max_held_octets"),
@@ -83,6 +104,7 @@ KEYS: Final[tuple[Key, ...]] = (
     _key("amqp_broker.max_live_streams_per_user", kind.POSITIVE, "max_live_streams_per_user"),
     _key("prometheus.tcp.ip", kind.TEXT, "metrics_host"),
     _key("prometheus.tcp.port", kind.PORT_OR_OFF, "metrics_port", "0 takes a free one, off serves no metrics"),
+    *_https_keys("prometheus.ssl", "metrics_tls", METRICS_TLS_PORT),
     _key("amqp_broker.node_name", kind.TEXT, "node_name"),
     _key("cluster_name", kind.TEXT, "cluster_name"),
     _key("amqp_broker.cluster", kind.OPTIONAL_TEXT, "cluster", "servers of NATS: nats://host1,host2,host3"),

@@ -28,6 +28,13 @@ SYSTEM_DIRECTORY: Final = Path("/etc/rabbitmq/conf.d")
 
 LISTENERS: Final = "listeners"
 DEFAULT: Final = "default"
+
+ENCRYPTED: Final = (
+    ("management_tls", "management_port", ("management.tcp.", "management.listener.")),
+    ("metrics_tls", "metrics_port", ("prometheus.tcp.",)),
+)
+"""What is served over TLS, and over plain HTTP beside it only when a key with one of these prefixes is given."""
+
 HIDDEN: Final = "********"
 
 
@@ -118,8 +125,10 @@ class _Gathering:
         self._places: dict[str, str] = {}
         self._notes: list[str] = []
         self._unknown: list[str] = []
+        self._keys = set[str]()
 
     def take(self, setting: Setting) -> None:
+        self._keys.add(setting.key)
         found = find_key(setting.key)
         if found is None:
             self._not_ours(setting)
@@ -174,6 +183,9 @@ class _Gathering:
         for field, given in self._collected.items():
             before = None if field.startswith("log.") else getattr(self._base, field)
             self._values[field] = GATHERED[field].make(before, given)
+        for encrypted, plain, prefixes in ENCRYPTED:
+            if encrypted in self._values and not any(key.startswith(prefixes) for key in self._keys):
+                self._set(plain, None, self._places[encrypted])
         if self._plain or self._encrypted:
             self._values[LISTENERS] = self._listeners()
         log_values = {

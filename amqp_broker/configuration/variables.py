@@ -64,6 +64,9 @@ VARIABLES: Final[tuple[Variable, ...]] = (
     Variable("RABBITMQ_SSL_CACERTFILE", "ssl_options.cacertfile", "gone from the image"),
     Variable("RABBITMQ_SSL_VERIFY", "ssl_options.verify", "gone from the image"),
     Variable("RABBITMQ_SSL_FAIL_IF_NO_PEER_CERT", "ssl_options.fail_if_no_peer_cert", "gone from the image"),
+    Variable("RABBITMQ_MANAGEMENT_SSL_CERTFILE", "management.ssl.certfile", "gone from the image"),
+    Variable("RABBITMQ_MANAGEMENT_SSL_KEYFILE", "management.ssl.keyfile", "gone from the image"),
+    Variable("RABBITMQ_MANAGEMENT_SSL_CACERTFILE", "management.ssl.cacertfile", "gone from the image"),
     Variable("RABBITMQ_NODENAME", None, "the node is called after the machine", has_effect=False),
     Variable("RABBITMQ_USE_LONGNAME", None, has_effect=False),
     Variable("RABBITMQ_ERLANG_COOKIE", None, "there is no Erlang", has_effect=False),
@@ -75,9 +78,6 @@ VARIABLES: Final[tuple[Variable, ...]] = (
     Variable("RABBITMQ_FEATURE_FLAGS", None, "all are on", has_effect=False),
     Variable("RABBITMQ_PLUGINS_DIR", None, "there are no plugins to load", has_effect=False),
     Variable("RABBITMQ_ADVANCED_CONFIG_FILE", None, "Erlang terms are not read, which is a warning", has_effect=False),
-    Variable("RABBITMQ_MANAGEMENT_SSL_CERTFILE", None, "gone from the image", has_effect=False),
-    Variable("RABBITMQ_MANAGEMENT_SSL_KEYFILE", None, "gone from the image", has_effect=False),
-    Variable("RABBITMQ_MANAGEMENT_SSL_CACERTFILE", None, "gone from the image", has_effect=False),
     Variable("RABBITMQ_PID_FILE", None, "the file lock in the data directory has the process id", has_effect=False),
 )
 

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import attrs
 
+from amqp_broker.config import TlsOptions
 from amqp_broker.control.errors import EXIT_DATA, ControlError
 from amqp_broker.control.request import Request
 from amqp_broker.inspection.node import Node
@@ -60,9 +61,11 @@ def check_certificate_expiration(node: Node, request: Request) -> Iterable[str]:
 
 def _certificates_of(node: Node) -> Iterator[Found]:
     """Read them. Raises ControlError when a file can't be read."""
-    options = node.broker.config.tls
-    if options is None:
-        return
+    for options in node.broker.config.all_tls:
+        yield from _certificates_in(options)
+
+
+def _certificates_in(options: TlsOptions) -> Iterator[Found]:
     for certificate in options.certificates:
         try:
             yield Found(certificate.chain, "Certificate", _test_decode_cert(str(certificate.chain)))

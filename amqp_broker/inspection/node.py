@@ -20,6 +20,8 @@ PURPOSES: Final = {
     "clustering": "inter-node and CLI tool communication",
     "http": "HTTP API",
     "http/prometheus": "Prometheus exporter API over HTTP",
+    "https": "HTTP API over TLS (HTTPS)",
+    "https/prometheus": "Prometheus exporter API over TLS (HTTPS)",
 }
 """What protocols are for, in the words of `rabbitmq-diagnostics listeners`."""
 

@@ -50,7 +50,7 @@ def listener_records(node: Node) -> list[Json]:
             "ip_address": listener.address,
             "port": listener.port,
             "socket_opts": {},
-            "tls": listener.protocol in ("amqp/ssl", "https"),
+            "tls": listener.protocol in ("amqp/ssl", "https", "https/prometheus"),
         }
         for listener in node.listeners
     ]
@@ -58,7 +58,8 @@ def listener_records(node: Node) -> list[Json]:
 
 def context_records(node: Node) -> list[Json]:
     """What is served over HTTP."""
-    shown = {"http": ("RabbitMQ Management", "/"), "http/prometheus": ("RabbitMQ Prometheus", "/metrics")}
+    management, metrics = ("RabbitMQ Management", "/"), ("RabbitMQ Prometheus", "/metrics")
+    shown = {"http": management, "https": management, "http/prometheus": metrics, "https/prometheus": metrics}
     return [
         {
             "node": node.name,

@@ -6,80 +6,126 @@ waits for the first client; until then the kernel keeps it waiting at the door.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 
 import attrs
 import trio
 
-from amqp_broker.config import Config
+from amqp_broker.config import MANAGEMENT_TLS_PORT, METRICS_TLS_PORT, Config, HttpsPort, TlsOptions
 from amqp_broker.inspection.node import ListeningPort, Node
 from amqp_broker.net.doors import Door, open_http
+from amqp_broker.net.tls import TlsKeeper
 
-Serve = Callable[[Node, list[trio.SocketListener]], Awaitable[None]]
+Serve = Callable[[Node, Sequence[Door], TlsKeeper | None], Awaitable[None]]
 
 
 @attrs.frozen
-class HttpPort:
-    """An open port for HTTP.
+class _Place:
+    """Where a service is to be reached.
 
     Attributes:
+        host: None for the broker's own.
+        option: what chooses another port.
+    """
+
+    protocol: str
+    host: str | None
+    port: int
+    default_port: int | None
+    option: str
+    is_tls: bool = False
+
+
+@attrs.frozen
+class HttpService:
+    """What is served over HTTP, and the open ports for it.
+
+    Attributes:
+        path: where in it clients begin.
         load: imports what serves it.
-        urls: where people and programs find it.
+        tls: for doors that speak TLS.
     """
 
     node: Node
-    listeners: list[trio.SocketListener]
+    path: str
     load: Callable[[], Serve]
-    urls: list[str]
+    tls: TlsKeeper | None
+    doors: list[Door] = attrs.Factory(list)
+
+    async def open(self, place: _Place, *, is_anywhere: bool) -> list[ListeningPort]:
+        """Open one more port; a free one instead of the default one, if it is anywhere. Raises ListenError."""
+        host = self.node.broker.config.host if place.host is None else place.host
+        port = 0 if is_anywhere and place.port == place.default_port else place.port
+        shown = f"[{host}]" if ":" in host else host
+        opened = []
+        for listener in await open_http(host, port, place.option):
+            there = _port(listener, place.protocol)
+            url = f"{place.protocol.partition('/')[0]}://{shown}:{there.port}{self.path}"
+            self.doors.append(Door(listener, url, place.is_tls))
+            opened.append(there)
+        return opened
 
     async def serve(self) -> None:
         """Serve until cancelled; closes the sockets."""
         try:
             async with trio.open_nursery() as nursery:
-                for listener in self.listeners:
-                    nursery.start_soon(_wait_for_client, listener, nursery.cancel_scope)
+                for door in self.doors:
+                    nursery.start_soon(_wait_for_client, door.listener, nursery.cancel_scope)
             serve = await trio.to_thread.run_sync(self.load)
-            await serve(self.node, self.listeners)
+            await serve(self.node, self.doors, self.tls)
         finally:
-            with trio.CancelScope(shield=True):
-                for listener in self.listeners:
-                    await listener.aclose()
+            await self.close()
+
+    async def close(self) -> None:
+        with trio.CancelScope(shield=True):
+            for door in self.doors:
+                await door.close()
 
 
-async def open_http_ports(node: Node, doors: Sequence[Door]) -> list[HttpPort]:
+async def open_http_services(
+    node: Node, doors: Sequence[Door], tls: Mapping[TlsOptions, TlsKeeper]
+) -> list[HttpService]:
     """Open the ports for management and metrics, those that there are to be, and tell the node of them and the doors.
 
     Raises:
         ListenError: one can't be listened on; none is left open.
     """
-    config, default = node.broker.config, Config()
-    wanted = (
-        ("http", config.management_host, config.management_port, default.management_port, "--management-port"),
-        ("http/prometheus", config.metrics_host, config.metrics_port, default.metrics_port, "--metrics-port"),
-    )
+    config = node.broker.config
     # With --port 0 nobody knows the ports beforehand, so a default one would only be taken now and then.
     is_anywhere = any(listener.port == 0 for listener in config.all_listeners if listener.path is None)
     ports = [_amqp_port(door) for door in doors]
-    opened: list[HttpPort] = []
+    management = HttpService(node, "", _load_management, _keeper(config.management_tls, tls))
+    metrics = HttpService(node, "/metrics", _load_metrics, _keeper(config.metrics_tls, tls))
     try:
-        for protocol, own_host, port, default_port, option in wanted:
-            if port is None:
-                continue
-            host = config.host if own_host is None else own_host
-            listeners = await open_http(host, 0 if is_anywhere and port == default_port else port, option)
-            there = [_port(listener, protocol) for listener in listeners]
-            ports += there
-            load, path = (_load_management, "") if protocol == "http" else (_load_metrics, "/metrics")
-            shown = f"[{host}]" if ":" in host else host
-            opened.append(HttpPort(node, listeners, load, [f"http://{shown}:{one.port}{path}" for one in there]))
+        for service, places in ((management, _management_places(config)), (metrics, _metrics_places(config))):
+            for place in places:
+                ports += await service.open(place, is_anywhere=is_anywhere)
     except BaseException:
-        with trio.CancelScope(shield=True):
-            for http_port in opened:
-                for listener in http_port.listeners:
-                    await listener.aclose()
+        await management.close()
+        await metrics.close()
         raise
     node.listeners = ports
-    return opened
+    return [service for service in (management, metrics) if service.doors]
+
+
+def _keeper(https: HttpsPort | None, tls: Mapping[TlsOptions, TlsKeeper]) -> TlsKeeper | None:
+    return None if https is None else tls[https.tls]
+
+
+def _management_places(config: Config) -> Iterator[_Place]:
+    default, port, https = Config().management_port, config.management_port, config.management_tls
+    if port is not None:
+        yield _Place("http", config.management_host, port, default, "--management-port")
+    if https is not None:
+        yield _Place("https", https.host, https.port, MANAGEMENT_TLS_PORT, "management.ssl.port", is_tls=True)
+
+
+def _metrics_places(config: Config) -> Iterator[_Place]:
+    default, port, https = Config().metrics_port, config.metrics_port, config.metrics_tls
+    if port is not None:
+        yield _Place("http/prometheus", config.metrics_host, port, default, "--metrics-port")
+    if https is not None:
+        yield _Place("https/prometheus", https.host, https.port, METRICS_TLS_PORT, "prometheus.ssl.port", is_tls=True)
 
 
 def _amqp_port(door: Door) -> ListeningPort:

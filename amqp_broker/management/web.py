@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import trio
 
 from amqp_broker.inspection.node import Node
@@ -13,22 +15,24 @@ from amqp_broker.management.sampling import sample
 from amqp_broker.management.serving import HttpServer
 from amqp_broker.management.site import Site
 from amqp_broker.management.statistics import PERIOD_S, Statistics
+from amqp_broker.net.doors import Door
+from amqp_broker.net.tls import TlsKeeper
 from amqp_broker.net.turns import serving_between
 
 
-async def serve_management(node: Node, listeners: list[trio.SocketListener]) -> None:
-    """Serve the API and its page on these sockets until cancelled."""
+async def serve_management(node: Node, doors: Sequence[Door], tls: TlsKeeper | None) -> None:
+    """Serve the API and its page at these doors until cancelled."""
     broker = node.broker
     statistics = Statistics(broker.timers.now)
     site = Site(ManagementApi(node, statistics, ENDPOINTS), broker.config.management_path_prefix)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_sample, node, statistics)
-        await HttpServer(site, broker.config.management_max_connections).serve(listeners)
+        await HttpServer(site, broker.config.management_max_connections, tls).serve(doors)
 
 
-async def serve_metrics(node: Node, listeners: list[trio.SocketListener]) -> None:
-    """Serve metrics on these sockets until cancelled."""
-    await HttpServer(MetricsSite(node), node.broker.config.management_max_connections).serve(listeners)
+async def serve_metrics(node: Node, doors: Sequence[Door], tls: TlsKeeper | None) -> None:
+    """Serve metrics at these doors until cancelled."""
+    await HttpServer(MetricsSite(node), node.broker.config.management_max_connections, tls).serve(doors)
 
 
 async def _sample(node: Node, statistics: Statistics) -> None:

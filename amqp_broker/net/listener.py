@@ -27,7 +27,7 @@ from amqp_broker.net.hub import Hub
 from amqp_broker.net.prelude import PreludeError
 from amqp_broker.net.proxy_protocol import HeaderReader, ProxyProtocolError
 from amqp_broker.net.suites import agreed
-from amqp_broker.net.tls import TlsKeeper, TlsStream
+from amqp_broker.net.tls import TlsKeeper, TlsStream, reason_of
 
 log = logging.getLogger(__name__)
 
@@ -186,7 +186,7 @@ class Reception:
         except ssl.SSLEOFError:
             return None
         except ssl.SSLError as error:
-            raise _RefusedError(f"the TLS handshake failed: {_reason(error)}") from None
+            raise _RefusedError(f"the TLS handshake failed: {reason_of(error)}") from None
         if waiting.cancelled_caught:
             raise _RefusedError(f"no TLS handshake in {patience_s:g} s (ssl_handshake_timeout)")
         certificate = encrypted.peer_certificate()
@@ -237,11 +237,6 @@ class Reception:
 def manners_of(door: Door, tls: TlsKeeper | None, options: TlsOptions | None) -> Manners:
     """What comes before AMQP at a door."""
     return Manners(tls, options, door.is_proxied) if door.is_tls else Manners(is_proxied=door.is_proxied)
-
-
-def _reason(error: ssl.SSLError) -> str:
-    """Say in words what OpenSSL says in capitals: `UNSUPPORTED_PROTOCOL`."""
-    return (error.reason or str(error)).replace("_", " ").lower()
 
 
 def _peer_of(stream: trio.SocketStream) -> Peer:

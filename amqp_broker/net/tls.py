@@ -125,6 +125,11 @@ def _trust(context: ssl.SSLContext, options: TlsOptions) -> None:
         raise TlsConfigError(f"can't read {options.ca}: {error.strerror}") from None
 
 
+def reason_of(error: ssl.SSLError) -> str:
+    """Say in words what OpenSSL says in capitals: `UNSUPPORTED_PROTOCOL`."""
+    return (error.reason or str(error)).replace("_", " ").lower()
+
+
 class TlsStream(trio.abc.HalfCloseableStream):
     """The server's end of a TLS connection over another stream, which it owns."""
 

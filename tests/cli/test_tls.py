@@ -81,6 +81,24 @@ def test_tls_needs_a_certificate(option: str) -> None:
     assert errors == f"amqp-broker: {option.partition('=')[0]} needs a certificate; give one with --tls-cert\n"
 
 
+def test_a_missing_certificate_for_management_is_one_line_and_status_2(tmp_path: Path) -> None:
+    missing = tmp_path / "missing.pem"
+    status, output, errors = finish(start("--memory", "--port", "0", "--set", f"management.ssl.certfile={missing}"))
+    assert (status, output, errors) == (2, "", f"amqp-broker: TLS: can't read {missing}: No such file or directory\n")
+
+
+def test_a_taken_port_of_management_over_tls_names_its_key(authority: Authority) -> None:
+    certificate = authority.server()
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        values = {"certfile": certificate.chain, "keyfile": certificate.key, "port": port}
+        options = [word for key, value in values.items() for word in ("--set", f"management.ssl.{key}={value}")]
+        status, _, errors = finish(start("--memory", "--port", "0", *options))
+    assert status == 2
+    assert f"127.0.0.1:{port} is in use by another process" in errors
+    assert "management.ssl.port" in errors
+
+
 def test_a_taken_tls_port_names_its_option(authority: Authority) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         options = options_for(authority)

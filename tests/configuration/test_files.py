@@ -101,7 +101,9 @@ def test_a_file_in_latin_1_is_refused_with_its_line(tmp_path: Path, name: str) -
 
 
 def test_variables_that_old_images_had_for_tls(tmp_path: Path) -> None:
-    config = loaded(tmp_path, RABBITMQ_SSL_CERTFILE="/c.pem", RABBITMQ_SSL_KEYFILE="/k.pem").config
+    variables = {"SSL_CERTFILE": "/c.pem", "SSL_KEYFILE": "/k.pem", "MANAGEMENT_SSL_CERTFILE": "/m.pem"}
+    config = loaded(tmp_path, **{f"RABBITMQ_{name}": path for name, path in variables.items()}).config
+    assert config.management_tls is not None
     assert config.tls is not None
     assert config.tls.certificates[0].key == Path("/k.pem")
     assert [(each.port, each.is_tls) for each in config.listeners] == [(5671, True)]

@@ -15,6 +15,7 @@ from amqp_broker.config import (
     DefaultUser,
     HttpAuth,
     HttpsDefinitions,
+    HttpsPort,
     Listener,
     OAuth,
     TlsOptions,
@@ -247,9 +248,50 @@ def test_tls_options(tmp_path: Path) -> None:
     assert "s3cret" not in "".join(value for _, value, _ in found.effective())
 
 
-def test_tls_options_without_a_certificate(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"need ssl_options\.certfile"):
-        loaded("ssl_options.verify = verify_peer", tmp=tmp_path)
+@pytest.mark.parametrize("prefix", ["ssl_options", "management.ssl", "prometheus.ssl"])
+def test_tls_options_without_a_certificate(tmp_path: Path, prefix: str) -> None:
+    with pytest.raises(ConfigError, match=rf"need {prefix}\.certfile"):
+        loaded(f"{prefix}.verify = verify_peer", tmp=tmp_path)
+
+
+def test_https_takes_the_place_of_http(tmp_path: Path) -> None:
+    text = """
+    management.ssl.certfile = /c.pem
+    management.ssl.keyfile = /k.pem
+    management.ssl.password = s3cret
+    management.ssl.cacertfile = /ca.pem
+    management.ssl.verify = verify_peer
+    management.ssl.fail_if_no_peer_cert = true
+    management.ssl.versions.1 = tlsv1.3
+    management.ssl.ip = ::1
+    prometheus.ssl.certfile = /c.pem
+    prometheus.ssl.port = 7
+    """
+    found = loaded(text, tmp=tmp_path)
+    assert found.config.management_tls == HttpsPort(
+        tls=TlsOptions(
+            certificates=(Certificate(chain=Path("/c.pem"), key=Path("/k.pem"), key_password="s3cret"),),
+            ca=Path("/ca.pem"),
+            verify_peer=True,
+            fail_if_no_peer_cert=True,
+            min_version="1.3",
+            max_version="1.3",
+        ),
+        port=15671,
+        host="::1",
+    )
+    assert found.config.metrics_tls == HttpsPort(
+        tls=TlsOptions(certificates=(Certificate(chain=Path("/c.pem")),)), port=7
+    )
+    assert (found.config.management_port, found.config.metrics_port) == (None, None)
+    assert "s3cret" not in "".join(value for _, value, _ in found.effective())
+
+
+@pytest.mark.parametrize("key", ["management.tcp.ip", "management.listener.port", "management.tcp.compress"])
+def test_http_stays_beside_https_where_it_is_configured_too(tmp_path: Path, key: str) -> None:
+    text = f"{key} = 15672\nmanagement.ssl.certfile = /c.pem\nprometheus.ssl.certfile = /c.pem"
+    config = loaded(text, tmp=tmp_path).config
+    assert (config.management_port, config.metrics_port) == (15672, None)
 
 
 def test_backends_of_authentication(tmp_path: Path) -> None:

@@ -143,11 +143,6 @@ DEVIATIONS: Final = (
 
 BEYOND_THE_RECORDING: Final = (
     (
-        "1.1.1",
-        "`management.ssl.*` and `prometheus.ssl.*` have no effect, which the log says: both ports speak plain HTTP.",
-        "For TLS, put a proxy in front; `management.path_prefix` is for that.",
-    ),
-    (
         "1.1.10",
         "Bodies of who is no administrator have at most 10,000 values.",
         "While a body is decoded no message moves; 20 MB of small values take seconds.",

@@ -9,7 +9,7 @@ import pytest
 import trio
 import trustme
 
-from amqp_broker.config import Certificate, Config, TlsOptions
+from amqp_broker.config import Certificate, Config, HttpsPort, TlsOptions
 from amqp_broker.management.expiry import expiries_in
 from tests.management.support import api_of
 from tests.support.client import World
@@ -42,8 +42,10 @@ def test_what_is_no_certificate(tmp_path: Path, octets: bytes) -> None:
         list(expiries_in(path))
 
 
-async def test_the_check_looks_ahead(chain: Path) -> None:
-    world = World(Config(tls=TlsOptions(certificates=(Certificate(chain=chain),))))
+@pytest.mark.parametrize("is_of_http", [False, True])
+async def test_the_check_looks_ahead(chain: Path, is_of_http: bool) -> None:
+    tls = TlsOptions(certificates=(Certificate(chain=chain),))
+    world = World(Config(management_tls=HttpsPort(tls=tls, port=0)) if is_of_http else Config(tls=tls))
     world.time = (EXPIRES - timedelta(days=10)).timestamp()
     async with api_of(world.broker) as api:
         assert (await api.get("health/checks/certificate-expiration/1/weeks")).json() == {"status": "ok"}

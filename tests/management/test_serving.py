@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import httpx
 import pytest
@@ -16,7 +17,10 @@ from amqp_broker.management import app as app_module
 from amqp_broker.management import serving
 from amqp_broker.management.app import LONG_LISTS
 from amqp_broker.management.serving import HttpServer
+from amqp_broker.net.doors import Door
+from amqp_broker.net.tls import TlsKeeper
 from tests.management.support import api_of
+from tests.support.certificates import Authority
 from tests.support.client import World
 
 DEADLINE_S = 10.0
@@ -43,51 +47,68 @@ class Endless:
         self.over.set()
 
 
-async def served(nursery: trio.Nursery, server: HttpServer) -> trio.SocketListener:
+async def served(nursery: trio.Nursery, server: HttpServer, *, is_tls: bool = False) -> trio.SocketListener:
     listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
-    nursery.start_soon(server.serve, listeners)
+    nursery.start_soon(server.serve, [Door(listener, "", is_tls) for listener in listeners])
     return listeners[0]
 
 
 @asynccontextmanager
-async def connected(listener: trio.SocketListener) -> AsyncIterator[trio.SocketStream]:
+async def connected(
+    listener: trio.SocketListener, authority: Authority | None = None
+) -> AsyncIterator[trio.abc.Stream]:
     stream = await trio.open_tcp_stream(*listener.socket.getsockname())
     async with stream:
-        yield stream
+        if authority is None:
+            yield stream
+        else:
+            yield trio.SSLStream(stream, authority.client_context(), server_hostname="localhost")
 
 
 NOBODY_READS_TO_THE_END = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 """Of what httpx would send."""
 
 
-async def test_who_does_not_read_is_hung_up_on(nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(params=["http", "https"])
+def authority(request: pytest.FixtureRequest, tmp_path: Path) -> Authority | None:
+    """Who has signed the server's certificate, where TLS is spoken."""
+    return Authority(tmp_path) if request.param == "https" else None
+
+
+def keeper_of(authority: Authority | None) -> TlsKeeper | None:
+    return None if authority is None else TlsKeeper(authority.options())
+
+
+async def test_who_does_not_read_is_hung_up_on(
+    nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch, authority: Authority | None
+) -> None:
     monkeypatch.setattr(serving, "PATIENCE_S", 0.02)
     app = Endless()
-    server = HttpServer(app, 10)
-    listener = await served(nursery, server)
+    server = HttpServer(app, 10, keeper_of(authority))
+    listener = await served(nursery, server, is_tls=authority is not None)
     with trio.fail_after(DEADLINE_S):
-        async with connected(listener) as client:
+        async with connected(listener, authority) as client:
             await client.send_all(b"GET / HTTP/1.1\r\nhost: b\r\n\r\n")
             await app.over.wait()
             while len(server):
                 await trio.testing.wait_all_tasks_blocked()
 
 
-async def test_the_end_waits_for_nobody_who_does_not_read(nursery: trio.Nursery) -> None:
+async def test_the_end_waits_for_nobody_who_does_not_read(nursery: trio.Nursery, authority: Authority | None) -> None:
     app = Endless()
     ended = trio.Event()
     scope = trio.CancelScope()
-    server = HttpServer(app, 10)
+    server = HttpServer(app, 10, keeper_of(authority))
     listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
 
     async def serve() -> None:
         with scope:
-            await server.serve(listeners)
+            await server.serve([Door(listener, "", authority is not None) for listener in listeners])
         ended.set()
 
     nursery.start_soon(serve)
     with trio.fail_after(DEADLINE_S):
-        async with connected(listeners[0]) as client:
+        async with connected(listeners[0], authority) as client:
             await client.send_all(b"GET / HTTP/1.1\r\nhost: b\r\n\r\n")
             await app.begun.wait()
             await trio.testing.wait_all_tasks_blocked(0.02)

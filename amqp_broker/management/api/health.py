@@ -80,9 +80,8 @@ def check_certificates(call: Call) -> object:
     if days is None:
         raise bad_request(f"unit has to be one of {', '.join(DAYS_OF)}")
     within = whole_number("within", call.path["within"]) * days
-    tls = call.broker.config.tls
     expired = []
-    for certificate in () if tls is None else tls.certificates:
+    for certificate in (one for tls in call.broker.config.all_tls for one in tls.certificates):
         try:
             ends = min(expiries_in(certificate.chain))
         except (OSError, ValueError):
