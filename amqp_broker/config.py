@@ -277,6 +277,8 @@ class Config:
     """Where the other nodes reach this one, `host` or `host:port`; None is the address from which it reaches NATS."""
     cluster_port: int = 25672
     """The port on which nodes hand connections over; 0 takes a free one."""
+    cluster_tls: TlsOptions | None = None
+    """For connections between nodes: both sides have to show a certificate of `ca`. None is plain TCP."""
     cluster_hold_s: float = 10.0
     """How long a client is held whose vhost no node has at the moment."""
 
@@ -405,7 +407,12 @@ class Config:
         return (Listener(host=self.host, port=self.port, is_proxied=self.is_proxied), *self.listeners)
 
     @property
-    def all_tls(self) -> tuple[TlsOptions, ...]:
-        """All certificates there are to be, those for AMQP first."""
+    def listener_tls(self) -> tuple[TlsOptions, ...]:
+        """How listeners speak TLS, those for AMQP first."""
         https = [port.tls for port in (self.management_tls, self.metrics_tls) if port is not None]
         return tuple(dict.fromkeys(https if self.tls is None else [self.tls, *https]))
+
+    @property
+    def all_tls(self) -> tuple[TlsOptions, ...]:
+        """All certificates there are to be."""
+        return self.listener_tls if self.cluster_tls is None else (*self.listener_tls, self.cluster_tls)

@@ -120,6 +120,8 @@ class Server:
         """Read again what may change while the broker runs: certificates."""
         for keeper in self._tls.values():
             keeper.reload()
+        if self._cluster is not None and self._cluster.tls is not None:
+            self._cluster.tls.reload()
 
     def _control_path(self) -> Path:
         directory = self.config.data_dir
@@ -170,8 +172,9 @@ class Server:
                     if cluster is not None:
                         served = next((each.port for each in self.node.listeners if each.protocol == "http"), None)
                         await background.start(cluster.run, hub, served)
+                        manners = Manners(cluster.tls, gate=cluster.gate)
                         for listener in cluster.doors:
-                            accepting.start_soon(reception.accept, listener, clients, Manners(gate=cluster.gate))
+                            accepting.start_soon(reception.accept, listener, clients, manners)
                     amqp_tls = None if self.config.tls is None else self._tls[self.config.tls]
                     for door in doors:
                         manners = manners_of(door, amqp_tls, self.config.tls)
@@ -292,7 +295,7 @@ def _tls_of(config: Config) -> dict[TlsOptions, TlsKeeper]:
     """Load the certificates. Raises TlsConfigError."""
     if config.tls is None and any(listener.is_tls for listener in config.all_listeners):
         raise TlsConfigError("a TLS listener needs a certificate")
-    return {options: TlsKeeper(options) for options in config.all_tls}
+    return {options: TlsKeeper(options) for options in config.listener_tls}
 
 
 def _fetcher_of(config: Config) -> Fetcher | None:

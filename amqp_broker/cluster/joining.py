@@ -9,6 +9,7 @@ import attrs
 
 from amqp_broker.broker import Broker
 from amqp_broker.config import Config
+from amqp_broker.net.tls import NodeTlsKeeper
 from amqp_broker.storage.lock import DirectoryLock
 from amqp_broker.storage.settings import JournalSettings
 
@@ -32,6 +33,7 @@ def join(config: Config, make_broker: Callable[..., Broker], settings: JournalSe
 
     Raises:
         ClusterConfigError: it can't be with these settings.
+        TlsConfigError: certificates can't be used.
         DataDirInUse: another broker has the directory.
         OSError: the directory can't be used.
     """
@@ -50,7 +52,8 @@ def join(config: Config, make_broker: Callable[..., Broker], settings: JournalSe
         urls = server_urls(config.cluster or "")
     except ValueError as error:
         raise ClusterConfigError(str(error)) from None
+    tls = None if config.cluster_tls is None else NodeTlsKeeper(config.cluster_tls)
     lock = DirectoryLock(str(data_dir))
     if config.node_name == Config().node_name:
         config = attrs.evolve(config, node_name=f"rabbit@{socket.gethostname()}")
-    return ClusterNode(config, urls, data_dir / "cluster", make_broker, settings, lock)
+    return ClusterNode(config, urls, data_dir / "cluster", make_broker, settings, lock, tls)

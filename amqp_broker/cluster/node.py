@@ -33,6 +33,7 @@ from amqp_broker.inspection.cluster import ClusterMember
 from amqp_broker.net.doors import open_http
 from amqp_broker.net.forwarding import Forwarder, Gate
 from amqp_broker.net.hub import Hub
+from amqp_broker.net.tls import NodeTlsKeeper
 from amqp_broker.placement import Elsewhere
 from amqp_broker.storage.committer import Turns
 from amqp_broker.storage.definitions import Change, ChangeKind, text_of
@@ -94,12 +95,14 @@ class ClusterNode:
         make_broker: takes a `Config` and `storage`.
         settings: of journals.
         lock: of the data directory, which it keeps.
+        tls: for connections between nodes; None for plain TCP.
 
     Attributes:
         broker: what it serves.
         places: where vhosts are.
         forwarder: hands connections over.
         gate: lets those of others in.
+        tls: for both.
         doors: where other nodes hand connections over; open once it runs, to be accepted on and closed by others.
         on_stalled: told when something can't be written, and, with None, when all can be again.
     """
@@ -114,9 +117,11 @@ class ClusterNode:
         make_broker: Callable[..., Broker],
         settings: JournalSettings,
         lock: DirectoryLock,
+        tls: NodeTlsKeeper | None = None,
     ) -> None:
         self.config = config
         self._lock = lock
+        self.tls = tls
         self.name = config.node_name
         self.on_stalled: Callable[[OSError | None], None] = _nobody
         self.limiter = trio.CapacityLimiter(VHOSTS_AT_ONCE)
@@ -147,7 +152,7 @@ class ClusterNode:
         self._run_id = secrets.token_hex(8)
         self.membership = Membership(self.name, self._run_id, self._info, time.monotonic())
         self.places = self.broker.placement = Places(self.membership)
-        self.forwarder = Forwarder(self.name, lambda: self.secret)
+        self.forwarder = Forwarder(self.name, lambda: self.secret, tls)
         self.gate = Gate(lambda: self.secret, self.places.is_here)
 
     # Beginning

@@ -128,6 +128,18 @@ def _tls_options(prefix: str, given: Collected) -> TlsOptions:
     )
 
 
+def _cluster_tls(_before: object, given: Collected) -> TlsOptions:
+    """Both sides are brokers, which speak the latest version."""
+    options = {name.rpartition(".")[2]: value for (name,), value in given.items()}
+    for needed in ("cacertfile", "certfile"):
+        if needed not in options:
+            raise ConfigError(f"TLS between nodes needs amqp_broker.cluster_tls.{needed}")
+    certificate = Certificate(
+        chain=options["certfile"], key=options.get("keyfile"), key_password=options.get("password")
+    )
+    return TlsOptions(certificates=(certificate,), ca=options["cacertfile"], min_version="1.3")
+
+
 def _mechanisms(_before: object, given: Collected) -> tuple[str, ...]:
     return tuple(dict.fromkeys(given["auth_mechanisms.*", number] for number in _numbers(given)))
 
@@ -210,6 +222,7 @@ GATHERED: Final[Mapping[str, Gathered]] = {
     "auth_backends": Gathered("auth_backends.*", _auth_backends),
     "auth_http": Gathered("auth_http.*", _auth_http),
     "auth_oauth2": Gathered("auth_oauth2.*", _auth_oauth2),
+    "cluster_tls": Gathered("amqp_broker.cluster_tls.*", _cluster_tls),
     "tls": Gathered("ssl_options.*", _tls),
     "management_tls": Gathered("management.ssl.*", _management_tls),
     "metrics_tls": Gathered("prometheus.ssl.*", _metrics_tls),

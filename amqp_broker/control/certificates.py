@@ -1,4 +1,4 @@
-"""The certificates that the listeners show and trust, and how long they are good for."""
+"""The certificates that listeners and nodes show and trust, and how long they are good for."""
 
 from __future__ import annotations
 

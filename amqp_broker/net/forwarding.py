@@ -26,6 +26,7 @@ from amqp_broker.net.prelude import (
     letter_octets,
     read_letter,
 )
+from amqp_broker.net.tls import NodeTlsKeeper, TlsStream
 from amqp_broker.net.transport import Transport
 from amqp_broker.placement import Elsewhere, Parcel
 from amqp_codec import ConnectionStart, ConnectionTune
@@ -65,13 +66,13 @@ class Forwarder:
     Args:
         node: the name of this one.
         secret: gives the cluster's.
-        context: for TLS to the other nodes; None for plain TCP.
+        tls: for connections to the other nodes; None for plain TCP.
     """
 
-    def __init__(self, node: str, secret: Callable[[], bytes], context: ssl.SSLContext | None = None) -> None:
+    def __init__(self, node: str, secret: Callable[[], bytes], tls: NodeTlsKeeper | None = None) -> None:
         self._node = node
         self._secret = secret
-        self._context = context
+        self._tls = tls
         self._carried: dict[trio.CancelScope, tuple[str, str]] = {}
         """What is passed on, or about to be, with vhost and node."""
 
@@ -112,7 +113,10 @@ class Forwarder:
         except PreludeError as error:
             log.warning("node %s at %s:%d can't be understood: %s", to.node, to.host, to.port, error)
         except (OSError, trio.BrokenResourceError, trio.ClosedResourceError) as error:
-            log.debug("node %s at %s:%d: %s", to.node, to.host, to.port, error)
+            # With TLS 1.3 it is only by reading that one hears that one's own certificate was refused.
+            is_tls = isinstance(error, ssl.SSLError) or isinstance(error.__cause__, ssl.SSLError)
+            say = log.warning if is_tls else log.debug
+            say("node %s at %s:%d: %s", to.node, to.host, to.port, error)
         finally:
             if stream is not None and crossing is None:
                 await trio.aclose_forcefully(stream)
@@ -149,11 +153,16 @@ class Forwarder:
         self.drop_those(lambda _vhost, _node: True)
 
     async def _connect(self, to: Elsewhere) -> trio.abc.Stream:
+        """Connect to a node. Raises OSError, of which ssl.SSLError is one, and trio.BrokenResourceError."""
         stream = await trio.open_tcp_stream(to.host, to.port)
-        if self._context is None:
+        if self._tls is None:
             return stream
-        encrypted = trio.SSLStream(stream, self._context, server_hostname=to.host, https_compatible=True)
-        await encrypted.do_handshake()
+        encrypted = TlsStream(stream, self._tls.calling, is_server=False)
+        try:
+            await encrypted.do_handshake()
+        except BaseException:
+            await trio.aclose_forcefully(stream)
+            raise
         return encrypted
 
 

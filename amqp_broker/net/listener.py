@@ -184,6 +184,8 @@ class Reception:
             with trio.move_on_after(patience_s) as waiting:
                 await encrypted.do_handshake()
         except ssl.SSLEOFError:
+            if manners.gate is not None:  # what a node without TLS does: it waits to be greeted, then gives up
+                raise _RefusedError("it hung up before TLS; does each node have amqp_broker.cluster_tls?") from None
             return None
         except ssl.SSLError as error:
             raise _RefusedError(f"the TLS handshake failed: {reason_of(error)}") from None

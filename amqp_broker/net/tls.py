@@ -11,6 +11,7 @@ import ssl
 from collections.abc import Callable
 from typing import Final
 
+import attrs
 import trio
 
 from amqp_broker.config import Certificate, TlsOptions
@@ -40,16 +41,53 @@ class TlsKeeper:
 
     def __init__(self, options: TlsOptions) -> None:
         self._options = options
-        self.context = make_context(options)
+        self._make()
+
+    def _make(self) -> None:
+        self.context = make_context(self._options)
 
     def reload(self) -> None:
         """Read the files again; if they can't be used, what was there goes on to be used."""
         try:
-            self.context = make_context(self._options)
+            self._make()
         except TlsConfigError as error:
             log.error("TLS: %s; the certificates loaded before stay in use", error)
         else:
             log.info("TLS: certificates loaded again")
+
+
+class NodeTlsKeeper(TlsKeeper):
+    """The certificates between nodes of a cluster: a node shows the same whether it calls or is called.
+
+    Names in certificates are not looked at. Nodes know each other by addresses that change, and the CA, which signs
+    for nothing else, says who is one.
+
+    Raises:
+        TlsConfigError: they can't be used, or there is no CA.
+
+    Attributes:
+        calling: for the next connection to another node.
+    """
+
+    def __init__(self, options: TlsOptions) -> None:
+        if options.ca is None:
+            raise TlsConfigError("nodes need a CA of their own: the system's sign for everybody")
+        super().__init__(attrs.evolve(options, verify_peer=True, fail_if_no_peer_cert=True))
+
+    def _make(self) -> None:
+        calling = _calling_context(self._options)
+        super()._make()
+        self.calling = calling
+
+
+def _calling_context(options: TlsOptions) -> ssl.SSLContext:
+    """For the client's end. Raises TlsConfigError."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.minimum_version = _VERSIONS[options.min_version]
+    _load(context, options.certificates[0])
+    _trust(context, options)
+    return context
 
 
 def make_context(options: TlsOptions) -> ssl.SSLContext:
@@ -131,21 +169,23 @@ def reason_of(error: ssl.SSLError) -> str:
 
 
 class TlsStream(trio.abc.HalfCloseableStream):
-    """The server's end of a TLS connection over another stream, which it owns."""
+    """An end of a TLS connection over another stream, which it owns: the server's, or that of who connects to it."""
 
-    def __init__(self, transport: trio.abc.HalfCloseableStream, context: ssl.SSLContext) -> None:
+    def __init__(
+        self, transport: trio.abc.HalfCloseableStream, context: ssl.SSLContext, *, is_server: bool = True
+    ) -> None:
         self._transport = transport
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
-        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
+        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=is_server)
         self._sending = trio.Lock()
         self._is_at_end = False
 
     async def do_handshake(self) -> None:
-        """Agree on keys, and look at the client's certificate.
+        """Agree on keys, and look at the other side's certificate.
 
         Raises:
-            ssl.SSLError: the client speaks no TLS, or none that is acceptable; it has been told.
+            ssl.SSLError: the other side speaks no TLS, or none that is acceptable; it has been told.
             trio.BrokenResourceError: it is gone.
         """
         while True:

@@ -21,11 +21,14 @@ from amqp_broker.cluster.bucket import Bucket
 from amqp_broker.cluster.joining import ClusterConfigError, join
 from amqp_broker.cluster.nats import Nats
 from amqp_broker.cluster.node import ClusterNode
-from amqp_broker.config import Config
+from amqp_broker.config import Certificate, Config, TlsOptions
 from amqp_broker.control.commands import run
 from amqp_broker.control.errors import ControlError
 from amqp_broker.control.request import Request
+from amqp_broker.net.prelude import MAGIC
+from amqp_broker.net.tls import TlsConfigError
 from amqp_broker.server import Server
+from amqp_broker.session.connection import Connection
 from amqp_broker.storage.settings import JournalSettings
 from amqp_codec import (
     BasicAck,
@@ -43,6 +46,7 @@ from amqp_codec import (
     encode_content_header,
     encode_method_payload,
 )
+from tests.support.certificates import Authority
 from tests.support.client import CLIENT_FRAME_MAX
 from tests.support.nats import NatsServer
 from tests.support.wire import Dial, WireClient, until
@@ -210,6 +214,36 @@ def test_settings_that_can_not_be_are_refused(
 ) -> None:
     with pytest.raises(ClusterConfigError, match=text):
         join(attrs.evolve(config("a"), **changes), Broker, JournalSettings())  # type: ignore[arg-type]
+
+
+async def test_what_passes_between_nodes_is_encrypted_where_that_is_set(
+    config: Callable[[str], Config], dial: Dial, tmp_path: Path
+) -> None:
+    tls = Authority(tmp_path).options(min_version="1.3")
+
+    def encrypted(name: str) -> Config:
+        return attrs.evolve(config(name), cluster_tls=tls)
+
+    with trio.fail_after(DEADLINE_S):
+        async with running(encrypted("a")) as first:
+            await until(lambda: first.broker.is_here("/"), 0.02)
+            async with running(encrypted("b")) as second:
+                second.reload()
+                client = await client_of(second, dial)
+                await publish(client, b"one")
+                (connection,) = first.broker.clients
+                assert isinstance(connection, Connection)
+                assert connection.peer.came_through == "b"
+                plain = await dial("127.0.0.1", cluster_of(first).doors[0].socket.getsockname()[1])
+                await plain.stream.send_eof()
+                assert MAGIC not in await plain.rest()
+
+
+def test_certificates_that_can_not_be_used_end_the_start(config: Callable[[str], Config], tmp_path: Path) -> None:
+    absent = tmp_path / "absent.pem"
+    tls = TlsOptions(certificates=(Certificate(chain=absent),), ca=absent)
+    with pytest.raises(TlsConfigError, match=f"can't read {absent}"):
+        join(attrs.evolve(config("a"), cluster_tls=tls), Broker, JournalSettings())
 
 
 async def lines(server: Server, name: str, *arguments: str, vhost: str = "/") -> str:

@@ -248,6 +248,28 @@ def test_tls_options(tmp_path: Path) -> None:
     assert "s3cret" not in "".join(value for _, value, _ in found.effective())
 
 
+def test_tls_between_nodes(tmp_path: Path) -> None:
+    text = """
+    amqp_broker.cluster_tls.cacertfile = /ca.pem
+    amqp_broker.cluster_tls.certfile = /c.pem
+    amqp_broker.cluster_tls.password = s3cret
+    """
+    found = loaded(text, tmp=tmp_path, AMQP_BROKER_CLUSTER_TLS_KEYFILE="/k.pem")
+    assert found.config.cluster_tls == TlsOptions(
+        certificates=(Certificate(chain=Path("/c.pem"), key=Path("/k.pem"), key_password="s3cret"),),
+        ca=Path("/ca.pem"),
+        min_version="1.3",
+    )
+    assert found.config.tls is None
+    assert "s3cret" not in "".join(value for _, value, _ in found.effective())
+
+
+@pytest.mark.parametrize(("given", "absent"), [("certfile", "cacertfile"), ("cacertfile", "certfile")])
+def test_tls_between_nodes_needs_ca_and_certificate(given: str, absent: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=rf"needs amqp_broker\.cluster_tls\.{absent}$"):
+        loaded(f"amqp_broker.cluster_tls.{given} = /x.pem", tmp=tmp_path)
+
+
 @pytest.mark.parametrize("prefix", ["ssl_options", "management.ssl", "prometheus.ssl"])
 def test_tls_options_without_a_certificate(tmp_path: Path, prefix: str) -> None:
     with pytest.raises(ConfigError, match=rf"need {prefix}\.certfile"):

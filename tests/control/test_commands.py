@@ -187,12 +187,15 @@ def test_published_messages_are_counted_by_size(node: Node, client: Client) -> N
 def test_certificates_that_expire_soon_fail_the_check(tmp_path: Path) -> None:
     authority = Authority(tmp_path)
     of_http = TlsOptions(certificates=(authority.server(name="management"),))
-    world = World(Config(tls=authority.options(), management_tls=HttpsPort(tls=of_http, port=0)))
+    of_nodes = TlsOptions(certificates=(authority.server(name="node"),))
+    https = HttpsPort(tls=of_http, port=0)
+    world = World(Config(tls=authority.options(), management_tls=https, cluster_tls=of_nodes))
     node = Node(world.broker, Resources(world.broker))
     shown = [str(line) for line in lines(node, "certificates")]
     assert shown[0] == f"Certificate: {tmp_path / 'server.pem'}"
     assert f"CA: {tmp_path / 'ca.pem'}" in shown
     assert f"Certificate: {tmp_path / 'management.pem'}" in shown
+    assert f"Certificate: {tmp_path / 'node.pem'}" in shown
     assert lines(node, "check_certificate_expiration") == ["No certificates are expiring within 4 weeks."]
     with pytest.raises(ControlError, match=r"server\.pem: .* expires 2\d\d\d|server\.pem: .* expires \w"):
         lines(node, "check_certificate_expiration", within="90000", unit="weeks")

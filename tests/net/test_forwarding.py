@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 import trio
 
 from amqp_broker.auth.users import Peer, Tls
 from amqp_broker.broker import Broker
-from amqp_broker.config import Config
+from amqp_broker.config import Config, TlsOptions
 from amqp_broker.net.connection import in_round
 from amqp_broker.net.forwarding import TAKE_TIMEOUT_S, Forwarder, Gate
 from amqp_broker.net.hub import new_hub
 from amqp_broker.net.listener import Manners, Reception
 from amqp_broker.net.prelude import GREETING_OCTETS, PreludeError, check_greeting, greeting, letter, read_letter
+from amqp_broker.net.tls import NodeTlsKeeper, TlsConfigError
 from amqp_broker.placement import Elsewhere, Found, Parcel
 from amqp_broker.server import run_timers
 from amqp_broker.session.connection import Connection
@@ -34,6 +36,7 @@ from amqp_codec import (
     QueueDeclare,
     QueueDeclareOk,
 )
+from tests.support.certificates import Authority
 from tests.support.client import PLAIN_GUEST
 from tests.support.wire import Dial, WireClient, publish_frames, until
 
@@ -72,17 +75,17 @@ class Node:
     cluster_port: int
 
 
-async def open_node(nursery: trio.Nursery, name: str, has_it: bool, secret: bytes = SECRET) -> Node:
+async def open_node(nursery: trio.Nursery, name: str, has_it: bool, tls: NodeTlsKeeper | None = None) -> Node:
     broker = Broker(Config(cluster_hold_s=2.0))
     place = broker.placement = Place(has_it)
     hub = new_hub()
-    forwarder = Forwarder(name, lambda: secret)
+    forwarder = Forwarder(name, lambda: SECRET, tls)
     reception = Reception(broker, hub=hub, forwarder=forwarder)
     if hub is not None:
         nursery.start_soon(hub.run)
     nursery.start_soon(run_timers, broker.timers)
     ports = []
-    for manners in (Manners(), Manners(gate=Gate(lambda: secret, place.is_here))):
+    for manners in (Manners(), Manners(tls, gate=Gate(lambda: SECRET, place.is_here))):
         (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
         nursery.start_soon(reception.accept, listener, nursery, manners)
         ports.append(listener.socket.getsockname()[1])
@@ -258,6 +261,141 @@ async def test_who_speaks_something_else_is_refused(nodes: tuple[Node, Node], di
     await client.send_octets(said)
     assert len(await client.rest()) <= GREETING_OCTETS + 1
     assert not owner.broker.clients
+
+
+def node_options(authority: Authority, signer: Authority | None = None) -> TlsOptions:
+    """What a node has that trusts `authority`, and shows what `signer` has signed."""
+    certificate = (signer or authority).server("node.invalid")
+    return TlsOptions(certificates=(certificate,), ca=authority.ca_file, min_version="1.3")
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Authority:
+    return Authority(tmp_path)
+
+
+@pytest.fixture
+def stranger(tmp_path: Path) -> Authority:
+    (tmp_path / "stranger").mkdir()
+    return Authority(tmp_path / "stranger")
+
+
+@pytest.fixture
+async def tls_nodes(nursery: trio.Nursery, authority: Authority) -> AsyncIterator[tuple[Node, Node]]:
+    """The same as `nodes`, with TLS between them; no certificate has a name that would fit."""
+    tls = NodeTlsKeeper(node_options(authority))
+    front, owner = await open_node(nursery, "front", False, tls), await open_node(nursery, "owner", True, tls)
+    front.place.other = Elsewhere("owner", "127.0.0.1", owner.cluster_port)
+    with trio.fail_after(DEADLINE_S):
+        yield front, owner
+
+
+async def test_between_nodes_tls_carries_a_client_as_plain_tcp_does(tls_nodes: tuple[Node, Node], dial: Dial) -> None:
+    front, owner = tls_nodes
+    client = await dial("127.0.0.1", front.port)
+    await client.open()
+    (connection,) = owner.broker.clients
+    assert isinstance(connection, Connection)
+    socket = client.stream.socket  # type: ignore[attr-defined]
+    assert (connection.peer.address, connection.peer.port) == socket.getsockname()
+    assert not connection.peer.is_encrypted  # which is the client's affair, not that of the nodes
+    await client.call(1, QueueDeclare(queue="q"), QueueDeclareOk)
+    body = bytes(range(256)) * (LARGE // 256)
+    await client.send_octets(publish_frames("q", body))
+    await client.call(1, BasicConsume(queue="q", no_ack=True), BasicConsumeOk)
+    command = await client.receive()
+    assert command is not None
+    assert command.body == body
+    await client.stream.aclose()
+    await until(lambda: not owner.broker.clients)
+
+
+async def is_taken(forwarder: Forwarder, by: Node) -> bool:
+    there = Elsewhere("owner", "127.0.0.1", by.cluster_port)
+    return await forwarder.has("/", there)
+
+
+async def test_a_node_that_the_ca_has_not_signed_for_is_refused(
+    tls_nodes: tuple[Node, Node], authority: Authority, stranger: Authority, caplog: pytest.LogCaptureFixture
+) -> None:
+    _, owner = tls_nodes
+    caller = Forwarder("caller", lambda: SECRET, NodeTlsKeeper(node_options(authority, signer=stranger)))
+    assert not await is_taken(caller, owner)
+    await until(lambda: "refused, the TLS handshake failed: certificate verify failed" in caplog.text)
+    assert "node owner at 127.0.0.1" in caplog.text
+
+
+async def test_a_node_does_not_call_one_that_the_ca_has_not_signed_for(
+    tls_nodes: tuple[Node, Node], authority: Authority, stranger: Authority, caplog: pytest.LogCaptureFixture
+) -> None:
+    _, owner = tls_nodes
+    caller = Forwarder("caller", lambda: SECRET, NodeTlsKeeper(node_options(stranger, signer=authority)))
+    assert not await is_taken(caller, owner)
+    assert "node owner at 127.0.0.1" in caplog.text
+    assert "certificate verify failed" in caplog.text
+
+
+async def test_who_shows_no_certificate_is_refused(tls_nodes: tuple[Node, Node], authority: Authority) -> None:
+    _, owner = tls_nodes
+    stream = await trio.open_tcp_stream("127.0.0.1", owner.cluster_port)
+    encrypted = trio.SSLStream(stream, authority.client_context(), server_hostname="node.invalid")
+    async with stream:
+        with pytest.raises(trio.BrokenResourceError):
+            await encrypted.receive_some()
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"), [(b"", "it hung up before TLS"), (PROTOCOL_HEADER, "the TLS handshake failed")]
+)
+async def test_who_speaks_no_tls_is_refused_with_one_line(
+    tls_nodes: tuple[Node, Node], dial: Dial, said: bytes, reason: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    _, owner = tls_nodes
+    client = await dial("127.0.0.1", owner.cluster_port)
+    await client.send_octets(said)
+    await client.stream.send_eof()
+    assert PROTOCOL_HEADER[:4] not in await client.rest()
+    await until(lambda: not owner.broker.newcomers)
+    (line,) = (record.getMessage() for record in caplog.records if record.levelname == "WARNING")
+    assert f"refused, {reason}" in line
+
+
+def test_nodes_trust_no_ca_but_their_own(authority: Authority) -> None:
+    with pytest.raises(TlsConfigError, match="CA of their own"):
+        NodeTlsKeeper(TlsOptions(certificates=(authority.server(),)))
+
+
+async def test_a_node_with_tls_hands_nothing_over_to_one_without(
+    nodes: tuple[Node, Node], authority: Authority, caplog: pytest.LogCaptureFixture
+) -> None:
+    _, owner = nodes
+    caller = Forwarder("caller", lambda: SECRET, NodeTlsKeeper(node_options(authority)))
+    assert not await is_taken(caller, owner)
+    assert "wrong version number" in caplog.text.lower()
+
+
+async def test_certificates_between_nodes_are_read_again(
+    nursery: trio.Nursery, authority: Authority, stranger: Authority
+) -> None:
+    """A new CA: connections stay as they are, new ones are taken by whoever has read it as well."""
+    front_tls, owner_tls = NodeTlsKeeper(node_options(authority)), NodeTlsKeeper(node_options(authority))
+    front = await open_node(nursery, "front", False, front_tls)
+    owner = await open_node(nursery, "owner", True, owner_tls)
+    with trio.fail_after(DEADLINE_S):
+        assert await is_taken(front.forwarder, owner)
+        certificate = stranger.server()
+        for file in (stranger.ca_file, certificate.chain, certificate.key):
+            assert file is not None
+            (authority.directory / file.name).write_bytes(file.read_bytes())
+        owner_tls.reload()
+        assert not await is_taken(front.forwarder, owner)
+        front_tls.reload()
+        assert await is_taken(front.forwarder, owner)
+        authority.ca_file.unlink()
+        front_tls.reload()
+        assert await is_taken(front.forwarder, owner)
+    with pytest.raises(TlsConfigError, match=r"can't read .*ca\.pem"):
+        NodeTlsKeeper(node_options(authority))
 
 
 def test_a_letter_says_all_of_a_peer() -> None:
