@@ -18,6 +18,8 @@ from interop.cluster.history import History
 HEARTBEAT_S = 1
 TIMEOUT_S = 1.5
 """As who wants to go on within seconds would have them: a paused broker still takes connections, and is silent."""
+LET_GO_S = 0.2
+"""For a broker's goodbye: who has found it silent does not wait for that as well."""
 RETRY_S = 0.1
 WINDOW = 16
 
@@ -122,7 +124,7 @@ class _AioWorker(Worker):
             await self._use(connection)
         finally:
             try:
-                await asyncio.wait_for(connection.close(), TIMEOUT_S)
+                await asyncio.wait_for(connection.close(), LET_GO_S)
             except (Exception, asyncio.CancelledError):
                 self.history.errors["aio-pika did not close"] += 1
 
