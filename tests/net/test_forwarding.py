@@ -92,13 +92,18 @@ async def open_node(nursery: trio.Nursery, name: str, has_it: bool, tls: NodeTls
     return Node(broker, place, forwarder, *ports)
 
 
+async def open_pair(nursery: trio.Nursery, tls: NodeTlsKeeper | None = None) -> tuple[Node, Node]:
+    """Two that know of each other."""
+    front, owner = await open_node(nursery, "front", False, tls), await open_node(nursery, "owner", True, tls)
+    front.place.other = Elsewhere("owner", "127.0.0.1", owner.cluster_port)
+    return front, owner
+
+
 @pytest.fixture
 async def nodes(nursery: trio.Nursery) -> AsyncIterator[tuple[Node, Node]]:
     """The node where clients come, and the one that has the vhost."""
-    front, owner = await open_node(nursery, "front", False), await open_node(nursery, "owner", True)
-    front.place.other = Elsewhere("owner", "127.0.0.1", owner.cluster_port)
     with trio.fail_after(DEADLINE_S):
-        yield front, owner
+        yield await open_pair(nursery)
 
 
 async def test_a_client_does_not_notice_where_its_vhost_is(nodes: tuple[Node, Node], dial: Dial) -> None:
@@ -283,11 +288,8 @@ def stranger(tmp_path: Path) -> Authority:
 @pytest.fixture
 async def tls_nodes(nursery: trio.Nursery, authority: Authority) -> AsyncIterator[tuple[Node, Node]]:
     """The same as `nodes`, with TLS between them; no certificate has a name that would fit."""
-    tls = NodeTlsKeeper(node_options(authority))
-    front, owner = await open_node(nursery, "front", False, tls), await open_node(nursery, "owner", True, tls)
-    front.place.other = Elsewhere("owner", "127.0.0.1", owner.cluster_port)
     with trio.fail_after(DEADLINE_S):
-        yield front, owner
+        yield await open_pair(nursery, NodeTlsKeeper(node_options(authority)))
 
 
 async def test_between_nodes_tls_carries_a_client_as_plain_tcp_does(tls_nodes: tuple[Node, Node], dial: Dial) -> None:
