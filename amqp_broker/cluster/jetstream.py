@@ -16,7 +16,8 @@ from collections.abc import Coroutine, Iterator, Sequence
 from contextlib import closing
 from typing import Any, Final, TypeVar
 
-from amqp_broker.cluster.lanes import LANES, LanedLog
+from amqp_broker.cluster.lane import LANES
+from amqp_broker.cluster.lanes import LanedLog
 from amqp_broker.cluster.log import Entry, LogUnavailable, OutOfTurn
 from amqp_broker.cluster.nats import ApiError, Nats, checked, within
 from amqp_broker.cluster.reading import Reader
@@ -94,7 +95,7 @@ async def make_stream(nats: Nats, name: str, subjects: str, replicas: int | None
 
 
 class StreamLog:
-    """A lane on a stream: `cluster.lanes.Lane`.
+    """A lane on a stream: `cluster.lane.Lane`.
 
     Args:
         nats: who has it.

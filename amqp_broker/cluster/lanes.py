@@ -20,98 +20,18 @@ import secrets
 from collections import deque
 from collections.abc import Sequence
 from itertools import combinations
-from struct import Struct
 from threading import RLock
-from typing import Final, Protocol
+from typing import Final
 
-import attrs
-
+from amqp_broker.cluster.lane import MARK_SUBJECT, NO_HEAD, Head, Lane, head_of
+from amqp_broker.cluster.lane_reader import LaneReader
 from amqp_broker.cluster.log import Deposed, Entry, LogUnavailable, OutOfTurn
-from amqp_broker.storage.errors import UnknownFormat
 
 log = logging.getLogger(__name__)
 
-VERSION: Final = 1
-
-MARK_SUBJECT: Final = "mark"
-"""Of entries that say something of their lane, and have no index of their own."""
-
-LANES: Final = 3
-"""At most: with as many servers, each leads one."""
-
-_HEAD = Struct(f">BBHQQQ{LANES}Q")  # version, flags, closed lanes, ballot, its nonce, index, ends
-_IS_MARK: Final = 1
-
 _ATTEMPTS: Final = 20
 """How often to try to be the next to append."""
-_GLANCE_S: Final = 0.02
-"""To see whether something has come on the lane that is not waited for."""
-_OWED_S: Final = 1.0
-"""To wait for what is known to be in a lane."""
 _RUNS: Final = 64
-
-
-class Lane(Protocol):
-    """One of several. As `Log` has it, but that its last entry is never purged, and is what `tail` gives."""
-
-    @property
-    def identity(self) -> str: ...
-
-    def append(self, entries: Sequence[Entry], expected: int) -> int: ...
-
-    def read(self, after: int, wait_s: float) -> list[tuple[int, Entry]]: ...
-
-    def interrupt(self) -> None: ...
-
-    def subjects(self) -> dict[str, int]: ...
-
-    def purge(self, subject: str, before: int) -> None: ...
-
-    def tail(self) -> tuple[int, Entry | None]:
-        """The last sequence, and the entry that has it; None if nothing is left of the lane. Raises LogUnavailable."""
-
-    def peek(self, after: int) -> tuple[int, Entry] | None:
-        """The first entry behind a sequence, if there is one. Raises LogUnavailable."""
-
-    def leader(self) -> str:
-        """The server that leads it, empty where there is but one. Raises LogUnavailable."""
-
-    def move_leader(self, away_from: set[str]) -> None:
-        """Have another server than these lead it, if there is one fit for that. Raises LogUnavailable."""
-
-
-@attrs.frozen
-class _Head:
-    """What stands before an entry's data.
-
-    Attributes:
-        ballot: whose it is.
-        index: its own; of a mark, the last that its author knew of.
-        ends: sequences in all lanes up to which there may be something with an index below.
-        closed: lanes that are, a bit each; all that ever was sent there has an index up to this.
-        is_mark: it has no index.
-    """
-
-    ballot: tuple[int, int]
-    index: int
-    ends: tuple[int, ...]
-    closed: int
-    is_mark: bool
-
-    def encode(self) -> bytes:
-        ends = (*self.ends, *(0,) * (LANES - len(self.ends)))
-        return _HEAD.pack(VERSION, self.is_mark, self.closed, *self.ballot, self.index, *ends)
-
-
-_NO_HEAD: Final = _Head((0, 0), 0, (0,) * LANES, 0, is_mark=True)
-
-
-def _head_of(entry: Entry) -> _Head:
-    """Raises UnknownFormat: a later version of the broker wrote it."""
-    version, flags, closed, number, nonce, index, *ends = _HEAD.unpack_from(entry.data)
-    if version != VERSION:
-        raise UnknownFormat("an entry of a lane", version)
-    return _Head((number, nonce), index, tuple(ends), closed, bool(flags & _IS_MARK))
 
 
 class _Side:
@@ -146,10 +66,10 @@ class _Side:
     def bit(self) -> int:
         return 1 << self.number
 
-    def survey(self) -> _Head:
+    def survey(self) -> Head:
         """Look where it ends, and what it says there. Raises LogUnavailable."""
         last, entry = self.lane.tail()
-        head = _NO_HEAD if entry is None else _head_of(entry)
+        head = NO_HEAD if entry is None else head_of(entry)
         self.last, self.index, self.closed = last, head.index, head.closed
         self.filled = head.ends[self.number] if head.is_mark else last
         self.in_doubt = False
@@ -173,57 +93,6 @@ class _Side:
         self.runs.append((index, self.last + 1))
 
 
-class _Cursor:
-    """How far a lane has been read.
-
-    Attributes:
-        came: what was read and is not taken yet.
-    """
-
-    def __init__(self, number: int, lane: Lane) -> None:
-        self.number = number
-        self.lane = lane
-        self.came: deque[tuple[int, _Head, Entry]] = deque()
-        self._position = 0
-
-    @property
-    def position(self) -> int:
-        """Nothing up to here is still to be taken."""
-        return self.came[0][0] - 1 if self.came else self._position
-
-    def move(self, position: int) -> None:
-        self.came.clear()
-        self._position = position
-
-    def fill(self, wait_s: float, *, is_owed: bool) -> bool:
-        """Read more, and give whether there was any; what is owed and purged is passed. Raises LogUnavailable."""
-        read = self.lane.read(self.came[-1][0] if self.came else self._position, wait_s)
-        self.came.extend((sequence, _head_of(entry), entry) for sequence, entry in read)
-        if is_owed and not read:
-            last, entry = self.lane.tail()
-            if entry is None:
-                self._position = last
-                return True
-        return bool(read)
-
-    def pop(self) -> Entry:
-        """Take the next."""
-        self._position, _, entry = self.came.popleft()
-        return Entry(entry.subject, entry.data[_HEAD.size :])
-
-    def find(self, index: int) -> None:
-        """Go to where indices up to one end. Raises LogUnavailable."""
-        low, high = 0, self.lane.tail()[0] if index else 0
-        while low < high:
-            middle = (low + high) // 2
-            found = self.lane.peek(middle)
-            if found is not None and _head_of(found[1]).index <= index:
-                low = found[0]
-            else:
-                high = middle
-        self.move(low)
-
-
 class LanedLog:
     """`cluster.log.Log` on lanes. Safe in several threads, one of which reads, and one looks after the lanes.
 
@@ -244,9 +113,7 @@ class LanedLog:
         """What was appended without an answer, from `_end` on."""
         self._recent: Sequence[Entry] = ()
         """What was appended last, up to `_end` unless it is doubtful."""
-        self._cursors = [_Cursor(number, lane) for number, lane in enumerate(lanes)]
-        """The one that had something last is the first."""
-        self._read_to: int | None = None
+        self._reader = LaneReader(lanes)
 
     @property
     def identity(self) -> str:
@@ -267,7 +134,7 @@ class LanedLog:
             raise LogUnavailable("another owner goes on appending")
 
     def _claim(self, applied: int) -> None:
-        heads: dict[_Side, _Head] = {}
+        heads: dict[_Side, Head] = {}
         error = LogUnavailable("the log has no lanes")
         for side in self._sides:
             try:
@@ -278,7 +145,7 @@ class LanedLog:
         if wanted is None:
             raise error
         end = max(side.index for side in wanted)
-        if any(heads[side] is _NO_HEAD for side in wanted):  # it is new, or somebody has purged it
+        if any(heads[side] is NO_HEAD for side in wanted):  # it is new, or somebody has purged it
             end = max(end, applied)
         ballot = (max(head.ballot for head in heads.values())[0] + 1, secrets.randbits(64))
         active = max(wanted, key=lambda side: side.index)
@@ -296,7 +163,7 @@ class LanedLog:
             side.begin_run(end + 1)
         self._ballot, self._end, self._active, self._opening = ballot, end, active, None
 
-    def _enough(self, heads: dict[_Side, _Head]) -> Sequence[_Side] | None:
+    def _enough(self, heads: dict[_Side, Head]) -> Sequence[_Side] | None:
         """Lanes to be fenced, as many as possible; None where those that answer are not enough."""
         for count in range(len(heads), 0, -1):
             for wanted in combinations(heads, count):
@@ -307,7 +174,7 @@ class LanedLog:
 
     def _fence(self, side: _Side, ballot: tuple[int, int], end: int, closed: int) -> None:
         """Put a mark on a lane that ends where it was seen to. Raises OutOfTurn, LogUnavailable."""
-        head = _Head(ballot, end, self._ends(), closed, is_mark=True)
+        head = Head(ballot, end, self._ends(), closed, is_mark=True)
         side.in_doubt = True
         side.last = side.lane.append([Entry(MARK_SUBJECT, head.encode())], side.last)
         side.index, side.closed, side.in_doubt, side.has_marks = end, closed, False, True
@@ -381,7 +248,7 @@ class LanedLog:
             side.sent = last
             ballot, ends = self._own(), self._ends()
             heads = [
-                _Head(ballot, number, ends, self._closed(number), is_mark=False) for number in range(index, last + 1)
+                Head(ballot, number, ends, self._closed(number), is_mark=False) for number in range(index, last + 1)
             ]
             those = [
                 Entry(entry.subject, head.encode() + entry.data)
@@ -510,58 +377,7 @@ class LanedLog:
             first = self._end - len(self._recent) + 1
             if self._ballot is not None and not self._doubtful and first <= after + 1 <= self._end:
                 return list(enumerate(self._recent[after + 1 - first :], after + 1))
-        if after != self._read_to:
-            self._read_to = None
-            for cursor in self._cursors:
-                cursor.find(after)
-            self._read_to = after
-        found: list[tuple[int, Entry]] = []
-        has_come = True
-        while has_come and not self._take(found):
-            has_come = False
-            owing = self._owing()
-            errors = []
-            for number, cursor in enumerate(owing or self._cursors):
-                most_s = _OWED_S if owing else _GLANCE_S if number else wait_s
-                try:
-                    has_come |= cursor.fill(min(wait_s, most_s), is_owed=bool(owing))
-                except LogUnavailable as error:
-                    errors.append(error)
-                if self._take(found):
-                    return found
-            if errors and not has_come and len(errors) == len(owing or self._cursors):
-                raise errors[0]
-        return found
-
-    def _owing(self) -> list[_Cursor]:
-        """Lanes that have what comes before something that was read already."""
-        waiting = [cursor.came[0][1].ends for cursor in self._cursors if cursor.came]
-        return [
-            cursor
-            for cursor in self._cursors
-            if not cursor.came and any(cursor.position < ends[cursor.number] for ends in waiting)
-        ]
-
-    def _take(self, found: list[tuple[int, Entry]]) -> bool:
-        """Take what is next, as far as it has come; whether there is any."""
-        assert self._read_to is not None
-        is_stuck = False
-        while not is_stuck:
-            is_stuck = True
-            for cursor in list(self._cursors):
-                others = [other for other in self._cursors if other is not cursor]
-                while cursor.came:
-                    _, head, _ = cursor.came[0]
-                    if head.is_mark or head.index <= self._read_to:
-                        cursor.pop()
-                    elif all(head.ends[other.number] <= other.position for other in others):
-                        self._read_to = head.index
-                        found.append((head.index, cursor.pop()))
-                        self._cursors = [cursor, *others]
-                    else:
-                        break
-                    is_stuck = False
-        return bool(found)
+        return self._reader.read(after, wait_s)
 
     def interrupt(self) -> None:
         """See `Log.interrupt`."""
@@ -575,7 +391,7 @@ class LanedLog:
                 self._settle()
                 return self._end
         tails = [lane.tail()[1] for lane in self._lanes]
-        return max(0 if entry is None else _head_of(entry).index for entry in tails)
+        return max(0 if entry is None else head_of(entry).index for entry in tails)
 
     # Space
 

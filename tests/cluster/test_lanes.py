@@ -6,7 +6,8 @@ from random import Random
 
 import pytest
 
-from amqp_broker.cluster.lanes import LANES, MARK_SUBJECT, LanedLog, _head_of
+from amqp_broker.cluster.lane import LANES, MARK_SUBJECT, head_of
+from amqp_broker.cluster.lanes import LanedLog
 from amqp_broker.cluster.log import Deposed, Entry, LogUnavailable, OutOfTurn
 from tests.cluster.simulated_log import Line, SimulatedLog
 
@@ -250,10 +251,10 @@ def test_a_lane_is_said_to_be_closed_when_all_that_was_sent_there_is_elsewhere(c
     cluster.stall(lost)
     append(owner, "b", "c")
     went_on = next(number for number in range(LANES) if number != lost and cluster.filled()[number])
-    said = [_head_of(entry).closed for entry in cluster.lanes[went_on].entries.values()]
+    said = [head_of(entry).closed for entry in cluster.lanes[went_on].entries.values()]
     assert said == [0, 0, 0]
     append(owner, "d")
-    assert _head_of(cluster.lanes[went_on].entries[4]).closed == 1 << lost
+    assert head_of(cluster.lanes[went_on].entries[4]).closed == 1 << lost
 
 
 def test_a_reader_waits_for_what_another_lane_owes(cluster: Cluster) -> None:

@@ -11,7 +11,8 @@ from amqp_broker.broker import Broker
 from amqp_broker.cluster.copy import Copy
 from amqp_broker.cluster.disk import Replica, ReplicatedDisk
 from amqp_broker.cluster.follower import Follower
-from amqp_broker.cluster.lanes import LANES, LanedLog
+from amqp_broker.cluster.lane import LANES
+from amqp_broker.cluster.lanes import LanedLog
 from amqp_broker.cluster.log import Conflict, Deposed, LogUnavailable, vhost_key
 from amqp_broker.cluster.membership import Abandon, Action, Change, Delete, GiveUp, Membership, Put, TakeOver
 from amqp_broker.cluster.vhosts import HeldVhost
