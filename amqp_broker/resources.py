@@ -6,13 +6,12 @@ Somebody calls `look` now and then; it takes microseconds.
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
-
-import psutil
 
 from amqp_broker.broker import Broker
 
@@ -55,7 +54,7 @@ class Resources:
     ) -> None:
         config = broker.config
         self._broker = broker
-        self._memory_used = memory_used or _resident_octets()
+        self._memory_used = memory_used or _resident_octets
         self._disk_free = disk_free or _free_octets
         self._journal_error: OSError | None = None
         self.pretended: set[str] = set()
@@ -111,7 +110,7 @@ class Resources:
 
 def machine_memory_octets() -> int:
     """The memory of the machine, or of the container where that is less."""
-    limits = [int(psutil.virtual_memory().total)]
+    limits = [_physical_octets()]
     for path in CGROUP_LIMITS:
         try:
             limits.append(int(path.read_text("ascii")))
@@ -120,9 +119,22 @@ def machine_memory_octets() -> int:
     return min(limit for limit in limits if limit > 0)
 
 
-def _resident_octets() -> Callable[[], int]:
-    process = psutil.Process()
-    return lambda: int(process.memory_info().rss)
+if sys.platform == "linux":  # all of psutil is a twentieth of what a start takes
+
+    def _physical_octets() -> int:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+    def _resident_octets() -> int:
+        with open("/proc/self/statm", "rb") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+else:
+    import psutil
+
+    def _physical_octets() -> int:
+        return int(psutil.virtual_memory().total)
+
+    def _resident_octets() -> int:
+        return int(psutil.Process().memory_info().rss)
 
 
 def _free_octets(directory: Path) -> int:

@@ -11,7 +11,6 @@ from pathlib import Path
 import trio
 
 from amqp_broker import logs
-from amqp_broker.administration.loading import load_definitions
 from amqp_broker.broker import Broker
 from amqp_broker.cluster.joining import join
 from amqp_broker.config import AuthEntry, Config, TlsOptions
@@ -92,6 +91,8 @@ class Server:
         else:
             self.broker = make_broker(config)
         if config.load_definitions is not None:
+            from amqp_broker.administration.loading import load_definitions  # seldom needed, slow to import
+
             load_definitions(self.broker, config.load_definitions, skips_unchanged=config.skips_unchanged_definitions)
         self._fetcher = _fetcher_of(config)
         if self._fetcher is not None:

@@ -36,11 +36,11 @@ def measure(brokers: Brokers, scenario: Scenario, choices: list[str], rounds: in
                 continue
             try:
                 with contextlib.ExitStack() as stack:
+                    idle = current_load()
                     if scenario.is_fresh:
                         broker = stack.enter_context(running_broker(outcome.choice))
                     else:
                         broker = brokers.get(outcome.choice)
-                    idle = current_load()
                     round_ = scenario.measure(broker, settings)
                     round_ = dataclasses.replace(round_, others_load=current_load().others_since(idle))
                 outcome.rounds.append(round_)

@@ -7,7 +7,6 @@ from urllib.parse import urlsplit
 
 from amqp_broker.auth.backend import AuthBackend
 from amqp_broker.auth.backends.chain import Chain, Link
-from amqp_broker.auth.backends.http import HttpBackend
 from amqp_broker.auth.backends.internal import InternalBackend
 from amqp_broker.auth.errors import AuthConfigError
 from amqp_broker.auth.fetching import Fetch
@@ -38,6 +37,8 @@ def _make(name: str, config: Config, users: Users, fetch: Fetch, now: Callable[[
         if config.auth_http is None:
             raise AuthConfigError("the backend http needs to know where it is (auth_http)")
         _check_urls(config.auth_http)
+        from amqp_broker.auth.backends.http import HttpBackend  # seldom needed, slow to import
+
         return HttpBackend(config.auth_http, fetch, now)
     if config.auth_oauth2 is None:
         raise AuthConfigError("the backend oauth2 needs to know whose tokens to take (auth_oauth2)")
