@@ -22,4 +22,3 @@ cdef class PublishCommand:
     cdef public int bits
     cdef public ContentHeader header
     cdef public bytes body
-    cdef tuple _names

@@ -80,7 +80,7 @@ class AckCommand(Command):
 class PublishCommand:
     """A whole basic.publish, in the form that costs least to route and to deliver."""
 
-    __slots__ = ("_names", "address", "bits", "body", "channel_id", "header")
+    __slots__ = ("address", "bits", "body", "channel_id", "header")
 
     MANDATORY: Final = 1
     IMMEDIATE: Final = 2
@@ -94,20 +94,14 @@ class PublishCommand:
         self.header = header
         self.body = body
         """None when it was larger than the reader keeps: then `header.body_size` tells how large."""
-        self._names: tuple[str, str] | None = None
 
     @property
     def exchange(self) -> str:
-        return self._decode_names()[0]
+        return decode_address(self.address)[0]
 
     @property
     def routing_key(self) -> str:
-        return self._decode_names()[1]
-
-    def _decode_names(self) -> tuple[str, str]:
-        if self._names is None:
-            self._names = decode_address(self.address)
-        return self._names
+        return decode_address(self.address)[1]
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, PublishCommand) and (

@@ -91,25 +91,39 @@ def append_delivery(
         frame_max: the peer's limit of a whole frame in octets; 0 for none.
     """
     if body and (not frame_max or len(body) <= frame_max - FRAME_OVERHEAD):
-        # 13 = class, method, delivery tag and the octet of bits.
-        method_size = 13 + len(consumer_tag) + len(address)
-        out += b"".join(
-            (
-                _deliver_head.pack(FRAME_METHOD, channel_id, method_size, _BASIC, _DELIVER),
-                consumer_tag,
-                _deliver_tag.pack(delivery_tag, redelivered),
-                address,
-                _end_and_head.pack(FRAME_END, FRAME_HEADER, channel_id, len(header_raw)),
-                header_raw,
-                _end_and_head.pack(FRAME_END, FRAME_BODY, channel_id, len(body)),
-                body,
-                _end,
-            )
-        )
+        key = (channel_id, consumer_tag, address, header_raw, len(body))
+        known, before, behind = _around[0]
+        if key != known:
+            before, behind = _around_tag(*key)
+            _around[0] = (key, before, behind)
+        out += b"".join((before, _deliver_tag.pack(delivery_tag, redelivered), behind, body, _end))
     else:
         method_payload = deliver_payload(consumer_tag, delivery_tag, redelivered, address)
         for piece in iter_content(channel_id, method_payload, header_raw, body, frame_max):
             out += piece
+
+
+_Around = tuple[tuple[int, bytes, bytes, bytes, int] | None, bytes, bytes]
+
+_around: Final[list[_Around]] = [(None, b"", b"")]
+"""What was before and behind the tag of the last delivery, and what it was made of: it is likely to be the same again.
+One tuple, put there at once, for there may be brokers in several threads."""
+
+
+def _around_tag(
+    channel_id: int, consumer_tag: bytes, address: bytes, header_raw: bytes, body_octets: int
+) -> tuple[bytes, bytes]:
+    """The octets of a delivery before its tag, and from there to its body."""
+    # 13 = class, method, delivery tag and the octet of bits.
+    method_size = 13 + len(consumer_tag) + len(address)
+    before = _deliver_head.pack(FRAME_METHOD, channel_id, method_size, _BASIC, _DELIVER) + consumer_tag
+    behind = (
+        address
+        + _end_and_head.pack(FRAME_END, FRAME_HEADER, channel_id, len(header_raw))
+        + header_raw
+        + _end_and_head.pack(FRAME_END, FRAME_BODY, channel_id, body_octets)
+    )
+    return before, behind
 
 
 _deliver_ids: Final = Struct(">HH")

@@ -42,7 +42,10 @@ cdef class _Assembly:
 
 @cython.final
 cdef class CommandReader:
+    cdef Py_ssize_t _alike_limit
     cdef dict _assemblies
+    cdef object _example
+    cdef bytes _head
     cdef _ContentHeader _header
     cdef Py_ssize_t _held
     cdef Py_ssize_t _landed
@@ -84,6 +87,8 @@ cdef class CommandReader:
     cdef Py_ssize_t _on_publish(
         self, bytes data, Py_ssize_t start, Py_ssize_t end, unsigned int channel_id, list received
     ) except -1
+
+    cdef Py_ssize_t _take_alike(self, bytes data, Py_ssize_t offset, list received, Py_ssize_t most) except -1
 
     cdef _ContentHeader _check_header(self, _Assembly assembly, bytes payload)
 

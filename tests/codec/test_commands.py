@@ -99,6 +99,47 @@ def test_a_publish() -> None:
     assert command.body == b"hello"
 
 
+ALIKE: Final = [
+    *(content(BasicPublish(routing_key="q"), body) for body in (b"hello", b"world", b"hello!", b"")),
+    content(BasicPublish(routing_key="q"), b"hello", channel_id=2),
+    content(BasicPublish(routing_key="q"), b"hello", properties=Properties(priority=1)),
+    PUBLISH,
+    *(encode_method_frame(channel_id, BasicAck(258, True)) for channel_id in (0, 1, 2)),
+    HEARTBEAT_FRAME,
+]
+
+
+@settings(max_examples=500)
+@given(st.lists(st.sampled_from(ALIKE), max_size=6), st.sampled_from(ALIKE), st.integers(0, 3), st.data())
+def test_what_is_like_the_last_one_is_looked_at_as_closely(
+    commands: list[bytes], usual: bytes, most: int, data: st.DataObject
+) -> None:
+    """By the octet no frame is ever whole in a read, so that there nothing is recognized."""
+    commands = [usual, *commands, usual, usual]
+    octets = bytearray(b"".join(commands))
+    ends = [len(b"".join(commands[:count])) - 1 for count in range(1, len(commands) + 1)]
+    if data.draw(st.booleans()):
+        place = data.draw(st.sampled_from(ends) | st.integers(0, len(octets) - 1))
+        octets[place] = data.draw(st.sampled_from([0, 1, 2, 3, 13, 60, 80, 206]))
+    reader = new_reader()
+    reader.most = most
+    received = reader.receive(octets)
+    while reader.has_more:
+        received += reader.receive(b"")
+    one_by_one = new_reader()
+    expected = [item for piece in by_octet(bytes(octets)) for item in one_by_one.receive(piece)]
+    assert comparable(received) == comparable(expected)
+
+
+def test_what_is_like_the_last_one_may_be_too_large_by_now() -> None:
+    reader = new_reader()
+    assert len(reader.receive(ALIKE[5])) == 1
+    reader.frame_max = len(header_frame(5, properties=Properties(priority=1))) - 9
+    (error,) = reader.receive(ALIKE[5])
+    assert isinstance(error, CodecError)
+    assert "frame_too_large" in error.text
+
+
 @pytest.mark.rule("1.51")
 def test_addresses() -> None:
     assert encode_address("e", "k\udcff") == b"\x01e\x02k\xff"
@@ -122,6 +163,17 @@ def test_an_ack_is_a_command_like_others() -> None:
     assert isinstance(ack, AckCommand)
     assert (ack.delivery_tag, ack.multiple, ack.header, ack.body) == ((1 << 64) - 1, True, None, None)
     assert repr(ack) == repr(Command(1, BasicAck((1 << 64) - 1, True)))
+
+
+def test_an_ack_is_looked_at_as_closely_as_others() -> None:
+    ack = encode_method_frame(1, BasicAck(delivery_tag=1))
+    assert [type(item) for item in new_reader().receive(ack + encode_method_frame(0, BasicAck()))] == [
+        AckCommand,
+        Command,
+    ]
+    assert "invalid_frame_end_marker" in only_error(ack[:-1] + b"\0").text
+    assert only_error(b"\x03" + ack[1:]).reply_code is ReplyCode.UNEXPECTED_FRAME
+    assert "expected content header" in only_error(PUBLISH + ack).text
 
 
 def test_content_of_other_methods() -> None:

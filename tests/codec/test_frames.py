@@ -12,6 +12,7 @@ from amqp_codec import (
     append_content,
     append_delivery,
     append_heads,
+    deliver_payload,
     encode_address,
     encode_content_header,
     encode_frame,
@@ -59,6 +60,29 @@ def test_a_body_of_one_frame_may_stay_where_it_is() -> None:
     append_heads(heads, 5, DELIVER, b"hh", 4)
     append_content(whole, 5, DELIVER, b"hh", b"abcd", 12)
     assert heads + b"abcd\xce" == whole
+
+
+def test_deliveries_differ_in_whatever_part_differs() -> None:
+    usual = (5, b"\x01t", 7, False, b"\x01e\x01k", b"hh", b"abcd")
+    for fields in (
+        usual,
+        (6, *usual[1:]),
+        usual,
+        (5, b"\x01u", *usual[2:]),
+        usual,
+        (5, b"\x01t", 8, True, *usual[4:]),
+        usual,
+        (*usual[:4], b"\x01e\x01l", *usual[5:]),
+        usual,
+        (*usual[:5], b"ii", usual[6]),
+        usual,
+        (*usual[:6], b"abcde"),
+    ):
+        channel_id, tag, number, redelivered, address, header, body = fields
+        delivery, whole = bytearray(), bytearray()
+        append_delivery(delivery, channel_id, tag, number, redelivered, address, header, body, 131072)
+        append_content(whole, channel_id, deliver_payload(tag, number, redelivered, address), header, body, 131072)
+        assert delivery == whole
 
 
 def test_iterating_does_not_copy_the_body() -> None:
