@@ -29,5 +29,11 @@ cdef class Consumer:
     @cython.locals(unacked=Unacked)
     cpdef bint can_take(self) except -1
 
-    @cython.locals(unacked=Unacked, tag=cython.ulonglong)
+    @cython.locals(tag=cython.ulonglong)
     cpdef deliver(self, QueueEntry entry, Message message)
+
+    @cython.locals(unacked=Unacked, tag=cython.ulonglong)
+    cpdef pass_on(self, Message message)
+
+    @cython.locals(unacked=Unacked)
+    cdef _write(self, Message message, unsigned long long tag, bint redelivered)

@@ -89,18 +89,28 @@ class Consumer:
 
     def deliver(self, entry: QueueEntry, message: Message) -> None:
         """Write the message to the client and, if it is to be acked, note that it is out."""
-        unacked = self.unacked
-        self.delivered += 1
         if entry.redelivered:
             self.redelivered += 1
         if self.no_ack:
-            tag = unacked.take_tag()
+            tag = self.unacked.take_tag()
         else:
             entry.consumer = self
-            tag = unacked.add(entry)
-        unacked.outbox.push_delivery(unacked.channel_id, self._tag_octets, tag, entry.redelivered, message)
+            tag = self.unacked.add(entry)
+        self._write(message, tag, entry.redelivered)
+
+    def pass_on(self, message: Message) -> None:
+        """Write a message that needs no ack and has never been in the queue, so that it has no entry either."""
+        unacked = self.unacked
+        tag = unacked.next_tag
+        unacked.next_tag = tag + 1
+        self._write(message, tag, False)
+
+    def _write(self, message: Message, tag: int, redelivered: bool) -> None:
+        unacked = self.unacked
+        self.delivered += 1
+        unacked.outbox.push_delivery(unacked.channel_id, self._tag_octets, tag, redelivered, message)
         if unacked.tap is not None:
-            unacked.tap(self.queue.name, message, entry.redelivered)
+            unacked.tap(self.queue.name, message, redelivered)
 
     def count_into(self, counters: MessageCounters) -> None:
         """Add what this consumer has got to what its queue or its channel has counted."""

@@ -145,20 +145,20 @@ class Queue(Target):
         if self._is_choosy and (answer := self._turned_away(message)) is not None:
             return answer
         self.counters.publish += 1
+        consumer = self.consumers.next() if self.ready.size == 0 else None
+        if consumer is not None and consumer.no_ack:
+            consumer.pass_on(message)
+            return True
         entry = new_entry(message, self, self._next_position)
         self._next_position += 1
         if self._has_ttl or message.header.flags & _FLAG_EXPIRATION:
             entry.expires_at = self._expiry_of(message)
             self._expiring = True
-        if self.ready.size == 0:
-            consumer = self.consumers.next()
-            if consumer is not None:
-                if not consumer.no_ack and self._keeps(message):
-                    self._storage.store(entry)
-                self._hand_out(entry, consumer)
-                return True
         if self._keeps(message):
             self._storage.store(entry)
+        if consumer is not None:
+            self._hand_out(entry, consumer)
+            return True
         self.ready.append(entry)
         self.ready_octets += entry.octets
         if self._has_limit:

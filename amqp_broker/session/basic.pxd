@@ -22,7 +22,7 @@ cdef unsigned int FLAG_USER_ID
 
 @cython.locals(
     body=bytes, header=_ContentHeader, vhost=Vhost, route=Route, message=Message, queues=tuple, confirms=Confirms,
-    counters=MessageCounters, accepted=bint
+    counters=MessageCounters, accepted=bint, flags=cython.uint
 )
 cpdef on_basic_publish(Channel channel, _PublishCommand command)
 

@@ -70,11 +70,12 @@ def on_basic_publish(channel: Channel, command: PublishCommand) -> None:
         if route.exchange.type != "topic" or not channel.rights.has_topics:
             channel.writable = route.exchange
     message = new_message(command.address, header, body)
-    if header.flags & INSPECTED:
+    flags = header.flags
+    if flags & INSPECTED:
         inspect(message, channel.requester)
     if route.exchange is not channel.writable:
         authorize_keys(channel.rights, route.exchange, message)
-    if header.flags & FLAG_USER_ID:
+    if flags & FLAG_USER_ID:
         check_user_id(channel.connection, header)
     if not route.cacheable or message.extra_keys:
         route = _inspected_route(channel, route.exchange, message, header)
