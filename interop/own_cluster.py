@@ -6,17 +6,54 @@ import contextlib
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import cycle
 from pathlib import Path
 
+import attrs
+
+from amqp_broker.config import TlsOptions
+from interop.clock import Clock
+from interop.namespaces import Namespaces
 from interop.own_broker import OwnBroker
 from interop.processes import LineProcess, python_environment
 from interop.proxy import Proxy, Weather
-from tests.support.nats import NatsServer, nats_cluster
+from tests.support.nats import LOOPBACK, NatsServer, Place, nats_cluster
 from tests.support.ports import free_ports
 
 READY_S = 60.0
 COMMAND_S = 30.0
+
+
+LOGIN = ("broker", "s3cret")
+"""Of the brokers, where NATS asks for one."""
+
+
+@attrs.frozen
+class Surroundings:
+    """In what a cluster runs.
+
+    Attributes:
+        has_links: there are links between brokers and NATS, and from broker to broker, that can be cut.
+        network: with a namespace for each broker and server, see `names`; None for loopback.
+        has_tls: brokers speak TLS with one another, and NATS with all, and asks for a login.
+        clock_library: with which each broker has a wall clock of its own; None for that of the machine.
+    """
+
+    has_links: bool = False
+    network: Namespaces | None = None
+    has_tls: bool = False
+    clock_library: Path | None = None
+
+
+PLAIN = Surroundings()
+CLOCKS_OFF_S = (0, 7 * 3600, -5 * 3600)
+"""At first, by turns."""
+
+
+def names(brokers: int, servers: int) -> tuple[list[str], list[str]]:
+    """What brokers and servers of NATS are called in a network."""
+    return [f"b{n}" for n in range(brokers)], [f"nats{n}" for n in range(servers)]
 
 
 class BrokerNode:
@@ -27,28 +64,48 @@ class BrokerNode:
         name: as the cluster knows it.
         links: to NATS, which can be cut; empty where it connects directly.
         door: the link by way of which the other brokers reach this one; None where they do directly.
+        clock: what it takes for the time, if that is its own.
     """
 
     def __init__(
-        self, name: str, directory: Path, servers: list[str], options: tuple[str, ...] = (), *, has_links: bool = False
+        self,
+        name: str,
+        directory: Path,
+        servers: list[str],
+        options: tuple[str, ...] = (),
+        *,
+        place: Place = LOOPBACK,
+        has_links: bool = False,
+        clock: Clock | None = None,
     ) -> None:
         self.name = name
+        self.clock = clock
         self.links = [Proxy(server, Weather()) for server in servers] if has_links else []
         if self.links:
             servers = [link.url for link in self.links]
         port, cluster_port, http_port = free_ports(3)
-        self.url = f"amqp://guest:guest@127.0.0.1:{port}/%2F"
-        self.http_url = f"http://127.0.0.1:{http_port}"
-        self.cluster_port = cluster_port
-        self.door = Proxy(f"tcp://127.0.0.1:{cluster_port}", Weather()) if has_links else None
-        self.cluster_host = "127.0.0.1" if self.door is None else self.door.url.rpartition("/")[2]
+        host = place.host
+        self.url = f"amqp://guest:guest@{host}:{port}/%2F"
+        self.http_url = f"http://{host}:{http_port}"
+        self.door = Proxy(f"tcp://{host}:{cluster_port}", Weather()) if has_links else None
+        self._environment = {
+            "AMQP_BROKER_CLUSTER_PORT": str(cluster_port),
+            "AMQP_BROKER_CLUSTER_HOST": host if self.door is None else self.door.url.rpartition("/")[2],
+            "AMQP_BROKER_NODE_NAME": name,
+            "AMQP_BROKER_LOOPBACK_USERS": "none",
+            **({} if place.tls is None else _tls_environment(place.tls)),
+            **({} if self.clock is None else self.clock.environment),
+        }
         self.directory = directory / name
         self.log = directory / f"{name}.log"
         self._log_file = self.log.open("ab")
         self._process: LineProcess | None = None
         self._argv = [
-            *("-m", "amqp_broker", "--cluster", ",".join(servers), "--data-dir", str(self.directory)),
-            *("--port", str(port), "--management-port", str(http_port), "--metrics-port", "off", *options),
+            *(*place.command, sys.executable, "-m", "amqp_broker"),
+            *("--cluster", ",".join(servers), "--data-dir", str(self.directory)),
+            *("--host", host, "--port", str(port)),
+            *("--set", f"management.tcp.ip={host}", "--management-port", str(http_port), "--metrics-port", "off"),
+            *options,
         ]
 
     @property
@@ -62,13 +119,7 @@ class BrokerNode:
 
     def start(self) -> None:
         """Start it, and return when clients can connect."""
-        env = {
-            **python_environment(),
-            "AMQP_BROKER_CLUSTER_PORT": str(self.cluster_port),
-            "AMQP_BROKER_CLUSTER_HOST": self.cluster_host,
-            "AMQP_BROKER_NODE_NAME": self.name,
-        }
-        self._process = LineProcess([sys.executable, *self._argv], env=env)
+        self._process = LineProcess(self._argv, env={**python_environment(), **self._environment})
         OwnBroker(self._process, READY_S)
 
     def stop(self) -> None:
@@ -109,12 +160,33 @@ class OwnCluster:
     """
 
     def __init__(
-        self, directory: Path, brokers: int, servers: int, options: tuple[str, ...] = (), *, has_links: bool = False
+        self,
+        directory: Path,
+        brokers: int,
+        servers: int,
+        options: tuple[str, ...] = (),
+        surroundings: Surroundings = PLAIN,
     ) -> None:
         self.directory = directory
-        self.servers: list[NatsServer] = nats_cluster(directory, servers)
+        broker_names, server_names = names(brokers, servers)
+        places = _places([*broker_names, *server_names], directory, surroundings)
+        library = surroundings.clock_library
+        login = LOGIN if surroundings.has_tls else None
+        its_places = [places[name] for name in server_names]
+        self.servers: list[NatsServer] = nats_cluster(directory, servers, its_places, login)
         urls = [server.url for server in self.servers]
-        self.brokers = [BrokerNode(f"b{n}", directory, urls, options, has_links=has_links) for n in range(brokers)]
+        self.brokers = [
+            BrokerNode(
+                name,
+                directory,
+                urls,
+                options,
+                place=places[name],
+                has_links=surroundings.has_links,
+                clock=None if library is None else Clock(library, directory / f"{name}.clock", off_s),
+            )
+            for name, off_s in zip(broker_names, cycle(CLOCKS_OFF_S), strict=False)
+        ]
 
     @property
     def urls(self) -> list[str]:
@@ -144,7 +216,7 @@ def running_cluster(
     *,
     directory: Path | None = None,
     options: tuple[str, ...] = (),
-    has_links: bool = False,
+    surroundings: Surroundings = PLAIN,
 ) -> Iterator[OwnCluster]:
     """A cluster that serves; all of it is killed in the end.
 
@@ -153,12 +225,41 @@ def running_cluster(
         servers: of NATS.
         directory: for files and logs, which are kept then.
         options: more for each broker's command line.
-        has_links: there are links between brokers and NATS, and from broker to broker, that can be cut.
+        surroundings: in which it runs; of a network it is in, its threads have to be as well.
     """
     with contextlib.ExitStack() as stack:
         if directory is None:
             directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="amqp-cluster-")))
-        cluster = OwnCluster(directory, brokers, servers, options, has_links=has_links)
+        cluster = OwnCluster(directory, brokers, servers, options, surroundings)
         stack.callback(cluster.kill)
         cluster.start()
         yield cluster
+
+
+def _places(everybody: Sequence[str], directory: Path, surroundings: Surroundings) -> dict[str, Place]:
+    """Where each of them runs, with certificates that are made for it."""
+    network = surroundings.network
+    places = {
+        name: LOOPBACK if network is None else Place(network.address(name), network.command(name)) for name in everybody
+    }
+    if not surroundings.has_tls:
+        return places
+    from tests.support.certificates import Authority  # trustme is not needed elsewhere
+
+    authority = Authority(directory)
+    return {
+        name: attrs.evolve(
+            place, tls=TlsOptions(certificates=(authority.server(place.host, name),), ca=authority.ca_file)
+        )
+        for name, place in places.items()
+    }
+
+
+def _tls_environment(tls: TlsOptions) -> dict[str, str]:
+    [certificate] = tls.certificates
+    return {
+        "AMQP_BROKER_CLUSTER_TLS_CACERTFILE": str(tls.ca),
+        "AMQP_BROKER_CLUSTER_TLS_CERTFILE": str(certificate.chain),
+        "AMQP_BROKER_CLUSTER_TLS_KEYFILE": str(certificate.key),
+        "SSL_CERT_FILE": str(tls.ca),  # by which it knows the servers of NATS
+    }

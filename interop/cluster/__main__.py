@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import logging
+import signal
 import sys
 import tempfile
 import time
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
@@ -15,12 +17,16 @@ from urllib.parse import quote
 import httpx
 import pika
 
+from interop.clock import ClockError, build
+from interop.cluster import cuts
 from interop.cluster.chaos import Chaos
 from interop.cluster.clients import AioConsumer, AioPublisher, PikaConsumer, PikaPublisher, Worker
 from interop.cluster.history import History, check, unavailability
 from interop.cluster.report import lines, timeline
-from interop.own_cluster import OwnCluster, running_cluster
+from interop.namespaces import Namespaces, NamespacesError, namespaces
+from interop.own_cluster import OwnCluster, Surroundings, names, running_cluster
 
+BROKERS = SERVERS = 3
 VHOSTS = ("/", "second", "third")
 DRAIN_S = 30.0
 QUIET_S = 3.0
@@ -66,21 +72,66 @@ def _wait_drained(history: History) -> None:
         time.sleep(0.25)
 
 
+def _network(wanted: str, stack: ExitStack) -> Namespaces | None:
+    """Where to run: None for loopback, with proxies."""
+    if wanted == "proxies":
+        return None
+    broker_names, server_names = names(BROKERS, SERVERS)
+    try:
+        network = stack.enter_context(namespaces([*broker_names, *server_names]))
+    except NamespacesError as error:
+        if wanted == "namespaces":
+            raise
+        print(f"links are cut by proxies: no network namespaces can be made here ({error})")
+        return None
+    print("links are cut between network namespaces, one for each broker and server")
+    return network
+
+
+def _clock_library(directory: Path) -> Path | None:
+    try:
+        library = build(directory)
+    except ClockError as error:
+        print(f"clocks are left alone: {error}")
+        return None
+    print("clocks of brokers are hours off, and jump; those of NATS, a program in Go, are left alone")
+    return library
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m interop.cluster", description=__doc__)
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--rate", type=float, default=40.0, help="messages a second and publisher, at most")
     parser.add_argument("--only", default="", help="kinds of events, separated by commas (default: all)")
+    what = "what cuts them (default: what the machine allows)"
+    parser.add_argument("--links", choices=("namespaces", "proxies"), default="", help=what)
+    parser.add_argument("--tls", action="store_true", help="between brokers and with NATS, which asks for a login")
     parser.add_argument("--plot", type=Path, help="where the timeline goes, as SVG")
     parser.add_argument("--keep", type=Path, help="a directory for files and logs, which stay there")
     options = parser.parse_args()
     logging.disable(logging.CRITICAL)  # what clients have to say is counted
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # not without removing what was made
     directory = options.keep or Path(tempfile.mkdtemp(prefix="amqp-cluster-"))
     directory.mkdir(parents=True, exist_ok=True)
-    with running_cluster(directory=directory, has_links=True) as cluster:
-        queues = _prepare(cluster)
+    random = Random(options.seed)
+    with ExitStack() as stack:
+        network = _network(options.links, stack)
+        surroundings = Surroundings(
+            has_links=network is None,
+            network=network,
+            has_tls=options.tls,
+            clock_library=_clock_library(directory),
+        )
+        cluster = stack.enter_context(running_cluster(BROKERS, SERVERS, directory=directory, surroundings=surroundings))
         history = History()
+        kinds = cuts.by_proxies(cluster) if network is None else cuts.InNetwork(cluster, network).kinds
+        chaos = Chaos(cluster, history, random, lambda line: print(line, flush=True), VHOSTS, kinds)
+        if options.only:
+            chaos.only = options.only.split(",")
+            if unknown := sorted({*chaos.only} - {*chaos.kinds}):
+                parser.error(f"no events {', '.join(unknown)}; there are {', '.join(chaos.kinds)}")
+        queues = _prepare(cluster)
         print(f"begins at {datetime.now(UTC):%H:%M:%S.%f}; files are in {directory}", flush=True)
         publishers: list[Worker] = []
         consumers: list[Worker] = []
@@ -92,8 +143,6 @@ def main() -> int:
             consumers.append(consumer(history, urls, queue, options.seed + 20 + n))
         for worker in [*publishers, *consumers]:
             worker.start()
-        only = [word for word in options.only.split(",") if word]
-        chaos = Chaos(cluster, history, Random(options.seed), lambda line: print(line, flush=True), VHOSTS, only)
         chaos.run(60 * options.minutes)
         time.sleep(5)
         until = history.now()

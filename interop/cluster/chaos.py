@@ -5,16 +5,20 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from random import Random
 
+from interop.cluster.cuts import Kind
 from interop.cluster.history import History
 from interop.own_cluster import BrokerNode, OwnCluster
-from interop.proxy import Proxy
 from tests.support.nats import NatsServer
 
 PAUSE_S = (2.0, 6.0)
 """Between what was healed and what comes next."""
+HOUR_S = 3600
+FARTHEST_H = 12
+"""How far a clock is off at the most."""
 
 
 class Chaos:
@@ -26,7 +30,10 @@ class Chaos:
         random: what is done, to whom and how long.
         tell: takes a line for each.
         vhosts: that are moved.
-        only: kinds of events, all where it is empty.
+        cuts: how links can be cut.
+
+    Attributes:
+        only: kinds of events, all at first.
     """
 
     def __init__(
@@ -36,7 +43,7 @@ class Chaos:
         random: Random,
         tell: Callable[[str], None],
         vhosts: Sequence[str],
-        only: list[str],
+        cuts: Mapping[str, Kind],
     ) -> None:
         self._cluster = cluster
         self._vhosts = vhosts
@@ -47,19 +54,23 @@ class Chaos:
             "kill-broker": self._kill_broker,
             "pause-broker": self._pause_broker,
             "stop-broker": self._stop_broker,
-            "cut-broker": self._cut_broker,
-            "silence-broker": self._silence_broker,
-            "deafen-broker": self._deafen_broker,
-            "mute-broker": self._mute_broker,
-            "part-brokers": self._part_brokers,
             "transfer": self._transfer,
             "drain": self._drain,
             "kill-nats": self._kill_nats,
             "pause-nats": self._pause_nats,
+            **{name: partial(self._cut, kind) for name, kind in cuts.items()},
         }
-        self._events = [events[name] for name in only] if only else list(events.values())
+        if all(broker.clock is not None for broker in cluster.brokers):
+            events["jump-clock"] = self._jump_clock
+        self._events = events
+        self.only: Sequence[str] = self.kinds
         self._what = ""
         self._began_at = 0.0
+
+    @property
+    def kinds(self) -> list[str]:
+        """Of events that there are."""
+        return list(self._events)
 
     def run(self, seconds: float) -> None:
         """Go on for so long."""
@@ -67,7 +78,7 @@ class Chaos:
         while (left_s := ends_at - time.monotonic()) > 0:
             time.sleep(min(left_s, self._random.uniform(*PAUSE_S)))
             if time.monotonic() < ends_at:
-                self._random.choice(self._events)()
+                self._events[self._random.choice(self.only)]()
                 self._history.events.append((self._began_at, self._history.now(), self._what))
                 self._tell(f"{self._began_at:7.1f} s  {self._what}")
 
@@ -107,42 +118,25 @@ class Chaos:
         finally:
             os.kill(broker.pid, signal.SIGCONT)
 
-    def _cut_broker(self) -> None:
-        broker = self._broker()
-        self._begin(f"links of broker {broker.name} to NATS reset")
-        for proxy in broker.links:
-            proxy.cut()
+    def _cut(self, kind: Kind) -> None:
+        cut = kind(self._random)
+        self._begin(cut.what)
+        cut.begin()
+        if cut.end is not None:
+            seconds = self._random.uniform(1.0, 8.0)
+            try:
+                time.sleep(seconds)
+            finally:
+                cut.end()
+            if cut.is_felt_on:
+                time.sleep(seconds)
 
-    def _silence_broker(self) -> None:
+    def _jump_clock(self) -> None:
         broker = self._broker()
-        self._begin(f"links of broker {broker.name} to NATS silent")
-        self._part(broker.links)
-
-    def _deafen_broker(self) -> None:
-        broker = self._broker()
-        self._begin(f"links of broker {broker.name} to NATS lose answers")
-        self._part(broker.links, requests=False)
-
-    def _mute_broker(self) -> None:
-        broker = self._broker()
-        self._begin(f"links of broker {broker.name} to NATS lose requests")
-        self._part(broker.links, answers=False)
-
-    def _part_brokers(self) -> None:
-        broker = self._broker()
-        assert broker.door is not None
-        self._begin(f"links of other brokers to {broker.name} silent")
-        self._part([broker.door])
-
-    def _part(self, links: Sequence[Proxy], *, requests: bool = True, answers: bool = True) -> None:
-        """Cut links for a while."""
-        for proxy in links:
-            proxy.part(requests=requests, answers=answers)
-        try:
-            self._wait(1.0, 8.0)
-        finally:
-            for proxy in links:
-                proxy.heal()
+        assert broker.clock is not None
+        hours = self._random.choice((-1, 0, 1, self._random.randint(-FARTHEST_H, FARTHEST_H)))
+        self._begin(f"clock of broker {broker.name} jumps")
+        broker.clock.set(hours * HOUR_S)
 
     def _transfer(self) -> None:
         vhost, target = self._random.choice(self._vhosts), self._broker()
@@ -164,14 +158,14 @@ class Chaos:
 
     def _kill_nats(self) -> None:
         server = self._server()
-        self._begin(f"SIGKILL of NATS {server.port}")
+        self._begin(f"SIGKILL of NATS {server.name}")
         server.stop()
         self._wait(0.0, 5.0)
         server.start()
 
     def _pause_nats(self) -> None:
         server = self._server()
-        self._begin(f"SIGSTOP of NATS {server.port}")
+        self._begin(f"SIGSTOP of NATS {server.name}")
         server.send(signal.SIGSTOP)
         try:
             self._wait(0.5, 6.0)

@@ -13,6 +13,10 @@ LEAD_S: Final = 0.3
 """The last confirm before an event can be so old, and what follows be of that event."""
 
 
+QUORUM_GONE: Final = "links between all servers of NATS silent"
+"""An event during which nothing can be confirmed, so that it counts from its end."""
+
+
 @attrs.frozen
 class Delivery:
     """A message that a consumer got."""
@@ -125,7 +129,7 @@ class Gap:
 
 
 def unavailability(history: History, until: float) -> list[Gap]:
-    """For each event how long some queue took no messages.
+    """For each event how long some queue took no messages; for one that leaves no quorum, since that was healed.
 
     A publisher that finds its node gone has to connect anew, which is counted.
     """
@@ -135,8 +139,16 @@ def unavailability(history: History, until: float) -> list[Gap]:
     gaps = [Gap("", a, queue, b - a) for queue in times for a, b in pairwise([*times[queue], until])]
     starts = [at for at, _, _ in history.events]
     found = []
-    for (begin, _, what), end in zip(history.events, [*starts[1:], until], strict=True):
+    for (begin, healed, what), end in zip(history.events, [*starts[1:], until], strict=True):
         its = [gap for gap in gaps if begin - LEAD_S <= gap.at < end - LEAD_S]
+        if what == QUORUM_GONE:
+            its = [_from(gap, healed) for gap in its]
         longest = max(its, key=lambda gap: gap.seconds, default=Gap("", begin, "", end - begin))
         found.append(attrs.evolve(longest, event=what))
     return found
+
+
+def _from(gap: Gap, moment: float) -> Gap:
+    """What of it comes after a moment."""
+    at = max(gap.at, moment)
+    return attrs.evolve(gap, at=at, seconds=max(0.0, gap.at + gap.seconds - at))
