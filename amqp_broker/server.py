@@ -28,6 +28,7 @@ from amqp_broker.net.systemd import Notifier, inherited_sockets
 from amqp_broker.net.tls import TlsConfigError, TlsKeeper
 from amqp_broker.resources import Resources
 from amqp_broker.storage.committer import Committer
+from amqp_broker.storage.gathering import Gathering
 from amqp_broker.storage.lock import DirectoryLock
 from amqp_broker.storage.opening import open_journal
 from amqp_broker.storage.settings import JournalSettings
@@ -223,7 +224,9 @@ class _DataDirectory:
         self._lock = DirectoryLock(str(path))
         self._config = config
         self._opened = open_journal(str(path), _journal_settings(config))
-        self.committer = Committer(self._opened.storage.journal, in_round=in_round)
+        storage = self._opened.storage
+        gathering = Gathering(lambda: storage.stored_count)
+        self.committer = Committer(storage.journal, in_round=in_round, gathering=gathering)
         self.stream_committer = StreamCommitter(self._opened.storage.streams)
 
     def make_broker(self, make: Callable[..., Broker]) -> Broker:

@@ -2,7 +2,7 @@
 
 A publisher that waits for confirms has a window. Where groups go at once, one takes half of the window while the other
 half is under way, for ever, and each costs what the whole would. That is worth avoiding where a group is dear: in a
-cluster. Knows neither trio nor the journal.
+cluster, and on a slow disk. Knows neither trio nor the journal.
 """
 
 from __future__ import annotations
@@ -14,6 +14,9 @@ SHARE: Final = 0.5
 """How long to wait at most, as a share of what the group before has taken."""
 
 LONGEST_S: Final = 0.01
+
+CHEAP_S: Final = 0.001
+"""Nothing waits behind a group that took less: meanwhile messages are read, which is as much work as writing them."""
 
 ENOUGH: Final = 0.75
 """A wait was worth it when so much has come of what had been hoped for."""
@@ -59,7 +62,7 @@ class Gathering:
         self._at_end = self._wanted = self._count()
         if self._to_skip:
             self._to_skip -= 1
-        elif self._at_end - self._taken + self._answered <= MANY:
+        elif now - self._began_at >= CHEAP_S and self._at_end - self._taken + self._answered <= MANY:
             self._wanted += self._answered
         self._ends_at = now + min(SHARE * (now - self._began_at), LONGEST_S)
 

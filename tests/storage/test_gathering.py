@@ -7,7 +7,7 @@ import pytest
 import trio
 
 from amqp_broker.storage.committer import Committer
-from amqp_broker.storage.gathering import LONGEST_S, MANY, MAX_SKIPPED, SHARE, Gathering
+from amqp_broker.storage.gathering import CHEAP_S, LONGEST_S, MANY, MAX_SKIPPED, SHARE, Gathering
 from tests.storage.simulated_disk import SimulatedDisk
 from tests.storage.test_committer import append, open_journal
 
@@ -30,11 +30,11 @@ class Rounds:
         self.gathering = Gathering(self.messages.count)
         self.now = 0.0
 
-    def group(self, meanwhile: int = 0) -> None:
+    def group(self, meanwhile: int = 0, took_s: float = TOOK_S) -> None:
         """One goes; so many are stored before it is safe."""
         self.gathering.began(self.now)
         self.messages.stored += meanwhile
-        self.now += TOOK_S
+        self.now += took_s
         self.gathering.ended(self.now)
 
     def left_s(self) -> float:
@@ -104,6 +104,15 @@ def test_many_messages_do_not_wait_for_more(rounds: Rounds) -> None:
     rounds.messages.stored = MANY
     rounds.group(meanwhile=1)
     assert rounds.left_s() == 0
+
+
+def test_a_fast_disk_is_not_waited_for(rounds: Rounds) -> None:
+    rounds.messages.stored = 50
+    rounds.group(meanwhile=50, took_s=CHEAP_S * 0.9)
+    assert rounds.left_s() == 0
+    rounds.messages.stored += 50
+    rounds.group(meanwhile=50, took_s=CHEAP_S * 1.1)
+    assert rounds.left_s() > 0
 
 
 class Hesitant(Gathering):
