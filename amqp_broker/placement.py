@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
 import attrs
 
 from amqp_broker.auth.users import Peer
+
+NOBODY: Final = Peer()
+"""For whom a node asks on its own account."""
 
 
 @attrs.frozen
@@ -35,6 +38,23 @@ class Parcel:
     vhost: str
     peer: Peer
     octets: bytes = attrs.field(repr=False)
+
+
+@attrs.frozen
+class Inquiry:
+    """What a node wants of another one, where that is no client's connection.
+
+    Attributes:
+        subject: what it is about, which says who answers.
+        peer: for whom.
+        user: who that is, where the node that asks has found it out; None where the question itself has to say it.
+        revision: of what is administered, as the node that asks knows it; who answers is to know as much.
+    """
+
+    subject: str
+    peer: Peer = NOBODY
+    user: str | None = None
+    revision: int = 0
 
 
 Found: TypeAlias = "Callable[[Elsewhere | None], None]"

@@ -19,7 +19,7 @@ from amqp_broker.inspection.node import Node
 from amqp_broker.log_exchange import CONTENT_TYPES, LOG_EXCHANGE, LogExchange
 from amqp_broker.management.server import open_http_services
 from amqp_broker.net.connection import in_round
-from amqp_broker.net.control import serve_control
+from amqp_broker.net.control import SUBJECT, answer_node, serve_control
 from amqp_broker.net.doors import open_doors
 from amqp_broker.net.hub import new_hub
 from amqp_broker.net.links import run_links
@@ -38,6 +38,7 @@ from amqp_broker.timers import Timers
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from amqp_broker.administration.loading import Unfinished
     from amqp_broker.cluster.node import ClusterNode
     from amqp_broker.net.fetch import Fetcher
 
@@ -91,10 +92,13 @@ class Server:
             self.broker = self._data.make_broker(make_broker)
         else:
             self.broker = make_broker(config)
+        self._loading: Unfinished | None = None
         if config.load_definitions is not None:
             from amqp_broker.administration.loading import load_definitions  # seldom needed, slow to import
 
-            load_definitions(self.broker, config.load_definitions, skips_unchanged=config.skips_unchanged_definitions)
+            # In a cluster one node loads them, and those that come later leave what has become of them alone.
+            skips = config.skips_unchanged_definitions or self._cluster is not None
+            self._loading = load_definitions(self.broker, config.load_definitions, skips_unchanged=skips)
         self._fetcher = _fetcher_of(config)
         if self._fetcher is not None:
             self.broker.fetch = self._fetcher.fetch
@@ -104,6 +108,8 @@ class Server:
         if self._cluster is not None:
             self._cluster.on_stalled = self.resources.journal_changed
         self.node = Node(self.broker, self.resources, stop=self.stop, cluster=self._cluster)
+        if self._cluster is not None:
+            self._cluster.answer_with(SUBJECT, partial(answer_node, self.node))
         if config.event_exchange:
             self.broker.enable_event_exchange()
         self.urls: list[str] = []
@@ -124,6 +130,17 @@ class Server:
             keeper.reload()
         if self._cluster is not None and self._cluster.tls is not None:
             self._cluster.tls.reload()
+
+    async def _finish_loading(self) -> None:
+        """Have other nodes load what is theirs; until then no clients are let in here, unless that can't be done."""
+        if self._loading is None:
+            return
+        from amqp_broker.net.passing_on import finish_loading
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_cancel_when_set, self._stopping, nursery.cancel_scope)
+            await finish_loading(self.node, self._loading)
+            nursery.cancel_scope.cancel()
 
     def _control_path(self) -> Path:
         directory = self.config.data_dir
@@ -177,6 +194,7 @@ class Server:
                         manners = Manners(cluster.tls, gate=cluster.gate)
                         for listener in cluster.doors:
                             accepting.start_soon(reception.accept, listener, clients, manners)
+                        await self._finish_loading()
                     amqp_tls = None if self.config.tls is None else self._tls[self.config.tls]
                     for door in doors:
                         manners = manners_of(door, amqp_tls, self.config.tls)
@@ -207,6 +225,11 @@ class Server:
             await trio.to_thread.run_sync(self._cluster.close)
         log.info("stopped")
         self.stopped.set()
+
+
+async def _cancel_when_set(event: trio.Event, scope: trio.CancelScope) -> None:
+    await event.wait()
+    scope.cancel()
 
 
 def _journal_settings(config: Config) -> JournalSettings:

@@ -15,6 +15,7 @@ from amqp_broker.administration.errors import (
     UserExistsError,
     UserNotFoundError,
     VhostNotFoundError,
+    VhostNowhereError,
 )
 
 __all__ = [
@@ -26,4 +27,5 @@ __all__ = [
     "UserExistsError",
     "UserNotFoundError",
     "VhostNotFoundError",
+    "VhostNowhereError",
 ]

@@ -33,6 +33,13 @@ class VhostElsewhereError(AdministrationError):
         super().__init__(f"vhost '{name}' is on another node: ask there")
 
 
+class VhostNowhereError(AdministrationError):
+    """No node of the cluster has the vhost open."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"vhost '{name}' is on no node at present")
+
+
 class TooManyVhostsError(AdministrationError):
     """There may be no further vhost."""
 

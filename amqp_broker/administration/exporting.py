@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from amqp_broker.administration.parameters import (
     list_global_parameters,
@@ -54,6 +54,19 @@ def export_definitions(broker: Broker, vhost: str | None = None) -> dict[str, Js
         "exchanges": [item for each in vhosts for item in _exchanges(each)],
         "bindings": [item for each in vhosts for item in _bindings(each)],
     }
+
+
+def join(exports: Sequence[dict[str, Json]]) -> dict[str, Json]:
+    """One export of all definitions, out of those of several nodes: each has what is in its own vhosts."""
+    joined = {**exports[0]}
+    for section in ("queues", "exchanges", "bindings"):
+        items: list[Json] = []
+        for each in exports:
+            part = each[section]
+            assert isinstance(part, list)
+            items += part
+        joined[section] = items
+    return joined
 
 
 def _export_vhost(broker: Broker, vhost: Vhost) -> dict[str, Json]:

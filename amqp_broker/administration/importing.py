@@ -6,6 +6,8 @@ there: users, permissions, policies and parameters are replaced, queues, exchang
 
 A large file is taken over in steps, between which clients are served. They see it grow; and what one of them deletes
 meanwhile is deleted, as if it had been a moment later.
+
+In a cluster all nodes know users, vhosts and policies; what is in a vhost that another node has is `Left` to that one.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from typing import Final, TypeAlias
 from amqp_broker.administration import parameters, permissions, users, vhosts
 from amqp_broker.administration.errors import AdministrationError
 from amqp_broker.administration.fields import Fields, InvalidDefinitionsError, as_object
+from amqp_broker.administration.left import Left
 from amqp_broker.administration.turns import run_through
 from amqp_broker.auth.passwords import HashAlgorithm, InvalidHashError, PasswordHash
 from amqp_broker.auth.users import User
@@ -51,6 +54,7 @@ class _Import:
         """Where items go that name no vhost."""
         self._left_out: set[str] = set()
         """Bindings of which that has been said."""
+        self.left: dict[str, dict[str, Json]] = {}
         self._assumed = HashAlgorithm.MD5 if _is_older(document, _FIRST_SALTED) else HashAlgorithm.SHA256
 
     def rehearse(self, broker: Broker) -> Iterator[None]:
@@ -65,8 +69,9 @@ class _Import:
             self._describe_vhost(copy.broker, self._vhost, self._document)
         for section, item in self._items():
             _check_text(item)
-            copy.bring(section, item, self._vhost)
-            self._take(copy.broker, section, item)
+            if section != "bindings" or broker.is_here(self._vhost_of(item)):  # else its ends may be elsewhere
+                copy.bring(section, item, self._vhost)
+                self._take(copy.broker, section, item)
             yield
 
     def carry_out(self, broker: Broker) -> Iterator[None]:
@@ -81,6 +86,9 @@ class _Import:
                         broker.apply_parameters(name)
                     yield
                 changed.clear()
+            if section in _CONTENTS and not broker.is_here(self._vhost_of(item)):
+                self._leave(section, item)
+                continue
             try:
                 self._take(broker, section, item)
             except InvalidDefinitionsError as error:
@@ -91,6 +99,13 @@ class _Import:
         for name in changed:
             if name in broker.vhosts:
                 broker.apply_parameters(name)
+
+    def _leave(self, section: str, item: Fields) -> None:
+        """Keep an item for the node that has its vhost."""
+        vhost = self._vhost_of(item)
+        items = self.left.setdefault(vhost, {}).setdefault(section, [])
+        assert isinstance(items, list)
+        items.append({**item.value, "vhost": vhost})
 
     def _items(self) -> Iterator[tuple[str, Fields]]:
         return ((section, item) for section in _SECTIONS for item in self._document.items(section))
@@ -244,11 +259,16 @@ _SECTIONS: Final[Mapping[str, _Take]] = {
 }
 """In the order in which later ones need earlier ones."""
 
+_CONTENTS: Final = ("exchanges", "queues", "bindings")
+"""What is in a vhost, and hence with the node that has it."""
+
 _WITH_PARAMETERS: Final = ("policies", "parameters")
 """What takes effect all at once, when the last of them has been kept."""
 
 
-def import_definitions(broker: Broker, document: Json, vhost: str | None = None, *, by: str = INTERNAL_USER) -> None:
+def import_definitions(
+    broker: Broker, document: Json, vhost: str | None = None, *, by: str = INTERNAL_USER
+) -> Left | None:
     """Take over definitions, of a whole broker or of one vhost.
 
     Args:
@@ -258,15 +278,18 @@ def import_definitions(broker: Broker, document: Json, vhost: str | None = None,
             into the default vhost.
         by: who does it.
 
+    Returns:
+        What is for other nodes of the cluster; None where there is nothing.
+
     Raises:
         InvalidDefinitionsError: something in it can't be; nothing has been changed.
     """
-    run_through(importing_definitions(broker, document, vhost, by=by))
+    return run_through(importing_definitions(broker, document, vhost, by=by))
 
 
 def importing_definitions(
     broker: Broker, document: Json, vhost: str | None = None, *, by: str = INTERNAL_USER
-) -> Generator[None, None, None]:
+) -> Generator[None, None, Left | None]:
     """Do the same in steps, one for each item; nothing is changed until all have been looked at."""
     fields = Fields(document, "$")
     if vhost is None and fields.text("rabbitmq_definition_format", "cluster") == "single_virtual_host":
@@ -275,6 +298,7 @@ def importing_definitions(
     job = _Import(fields, vhost, by)
     yield from job.rehearse(broker)
     yield from job.carry_out(broker)
+    return Left(job.left, by) if job.left else None
 
 
 class _Copy:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
+import attrs
+
 from amqp_broker.administration.fields import InvalidDefinitionsError
 from amqp_broker.administration.importing import import_definitions
+from amqp_broker.administration.left import Left
 from amqp_broker.administration.reading import read_document
 from amqp_broker.broker import Broker
 from amqp_broker.config import HttpsDefinitions
@@ -26,13 +29,31 @@ FETCH_TIMEOUT_S: Final = 30.0
 """To reach a web server, and for each part of its answer."""
 
 
-def load_definitions(broker: Broker, source: Path | HttpsDefinitions, *, skips_unchanged: bool = False) -> None:
+@attrs.frozen
+class Unfinished:
+    """Definitions that have been loaded but for what is in vhosts of other nodes.
+
+    Attributes:
+        left: that, by file.
+        contents: of the files, for `remember`.
+    """
+
+    left: Sequence[Left]
+    contents: Sequence[bytes]
+
+
+def load_definitions(
+    broker: Broker, source: Path | HttpsDefinitions, *, skips_unchanged: bool = False
+) -> Unfinished | None:
     """Import a file, or all `*.json` of a directory in the order of their names, or what a web server has.
 
     Args:
         broker: the broker.
         source: the file or directory, or the server, which is waited for.
         skips_unchanged: nothing is done when the files are those that were imported the last time.
+
+    Returns:
+        What somebody has to see to, and then to `remember`; None when all is done, as it always is without a cluster.
 
     Raises:
         InvalidDefinitionsError: one can't be read or imported, the ones before it have been; the text names the file.
@@ -43,19 +64,22 @@ def load_definitions(broker: Broker, source: Path | HttpsDefinitions, *, skips_u
     contents = [_contents(file) if isinstance(file, Path) else _fetched(file) for file in files]
     if skips_unchanged and is_unchanged(broker, contents):
         log.info("definitions in %s are those imported before", source)
-        return
+        return None
+    left: list[Left] = []
     for file, content in zip(files, contents, strict=True):
         try:
-            import_definitions(broker, read_document(content))
+            rest = import_definitions(broker, read_document(content))
         except InvalidDefinitionsError as error:
             raise InvalidDefinitionsError(f"{file}: {error.path}", error.reason) from None
         log.info("definitions imported from %s", file)
-    if skips_unchanged:
+        left += [] if rest is None else [rest]
+    if skips_unchanged and not left:
         remember(broker, contents)
     if not any(broker.users):
         log.warning("there is no user, and with load_definitions none is made: nobody can log in")
     if not broker.vhosts:
         log.warning("there is no vhost, and with load_definitions none is made: nothing can be opened")
+    return Unfinished(left, contents) if left else None
 
 
 def is_unchanged(broker: Broker, contents: Iterable[bytes]) -> bool:

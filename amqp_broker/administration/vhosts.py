@@ -42,8 +42,7 @@ def add_vhost(
     if vhost is None:
         if broker.max_vhosts is not None and len(broker.vhosts) >= broker.max_vhosts:
             raise TooManyVhostsError(name, broker.config.max_vhosts)
-        vhost = broker.add_vhost(name)
-        broker.registry.let_in(broker.config.default_users, name)
+        vhost = broker.make_vhost(name)
     if description is not None:
         vhost.description = description
     if tags is not None:
@@ -52,8 +51,9 @@ def add_vhost(
         vhost.default_queue_type = queue_type
     if is_tracing is not None:
         broker.set_tracing(name, is_tracing)
-    broker.vhost_changed(vhost)
+    broker.vhost_changed(vhost)  # once, so that nobody who shares it sees it half described
     if is_new:
+        broker.registry.let_in(broker.config.default_users, name)
         broker.events.emit(
             EventKind.VHOST_CREATED,
             name=name,

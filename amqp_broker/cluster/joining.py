@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from amqp_broker.cluster.node import ClusterNode
 
 NOT_YET = (
-    ("load_definitions", "definitions can't be loaded at start; import them once it runs"),
     ("event_exchange", "there is no event exchange"),
     ("log_exchange", "there is no log exchange"),
 )

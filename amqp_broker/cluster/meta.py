@@ -65,11 +65,14 @@ class Meta(MemoryStorage):
 
     Attributes:
         on_work: called when there is something to put.
+        told_revision: the revision of the table up to which all has been carried out here.
+        revision: the same, or that of the last change of ours that is in the table.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.on_work: Callable[[], None] = _nothing
+        self.told_revision = self.revision = 0
         self._known: dict[str, bytes] = {}
         """The table as the broker has carried it out, with its own changes."""
         self._waiting: deque[Put] = deque()
@@ -142,6 +145,7 @@ class Meta(MemoryStorage):
         """Take the outcome; what was not put is tried again. Gives what others have changed meanwhile."""
         self._under_way = None
         changes: list[Change] = []
+        self.revision = max(self.revision, *puts.revisions, 0)
         for put, revision in zip(puts.puts, puts.revisions, strict=False):
             self._done += 1
             self._own[put.key] -= 1
@@ -159,7 +163,11 @@ class Meta(MemoryStorage):
 
     def told(self, key: str, value: bytes | None, revision: int) -> list[Change]:
         """A watch has told of a key; gives what is to be carried out on the broker, in this order."""
-        if not key.startswith(PREFIX) or revision < self._revisions.get(key, 0):
+        if not key.startswith(PREFIX):
+            return []
+        self.told_revision = max(self.told_revision, revision)
+        self.revision = max(self.revision, revision)
+        if revision < self._revisions.get(key, 0):
             return []
         if key in self._own:
             self._deferred[key] = (value, revision)

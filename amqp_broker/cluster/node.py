@@ -18,6 +18,7 @@ from typing import Any, Final
 import attrs
 import trio
 
+from amqp_broker.auth.users import Peer
 from amqp_broker.broker import Broker
 from amqp_broker.cluster import membership
 from amqp_broker.cluster.bucket import Bucket
@@ -31,10 +32,10 @@ from amqp_broker.cluster.places import Places
 from amqp_broker.config import Config
 from amqp_broker.inspection.cluster import ClusterMember
 from amqp_broker.net.doors import open_http
-from amqp_broker.net.forwarding import Forwarder, Gate
+from amqp_broker.net.forwarding import Answer, Forwarder, Gate
 from amqp_broker.net.hub import Hub
 from amqp_broker.net.tls import NodeTlsKeeper
-from amqp_broker.placement import Elsewhere
+from amqp_broker.placement import NOBODY, Elsewhere, Inquiry
 from amqp_broker.storage.committer import Turns
 from amqp_broker.storage.definitions import Change, ChangeKind, text_of
 from amqp_broker.storage.lock import DirectoryLock
@@ -50,6 +51,8 @@ FORM: Final = "-lanes"
 TICK_S: Final = 0.2
 RETRY_S: Final = 0.5
 ASK_S: Final = 0.5
+CATCH_UP_S: Final = 1.0
+"""How long to wait, with an answer for another node, for what that one knows to be known here; NATS may be away."""
 PATIENCE_S: Final = 5.0
 """How often to say that NATS is waited for."""
 
@@ -101,7 +104,7 @@ class ClusterNode:
         broker: what it serves.
         places: where vhosts are.
         forwarder: hands connections over.
-        gate: lets those of others in.
+        gate: lets those of others in, and who asks.
         tls: for both.
         doors: where other nodes hand connections over; open once it runs, to be accepted on and closed by others.
         on_stalled: told when something can't be written, and, with None, when all can be again.
@@ -153,7 +156,9 @@ class ClusterNode:
         self.membership = Membership(self.name, self._run_id, self._info, time.monotonic())
         self.places = self.broker.placement = Places(self.membership)
         self.forwarder = Forwarder(self.name, lambda: self.secret, tls)
-        self.gate = Gate(lambda: self.secret, self.places.is_here)
+        self._answers: dict[str, Answer] = {}
+        self._heard = trio.Event()
+        self.gate = Gate(lambda: self.secret, self._takes_clients_of, self._answers)
 
     # Beginning
 
@@ -265,6 +270,8 @@ class ClusterNode:
                 self._look_for_namesake()
             except Exception:
                 log.exception("what the cluster says of %r can't be understood", key)
+        self._heard.set()
+        self._heard = trio.Event()
         self.tick_soon()
 
     def _look_for_namesake(self) -> None:
@@ -458,6 +465,41 @@ class ClusterNode:
     def _do_soon(self, action: membership.Put | membership.Delete) -> None:
         if self._nursery is not None:
             self._nursery.start_soon(self._carry_out, action)
+
+    async def wait_owner(self, vhost: str) -> str:
+        there: list[Elsewhere | None] = []
+        found = trio.Event()
+
+        def tell(elsewhere: Elsewhere | None) -> None:
+            there.append(elsewhere)
+            found.set()
+
+        self.places.locate(vhost, tell)
+        try:
+            await found.wait()
+        finally:
+            self.places.forget(vhost, tell)
+        return self.name if there[0] is None else there[0].node
+
+    async def visit(
+        self, node: str, subject: str, peer: Peer = NOBODY, user: str | None = None
+    ) -> trio.abc.HalfCloseableStream:
+        if node not in self.membership.members:
+            raise OSError(f"there is no node {node}")
+        inquiry = Inquiry(subject, peer, user, self._meta.revision)
+        return await self.forwarder.visit(inquiry, self.places.of_node(node))
+
+    def answer_with(self, subject: str, answer: Answer) -> None:
+        self._answers[subject] = partial(self._answer, answer)
+
+    async def _answer(self, answer: Answer, inquiry: Inquiry, stream: trio.abc.HalfCloseableStream) -> None:
+        with trio.move_on_after(CATCH_UP_S):
+            while self._meta.told_revision < inquiry.revision:
+                await self._heard.wait()
+        await answer(inquiry, stream)
+
+    def _takes_clients_of(self, vhost: str) -> bool:
+        return self.places.is_here(vhost) and not self.broker.is_suspended
 
     # What keepers say
 

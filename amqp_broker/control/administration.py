@@ -16,6 +16,7 @@ from amqp_broker.administration.errors import (
     UserNotFoundError,
 )
 from amqp_broker.administration.fields import InvalidDefinitionsError
+from amqp_broker.administration.left import Left
 from amqp_broker.administration.reading import reading_document
 from amqp_broker.auth.passwords import InvalidHashError, PasswordHash
 from amqp_broker.control.errors import (
@@ -27,6 +28,7 @@ from amqp_broker.control.errors import (
     ControlError,
 )
 from amqp_broker.control.request import Answer, Request
+from amqp_broker.events import INTERNAL_USER
 from amqp_broker.inspection.node import Node
 from amqp_broker.registry import CLUSTER_NAME
 
@@ -291,13 +293,14 @@ def export_definitions(node: Node, _request: Request) -> Iterable[str]:
     yield json.dumps(exporting.export_definitions(node.broker), separators=(",", ":"))
 
 
-def import_definitions(node: Node, request: Request) -> Iterator[None]:
+def import_definitions(node: Node, request: Request) -> Iterator[Left | None]:
     """Take over the file that comes with the request; with `skip-if-unchanged`, only if it is not the one before."""
     skips = "skip-if-unchanged" in request.options
     if skips and loading.is_unchanged(node.broker, [request.content]):
         return
     document = yield from reading_document(request.content)
-    yield from importing.importing_definitions(node.broker, document)
+    by = str(request.options.get("by", INTERNAL_USER))
+    yield (yield from importing.importing_definitions(node.broker, document, by=by))
     if skips:
         loading.remember(node.broker, [request.content])
 

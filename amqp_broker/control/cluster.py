@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Final
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final
 
-from amqp_broker.administration import vhosts
+import attrs
+
+from amqp_broker.administration import exporting, vhosts
 from amqp_broker.control import health
 from amqp_broker.control.errors import EXIT_DATA, EXIT_USAGE, ControlError
 from amqp_broker.control.request import Request
@@ -20,8 +24,82 @@ OF_CONTENTS: Final = {
     "list_unresponsive_queues",
     "purge_queue",
     "delete_queue",
+    "restart_shovel",
 }
 """Commands that look at what is in a vhost, which is on one node only."""
+
+OF_ALL: Final = {
+    "list_connections",
+    "list_channels",
+    "shovel_status",
+    "federation_status",
+    "close_all_user_connections",
+    "export_definitions",
+}
+"""Commands that concern all nodes: each does, or tells, what is with it."""
+
+OF_SOME: Final = {"restart_federation_link"}
+"""Commands about what is with one of them, nobody knows which."""
+
+
+@attrs.frozen
+class Route:
+    """Which nodes carry out a command.
+
+    Attributes:
+        is_here: this one does.
+        others: the others that do.
+        is_first_enough: only the first of them that can.
+    """
+
+    is_here: bool = True
+    others: Sequence[str] = ()
+    is_first_enough: bool = False
+
+    def nodes(self, own_name: str) -> list[str]:
+        """All of them, in the order of their names, so that each node gives the same list."""
+        return sorted([own_name, *self.others] if self.is_here else self.others)
+
+
+def route_of(node: Node, cluster: Cluster, name: str, request: Request) -> Route:
+    """Find out who is to carry out a command that has been asked here."""
+    others = [each.name for each in cluster.members() if each.is_running and each.name != node.name]
+    if name in OF_CONTENTS or (name == "close_all_connections" and "global" not in request.options):
+        owner = cluster.owner_of(request.vhost) if request.vhost in node.broker.vhosts else None
+        is_here = node.broker.is_here(request.vhost) or owner is None or owner.name == node.name
+        return Route() if is_here or owner is None else Route(is_here=False, others=[owner.name])
+    if name in OF_ALL or name == "close_all_connections":
+        return Route(others=others)
+    if name in OF_SOME:
+        return Route(others=others, is_first_enough=True)
+    if name == "import_definitions":
+        return Route()  # which gives others their part
+    meant = node_of_pid(request.text(0)) if name == "close_connection" else request.node
+    return Route(is_here=False, others=[meant]) if meant in others else Route()
+
+
+def node_of_pid(pid: str) -> str:
+    """Whose thing that is, by what `Node.pid_of` calls it."""
+    found = re.fullmatch(r"<(.+)\.\d+\.\d+\.0>", pid)
+    return "" if found is None else found[1]
+
+
+def _joined_exports(lines: Sequence[dict[str, Any]]) -> Iterable[str]:
+    """One export, of what all nodes have."""
+    yield json.dumps(exporting.join([json.loads(each["line"]) for each in lines]), separators=(",", ":"))
+
+
+def _joined_counts(lines: Sequence[dict[str, Any]]) -> Iterable[str]:
+    """One count of connections that were closed."""
+    yield health.closed_text(sum(int(each["line"].split()[1]) for each in lines))
+
+
+JOINS: Final[Mapping[str, Callable[[Sequence[dict[str, Any]]], Iterable[str]]]] = {
+    "export_definitions": _joined_exports,
+    "close_all_connections": _joined_counts,
+    "close_all_user_connections": _joined_counts,
+}
+"""Where the answers of several nodes become one; of other commands they just follow one another."""
 
 
 def check_is_here(node: Node, name: str, request: Request) -> None:

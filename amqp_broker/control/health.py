@@ -152,6 +152,8 @@ def start_app(node: Node, _request: Request) -> None:
 
 def reset(node: Node, _request: Request) -> None:
     """Make a new broker of it: no users, vhosts, messages but what a new one has; only while it is stopped."""
+    if node.cluster is not None:
+        raise ControlError("what a node of a cluster knows is the cluster's, and can't be reset", EXIT_SOFTWARE)
     if not node.broker.is_suspended:
         raise ControlError(
             f"RabbitMQ is still running on node {node.name}. Please stop it with 'rabbitmqctl stop_app' first.",
@@ -242,7 +244,11 @@ def _queue(node: Node, request: Request) -> Queue | None:
 def _close(connections: list[Connection], reason: str) -> Iterator[str]:
     for connection in connections:
         connection.force_close(reason)
-    yield f"Closed {len(connections)} connections"
+    yield closed_text(len(connections))
+
+
+def closed_text(count: int) -> str:
+    return f"Closed {count} connections"
 
 
 def _number(kind: Kind, text: str) -> Any:

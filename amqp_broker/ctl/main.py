@@ -117,6 +117,7 @@ class Call:
             "arguments": arguments,
             "options": {name: value for name, value in self.options.items() if name not in ("vhost", "node")},
             "columns": self.columns,
+            "node": self.options.get("node", ""),
         }
 
     @property

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
 import attrs
+import trio
+
+from amqp_broker.auth.users import Peer
+from amqp_broker.placement import NOBODY, Inquiry
 
 
 @attrs.frozen
@@ -43,3 +47,25 @@ class Cluster(Protocol):
 
     def undrain(self, node: str) -> None:
         """Let a node have vhosts again."""
+
+    async def wait_owner(self, vhost: str) -> str:
+        """The name of the node that has a vhost, this one too; waits until there is one."""
+
+    async def visit(
+        self, node: str, subject: str, peer: Peer = NOBODY, user: str | None = None
+    ) -> trio.abc.HalfCloseableStream:
+        """Go to another node with a question for somebody: see `placement.Inquiry`.
+
+        What is known here of users, vhosts and so on is known there when it is answered.
+
+        Returns:
+            Where the question is to be put and answered; the caller closes it.
+
+        Raises:
+            OSError: it can't be asked.
+        """
+
+    def answer_with(
+        self, subject: str, answer: Callable[[Inquiry, trio.abc.HalfCloseableStream], Awaitable[None]]
+    ) -> None:
+        """Have questions of other nodes answered."""

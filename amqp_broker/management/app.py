@@ -16,6 +16,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from amqp_broker.administration import AdministrationError
+from amqp_broker.administration.left import Left
 from amqp_broker.auth.backend import Undecided
 from amqp_broker.auth.users import Peer
 from amqp_broker.errors import AMQPError
@@ -31,7 +32,7 @@ from amqp_broker.management.holdings import Holdings, Share
 from amqp_broker.management.listing import Listing, only
 from amqp_broker.management.live import Live, Streams
 from amqp_broker.management.login import Login, log_in, login_in_form, login_in_header
-from amqp_broker.management.replies import File, Reply, Text, Whole
+from amqp_broker.management.replies import NO_CONTENT, File, Reply, Text, Whole
 from amqp_broker.management.routes import Endpoint, Found, Needs, Router
 from amqp_broker.management.statistics import Statistics
 from amqp_broker.management.together import Others, complete, find
@@ -46,6 +47,7 @@ from amqp_broker.management.writing import (
     json_response,
     parts_response,
 )
+from amqp_broker.net.passing_on import deliver
 from amqp_broker.net.turns import in_turns, until_stored
 
 log = logging.getLogger(__name__)
@@ -182,6 +184,9 @@ class ManagementApi:
             return result
         if isinstance(result, Generator):
             result = await in_turns(result)
+        if isinstance(result, Left):
+            await deliver(self._node, result)
+            return NO_CONTENT
         if others is not None:
             result = await complete(call, endpoint.method, endpoint.path, result, others)
         return Listing(result) if isinstance(result, list) and endpoint.method == "GET" else result

@@ -11,6 +11,7 @@ from amqp_broker.administration import (
     ProtectedError,
     UserNotFoundError,
     VhostNotFoundError,
+    VhostNowhereError,
 )
 from amqp_broker.errors import AMQPError
 from amqp_broker.inspection.values import Json
@@ -83,4 +84,6 @@ def from_administration(error: AdministrationError) -> ApiError:
         return not_found()
     if isinstance(error, ProtectedError):
         return ApiError(412, "precondition_failed", str(error))
+    if isinstance(error, VhostNowhereError):
+        return ApiError(503, "service_unavailable", str(error))
     return bad_request(str(error))

@@ -4,6 +4,8 @@ A request's `content_octets` says how many octets follow it: a file of definitio
 
 Whoever may write to the socket may do everything, so it is in a directory, and has a mode, that let only the
 broker's own user in. A long list is told in slices, so that clients are served in between.
+
+In a cluster other nodes ask in the same form for what is here, on a stream that only a node can have.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ import logging
 import socket
 import stat
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -21,13 +23,19 @@ from typing import Any, Final
 import attrs
 import trio
 
+from amqp_broker.administration.errors import AdministrationError
+from amqp_broker.administration.left import Left
 from amqp_broker.control.errors import EXIT_DATA, EXIT_SOFTWARE, EXIT_USAGE, ControlError
 from amqp_broker.control.request import Answer, Request
 from amqp_broker.ctl.places import make_private
 from amqp_broker.inspection.node import Node
 from amqp_broker.net.turns import SLICE_S, until_stored
+from amqp_broker.placement import Inquiry
 
 log = logging.getLogger(__name__)
+
+SUBJECT: Final = "control"
+"""Of the questions of other nodes that are answered here."""
 
 LARGEST_CONTENT_OCTETS: Final = 64 * 1024 * 1024
 """What a request is about can come after it: definitions at most."""
@@ -82,19 +90,24 @@ def _take_away(path: Path) -> None:
     path.unlink(missing_ok=True)
 
 
-async def _serve(node: Node, stream: trio.SocketStream) -> None:
+async def answer_node(node: Node, _inquiry: Inquiry, stream: trio.abc.HalfCloseableStream) -> None:
+    """Answer another node; what is not here is not looked for elsewhere."""
+    await _serve(node, stream, is_passed_on=True)
+
+
+async def _serve(node: Node, stream: trio.abc.Stream, *, is_passed_on: bool = False) -> None:
     try:
         async with stream:
             line, rest = await _read_line(stream)
             if line:
-                await _answer(node, line, rest, stream)
+                await _answer(node, line, rest, stream, is_passed_on=is_passed_on)
     except (trio.BrokenResourceError, trio.ClosedResourceError):
         log.debug("control: the client is gone")
     except Exception:
         log.exception("control: internal error")
 
 
-async def _read_line(stream: trio.SocketStream) -> tuple[bytes, bytes]:
+async def _read_line(stream: trio.abc.Stream) -> tuple[bytes, bytes]:
     """The request without its line end, empty when there is none, and what has come after it."""
     received = bytearray()
     while b"\n" not in received:
@@ -106,7 +119,7 @@ async def _read_line(stream: trio.SocketStream) -> tuple[bytes, bytes]:
     return line, rest
 
 
-async def _read_content(stream: trio.SocketStream, rest: bytes, octets: int) -> bytes:
+async def _read_content(stream: trio.abc.Stream, rest: bytes, octets: int) -> bytes:
     """What comes with a request. Raises ControlError."""
     if not 0 <= octets <= LARGEST_CONTENT_OCTETS:
         raise ControlError(f"more than {LARGEST_CONTENT_OCTETS >> 20} MiB is not taken", EXIT_DATA)
@@ -119,16 +132,17 @@ async def _read_content(stream: trio.SocketStream, rest: bytes, octets: int) -> 
     return bytes(received)
 
 
-async def _answer(node: Node, line: bytes, rest: bytes, stream: trio.SocketStream) -> None:
+async def _answer(node: Node, line: bytes, rest: bytes, stream: trio.abc.Stream, *, is_passed_on: bool) -> None:
     end: dict[str, Any] = {"exit": 0}
     stored_before = node.broker.stored_count
     try:
         name, request, content_octets = _request_of(line)
         if content_octets:
             request = attrs.evolve(request, content=await _read_content(stream, rest, content_octets))
-        from amqp_broker.control.commands import run  # which needs much that a broker starts without
-
-        await _send(run(node, name, request), stream)
+        if is_passed_on or node.cluster is None:
+            await _run(node, name, request, stream, is_passed_on=is_passed_on)
+        else:
+            await _run_in_cluster(node, name, request, line + b"\n" + request.content, stream)
         await until_stored(node.broker, stored_before)
     except ControlError as error:
         end = {"exit": error.status, "error": error.text}
@@ -140,16 +154,68 @@ async def _answer(node: Node, line: bytes, rest: bytes, stream: trio.SocketStrea
     await stream.send_all(_line(end))
 
 
-async def _send(answers: Iterable[Answer], stream: trio.SocketStream) -> None:
+async def _run_in_cluster(node: Node, name: str, request: Request, octets: bytes, stream: trio.abc.Stream) -> None:
+    """Have a command carried out by the nodes that it is for, one after the other. Raises ControlError."""
+    from amqp_broker.control.cluster import JOINS, route_of
+    from amqp_broker.net.passing_on import ask
+
+    cluster = node.cluster
+    assert cluster is not None
+    route = route_of(node, cluster, name, request)
+    join = JOINS.get(name) if route.others else None
+    told: list[bytes] = []
+
+    async def hear(lines: Sequence[bytes]) -> None:
+        if join is not None:
+            told.extend(lines)
+        elif lines:
+            await stream.send_all(b"".join(each + b"\n" for each in lines))
+
+    refusal: ControlError | None = None
+    for each in route.nodes(node.name):
+        try:
+            if each != node.name:
+                await ask(cluster, each, octets, hear)
+            elif join is None:
+                await _run(node, name, request, stream, is_passed_on=False)
+            else:
+                told += [_line_of(answer) for answer in _answers(node, name, request) if isinstance(answer, str)]
+        except OSError as error:
+            raise ControlError(f"node {each} does not answer: {error}") from None
+        except ControlError as error:
+            if not route.is_first_enough:
+                raise
+            refusal = refusal or error
+        else:
+            if route.is_first_enough:
+                return
+    if refusal is not None:
+        raise refusal
+    if join is not None:
+        await stream.send_all(b"".join(_line_of(answer) for answer in join([json.loads(line) for line in told])))
+
+
+def _answers(node: Node, name: str, request: Request) -> Iterable[Answer]:
+    from amqp_broker.control.commands import run  # which needs much that a broker starts without
+
+    return run(node, name, request)
+
+
+async def _run(node: Node, name: str, request: Request, stream: trio.abc.Stream, *, is_passed_on: bool) -> None:
     waiting: list[bytes] = []
     ends = time.perf_counter() + SLICE_S
-    for answer in answers:
+    for answer in _answers(node, name, request):
+        if isinstance(answer, Left):
+            if is_passed_on:
+                raise ControlError("what that is about is not on this node")
+            await _deliver(node, answer)
+            continue
         if answer is None:
             if time.perf_counter() >= ends:
                 await trio.lowlevel.checkpoint()
                 ends = time.perf_counter() + SLICE_S
             continue
-        waiting.append(_line({"line": answer} if isinstance(answer, str) else {"row": answer}))
+        waiting.append(_line_of(answer))
         if len(waiting) >= SLICE:
             await stream.send_all(b"".join(waiting))
             waiting.clear()
@@ -166,10 +232,26 @@ def _request_of(line: bytes) -> tuple[str, Request, int]:
             arguments=list(fields.get("arguments", ())),
             options=dict(fields.get("options", {})),
             columns=[str(column) for column in fields.get("columns", ())],
+            node=str(fields.get("node", "")),
         )
         return str(fields["command"]), request, int(fields.get("content_octets", 0))
     except (ValueError, TypeError, KeyError, AttributeError):
         raise ControlError("the request has no such form", EXIT_USAGE) from None
+
+
+async def _deliver(node: Node, left: Left) -> None:
+    """See `deliver`. Raises ControlError."""
+    from amqp_broker.control.administration import as_control_error
+    from amqp_broker.net.passing_on import deliver
+
+    try:
+        await deliver(node, left)
+    except AdministrationError as error:
+        raise as_control_error(error) from None
+
+
+def _line_of(answer: dict[str, Any] | str) -> bytes:
+    return _line({"line": answer} if isinstance(answer, str) else {"row": answer})
 
 
 def _line(answer: dict[str, Any]) -> bytes:

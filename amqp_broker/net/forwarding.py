@@ -1,4 +1,4 @@
-"""Hands connections over to the nodes that have their vhosts, and takes those of other nodes.
+"""Hands connections over to the nodes that have their vhosts, and takes those of other nodes; asks them, and is asked.
 
 Once a connection is handed over, this node passes octets on and knows no more of it than its two sockets: heartbeats,
 flow and the end of it are between the client and the node that has the vhost.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
 import attrs
@@ -26,9 +26,10 @@ from amqp_broker.net.prelude import (
     letter_octets,
     read_letter,
 )
+from amqp_broker.net.sealing import SealedStream, exactly
 from amqp_broker.net.tls import NodeTlsKeeper, TlsStream
 from amqp_broker.net.transport import Transport
-from amqp_broker.placement import Elsewhere, Parcel
+from amqp_broker.placement import Elsewhere, Inquiry, Parcel
 from amqp_codec import ConnectionStart, ConnectionTune
 
 log = logging.getLogger(__name__)
@@ -42,6 +43,9 @@ LAST_WORDS_S: Final = 5.0
 _FRAME_HEAD: Final = 7
 _DROPPED: Final = {bytes((0, method.class_id, 0, method.method_id)) for method in (ConnectionStart, ConnectionTune)}
 """What begins the methods of the other node that the client has had from this one already."""
+
+Answer = Callable[[Inquiry, trio.abc.HalfCloseableStream], Awaitable[None]]
+"""Answers a question of another node, which begins on the stream; closes that."""
 
 
 class Crossing:
@@ -93,6 +97,38 @@ class Forwarder:
             await trio.aclose_forcefully(crossing.stream)
         return crossing is not None
 
+    async def visit(self, inquiry: Inquiry, to: Elsewhere) -> trio.abc.HalfCloseableStream:
+        """Go to another node with a question, which is to be put, and answered, on a stream that the caller closes.
+
+        Raises:
+            OSError: it can't be reached, or does not take questions of this one.
+        """
+        stream: trio.abc.Stream | None = None
+        sealed = None
+        try:
+            with trio.fail_after(TAKE_TIMEOUT_S):
+                stream = await self._connect(to)
+                greeted, verdict = await self._introduce(stream, inquiry)
+            if verdict != Verdict.TAKEN:
+                raise OSError(f"it answers no question of this one about {inquiry.subject}")
+            sealed = SealedStream(stream, self._secret(), greeted, is_asking=True)
+        except trio.TooSlowError:
+            raise TimeoutError(f"it says nothing for {TAKE_TIMEOUT_S:g} s") from None
+        except (PreludeError, trio.BrokenResourceError, trio.ClosedResourceError) as error:
+            raise OSError(str(error)) from None
+        finally:
+            if stream is not None and sealed is None:
+                await trio.aclose_forcefully(stream)
+        return sealed
+
+    async def _introduce(self, stream: trio.abc.Stream, about: Parcel | Inquiry) -> tuple[bytes, int]:
+        """Say what this is about; gives the greeting, and the verdict. Raises PreludeError."""
+        greeted = await exactly(stream, GREETING_OCTETS)
+        check_greeting(greeted)
+        octets = about.octets if isinstance(about, Parcel) else b""
+        await stream.send_all(letter(about, self._node, self._secret(), greeted) + octets)
+        return greeted, (await exactly(stream, 1))[0]
+
     async def _present(
         self, parcel: Parcel, to: Elsewhere, listen: Callable[[trio.abc.Stream], Awaitable[bytes]]
     ) -> Crossing | None:
@@ -102,10 +138,7 @@ class Forwarder:
         try:
             with trio.move_on_after(TAKE_TIMEOUT_S):
                 stream = await self._connect(to)
-                greeted = await _exactly(stream, GREETING_OCTETS)
-                check_greeting(greeted)
-                await stream.send_all(letter(parcel, self._node, self._secret(), greeted) + parcel.octets)
-                verdict = (await _exactly(stream, 1))[0]
+                _, verdict = await self._introduce(stream, parcel)
                 if verdict == Verdict.TAKEN:
                     crossing = Crossing(stream, await listen(stream), parcel.vhost, to.node)
                 elif verdict != Verdict.NOT_HERE:
@@ -167,45 +200,57 @@ class Forwarder:
 
 
 @attrs.frozen
+class Visit:
+    """A node that has come with a question.
+
+    Attributes:
+        stream: on which it asks.
+        answer: who answers.
+    """
+
+    inquiry: Inquiry
+    stream: SealedStream
+    answer: Answer
+
+
+@attrs.frozen
 class Gate:
-    """What is asked of whoever hands a connection over.
+    """What is asked of whoever hands a connection over, or has a question.
 
     Attributes:
         secret: gives the cluster's.
-        is_here: whether this node has a vhost.
+        is_here: whether this node takes connections of a vhost.
+        answers: who answers, by subject.
     """
 
     secret: Callable[[], bytes]
     is_here: Callable[[str], bool]
+    answers: Mapping[str, Answer] = attrs.Factory(dict)
 
-    async def let_in(self, stream: trio.abc.Stream) -> Peer | None:
-        """Do what comes before AMQP; None where the vhost is not here.
+    async def let_in(self, stream: trio.abc.Stream) -> Peer | Visit | None:
+        """Do what comes before AMQP, or the question; None where the vhost is not here, or nobody answers.
 
         Raises:
             PreludeError: that is no node of this cluster.
         """
         greeted = greeting()
         await stream.send_all(greeted)
-        head = await _exactly(stream, HEAD_OCTETS)
+        head = await exactly(stream, HEAD_OCTETS)
         try:
-            table = await _exactly(stream, letter_octets(head))
-            vhost, peer = read_letter(head, table, self.secret(), greeted)
+            table = await exactly(stream, letter_octets(head))
+            about = read_letter(head, table, self.secret(), greeted)
         except PreludeError:
             await stream.send_all(bytes((Verdict.REFUSED,)))
             raise
-        is_here = self.is_here(vhost)
-        await stream.send_all(bytes((Verdict.TAKEN if is_here else Verdict.NOT_HERE,)))
-        return peer if is_here else None
-
-
-async def _exactly(stream: trio.abc.Stream, octets: int) -> bytes:
-    received = b""
-    while len(received) < octets:
-        data = await stream.receive_some(octets - len(received))
-        if not data:
-            raise trio.BrokenResourceError("it has hung up")
-        received += data
-    return received
+        taken: Peer | Visit | None = None
+        if isinstance(about, Inquiry):
+            if about.subject in self.answers:
+                sealed = SealedStream(stream, self.secret(), greeted, is_asking=False)
+                taken = Visit(about, sealed, self.answers[about.subject])
+        elif self.is_here(about.vhost):
+            taken = about.peer
+        await stream.send_all(bytes((Verdict.NOT_HERE if taken is None else Verdict.TAKEN,)))
+        return taken
 
 
 async def _nothing_more(_stream: trio.abc.Stream) -> bytes:
@@ -215,8 +260,8 @@ async def _nothing_more(_stream: trio.abc.Stream) -> bytes:
 async def _first_words(stream: trio.abc.Stream) -> bytes:
     """Wait for what the other node says to `connection.open`, and pass over what comes before that."""
     while True:
-        head = await _exactly(stream, _FRAME_HEAD)
-        frame = head + await _exactly(stream, int.from_bytes(head[3:7], "big") + 1)
+        head = await exactly(stream, _FRAME_HEAD)
+        frame = head + await exactly(stream, int.from_bytes(head[3:7], "big") + 1)
         if frame[_FRAME_HEAD : _FRAME_HEAD + 4] not in _DROPPED:
             return frame
 

@@ -22,7 +22,7 @@ from amqp_broker.config import TlsOptions
 from amqp_broker.net.certificate import user_in
 from amqp_broker.net.connection import serve_client
 from amqp_broker.net.doors import Door
-from amqp_broker.net.forwarding import Forwarder, Gate
+from amqp_broker.net.forwarding import Forwarder, Gate, Visit
 from amqp_broker.net.hub import Hub
 from amqp_broker.net.prelude import PreludeError
 from amqp_broker.net.proxy_protocol import HeaderReader, ProxyProtocolError
@@ -51,7 +51,7 @@ class Manners:
         tls: None for plain TCP.
         tls_options: how a certificate names a user.
         is_proxied: a PROXY header comes first.
-        gate: other nodes hand connections over here.
+        gate: other nodes hand connections over here, and ask.
     """
 
     tls: TlsKeeper | None = None
@@ -102,14 +102,14 @@ class Reception:
                     else:
                         log.debug("accept: %s", error)
                     continue
-                if self._has_room(stream):
+                if self._has_room(stream, manners):
                     clients.start_soon(self._serve, stream, manners)
                 else:
                     stream.socket.close()
 
-    def _has_room(self, stream: trio.SocketStream) -> bool:
+    def _has_room(self, stream: trio.SocketStream, manners: Manners) -> bool:
         """Whether one more client can be let in."""
-        if self._broker.is_suspended:
+        if self._broker.is_suspended and manners.gate is None:  # other nodes may always ask
             return False
         config = self._broker.config
         limit = config.max_unauthenticated_connections
@@ -157,7 +157,9 @@ class Reception:
             del self._broker.newcomers[stream]
             if welcomed is None:
                 await trio.aclose_forcefully(stream)
-        if welcomed is not None:
+        if isinstance(welcomed, Visit):
+            await _answer(welcomed, peer)
+        elif welcomed is not None:
             rest_s = patience_s - (trio.current_time() - began_at)
             await serve_client(
                 self._broker, *welcomed, hub=self._hub, handshake_timeout_s=rest_s, forwarder=self._forwarder
@@ -165,7 +167,7 @@ class Reception:
 
     async def _welcome(
         self, stream: trio.SocketStream, peer: Peer, manners: Manners
-    ) -> tuple[trio.abc.HalfCloseableStream, Peer] | None:
+    ) -> tuple[trio.abc.HalfCloseableStream, Peer] | Visit | None:
         """Do what comes before AMQP. None when the client left without having said anything.
 
         Raises:
@@ -199,14 +201,14 @@ class Reception:
 
     async def _through_gate(
         self, stream: trio.abc.HalfCloseableStream, gate: Gate | None, peer: Peer
-    ) -> tuple[trio.abc.HalfCloseableStream, Peer] | None:
+    ) -> tuple[trio.abc.HalfCloseableStream, Peer] | Visit | None:
         if gate is None:
             return stream, peer
         try:
-            handed_over = await gate.let_in(stream)
+            taken = await gate.let_in(stream)
         except PreludeError as error:
             raise _RefusedError(f"it is no node of this cluster: {error}") from None
-        return None if handed_over is None else (stream, handed_over)
+        return (stream, taken) if isinstance(taken, Peer) else taken
 
     async def _read_proxy_header(self, stream: trio.SocketStream, peer: Peer) -> Peer | None:
         if not self._is_trusted(peer):
@@ -234,6 +236,17 @@ class Reception:
         address = ipaddress.ip_address(peer.address.partition("%")[0])
         address = getattr(address, "ipv4_mapped", None) or address
         return any(address.version == network.version and address in network for network in self._trusted)
+
+
+async def _answer(visit: Visit, peer: Peer) -> None:
+    """Answer another node."""
+    try:
+        async with visit.stream:
+            await visit.answer(visit.inquiry, visit.stream)
+    except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
+        log.debug("node at %s: gone before it was answered: %s", peer, error)
+    except Exception:
+        log.exception("node at %s: internal error in an answer", peer)
 
 
 def manners_of(door: Door, tls: TlsKeeper | None, options: TlsOptions | None) -> Manners:

@@ -1,8 +1,9 @@
-"""What two nodes of a cluster say to each other before one hands a client over: who it is, and that it may.
+"""What two nodes of a cluster say to each other before one hands a client over, or asks: who it is, and that it may.
 
-The node that has the vhost begins with a `greeting`, whose number is used once. The other answers with a `letter` that
-says whose connection follows, signed with the cluster's secret over that number; the octets of the client follow at
-once. One octet says what becomes of it. Nothing here is hidden; where the network can't be trusted, TLS is around it.
+The node that is called begins with a `greeting`, whose number is used once. The other answers with a `letter` that
+says whose connection follows, or what it wants to know, signed with the cluster's secret over that number; the octets
+of a client follow at once. One octet says what becomes of it. Nothing here is hidden; where the network can't be
+trusted, TLS is around it.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ from typing import Final
 import attrs
 
 from amqp_broker.auth.users import Peer, Tls
-from amqp_broker.placement import Parcel
-from amqp_codec import CodecError, Table, decode_table, encode_table
+from amqp_broker.placement import Inquiry, Parcel
+from amqp_codec import CodecError, Int64, Table, decode_table, encode_table
 
 MAGIC: Final = b"AMQPOVER\x01"
 NONCE_OCTETS: Final = 16
@@ -34,7 +35,7 @@ class PreludeError(Exception):
 
 
 class Verdict(IntEnum):
-    """What becomes of a connection that is handed over."""
+    """What becomes of a connection that is handed over, or a question."""
 
     TAKEN = 1
     NOT_HERE = 2
@@ -52,9 +53,9 @@ def check_greeting(said: bytes) -> None:
         raise PreludeError(f"it begins with {said[: len(MAGIC)]!r}")
 
 
-def letter(parcel: Parcel, node: str, secret: bytes, greeted: bytes) -> bytes:
+def letter(about: Parcel | Inquiry, node: str, secret: bytes, greeted: bytes) -> bytes:
     """What answers a greeting: head and table."""
-    table = encode_table({"vhost": parcel.vhost, "node": node, **_table_of(parcel.peer)})
+    table = encode_table({"node": node, **_fields_of(about), **_table_of(about.peer)})
     return _HEAD.pack(_mac(secret, greeted, table), len(table)) + table
 
 
@@ -66,19 +67,32 @@ def letter_octets(head: bytes) -> int:
     return octets
 
 
-def read_letter(head: bytes, table: bytes, secret: bytes, greeted: bytes) -> tuple[str, Peer]:
-    """Read the vhost and whose connection it is. Raises PreludeError."""
+def read_letter(head: bytes, table: bytes, secret: bytes, greeted: bytes) -> Parcel | Inquiry:
+    """Read what it is about; the octets of a parcel are yet to come. Raises PreludeError."""
     if not hmac.compare_digest(_HEAD.unpack(head)[0], _mac(secret, greeted, table)):
         raise PreludeError("it does not know the cluster's secret")
     try:
         fields = decode_table(table, 0)[0]
-        return _text(fields, "vhost"), _peer_of(fields)
+        peer = _peer_of(fields)
+        if "subject" not in fields:
+            return Parcel(_text(fields, "vhost"), peer, b"")
+        user = _text(fields, "user") if "user" in fields else None
+        return Inquiry(_text(fields, "subject"), peer, user, _number(fields, "revision"))
     except (CodecError, KeyError, TypeError) as error:
         raise PreludeError(f"its letter can't be read: {error}") from None
 
 
 def _mac(secret: bytes, greeted: bytes, table: bytes) -> bytes:
     return hmac.digest(secret, greeted + table, "sha256")
+
+
+def _fields_of(about: Parcel | Inquiry) -> Table:
+    if isinstance(about, Parcel):
+        return {"vhost": about.vhost}
+    fields: Table = {"subject": about.subject, "revision": Int64(about.revision)}
+    if about.user is not None:
+        fields["user"] = about.user
+    return fields
 
 
 def _table_of(peer: Peer) -> Table:

@@ -14,6 +14,7 @@ from amqp_broker.administration import users, vhosts
 from amqp_broker.administration.exporting import export_definitions
 from amqp_broker.administration.fields import InvalidDefinitionsError
 from amqp_broker.administration.importing import import_definitions, importing_definitions
+from amqp_broker.administration.left import Left
 from amqp_broker.administration.reading import read_document
 from amqp_broker.auth.passwords import HashAlgorithm, PasswordHash
 from amqp_broker.broker import Broker
@@ -314,7 +315,7 @@ def test_a_large_file_with_its_last_line_wrong_changes_nothing() -> None:
 # Step by step
 
 
-def steps_of(world: World, document: Items) -> Generator[None, None, None]:
+def steps_of(world: World, document: Items) -> Generator[None, None, Left | None]:
     return importing_definitions(world.broker, document)
 
 

@@ -226,3 +226,22 @@ def test_what_would_be_in_a_vhost_that_is_elsewhere_is_refused(two: tuple[Node, 
     one, _ = two
     with pytest.raises(VhostElsewhereError):
         one.broker.vhosts["/"].make_exchange("x", "direct", durable=True, user="")
+
+
+def test_nobody_sees_a_new_vhost_half_described(two: tuple[Node, Node]) -> None:
+    one, other = two
+    vhosts.add_vhost(one.broker, "v", description="d", default_queue_type="quorum")
+    puts = one.meta.take()
+    assert puts is not None
+    assert [put.key for put in puts.puts].count(puts.puts[0].key) == len(puts.puts) == 1
+
+
+def test_a_node_knows_how_much_of_the_table_it_knows(two: tuple[Node, Node]) -> None:
+    one, other = two
+    assert one.meta.revision == one.meta.told_revision == other.meta.told_revision
+    before = one.meta.revision
+    vhosts.add_vhost(one.broker, "v")
+    one.put()
+    assert one.meta.revision > before == one.meta.told_revision
+    settle(one, other)
+    assert one.meta.told_revision == other.meta.told_revision == one.meta.revision

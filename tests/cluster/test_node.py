@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import logging
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import attrs
 import httpx
@@ -14,6 +17,7 @@ import trio
 
 pytest.importorskip("nats", reason="the extra `cluster` is not installed")
 
+from amqp_broker.administration.users import authenticate_user, change_password
 from amqp_broker.administration.vhosts import add_vhost, delete_vhost
 from amqp_broker.auth.permissions import Permissions
 from amqp_broker.broker import Broker
@@ -25,6 +29,7 @@ from amqp_broker.config import Certificate, Config, TlsOptions
 from amqp_broker.control.commands import run
 from amqp_broker.control.errors import ControlError
 from amqp_broker.control.request import Request
+from amqp_broker.ctl import asking, places
 from amqp_broker.net.prelude import MAGIC
 from amqp_broker.net.tls import TlsConfigError
 from amqp_broker.server import Server
@@ -82,7 +87,13 @@ def config(nats_port: int, tmp_path: Path) -> Callable[[str], Config]:
 @asynccontextmanager
 async def running(config: Config) -> AsyncIterator[Server]:
     """A node; at the end of the block it is killed, as far as one can be in this process."""
-    server = await trio.to_thread.run_sync(Server, config)
+    async with serving(await trio.to_thread.run_sync(Server, config)) as server:
+        yield server
+
+
+@asynccontextmanager
+async def serving(server: Server) -> AsyncIterator[Server]:
+    """The same, of one that has been made."""
     async with trio.open_nursery() as nursery:
         await nursery.start(server.run)
         yield server
@@ -261,8 +272,6 @@ async def test_vhosts_are_moved_and_nodes_drained_by_command(config: Callable[[s
                 status = await lines(second, "cluster_status")
                 assert "Running Nodes\n\na\nb" in status
                 assert "Vhost: /, node: a" in status
-                with pytest.raises(ControlError, match="vhost '/' is on node a"):
-                    await lines(second, "list_queues")
                 with pytest.raises(ControlError, match="node c does not run"):
                     await lines(second, "transfer_vhost", "/", "c")
                 await lines(second, "transfer_vhost", "/", "b")
@@ -350,3 +359,112 @@ async def test_a_vhost_of_an_earlier_form_is_refused_and_others_are_served(
             delete_vhost(server.broker, "old")
             add_vhost(server.broker, "old")
             await until(lambda: server.broker.is_here("old"), 0.02)
+
+
+DEFINITIONS = {
+    "users": [{"name": "app", "password": "pw", "tags": "administrator"}],
+    "vhosts": [{"name": "v", "default_queue_type": "quorum"}, {"name": "w"}],
+    "permissions": [{"user": "app", "vhost": vhost, "configure": "", "write": "", "read": ""} for vhost in "vw"],
+    "policies": [{"vhost": "v", "name": "p", "pattern": "q", "definition": {"max-length": 5}, "apply-to": "all"}],
+    "exchanges": [{"vhost": "v", "name": "x", "type": "topic"}],
+    "queues": [{"vhost": vhost, "name": "q"} for vhost in "vw"],
+    "bindings": [{"vhost": "v", "source": "x", "destination": "q", "routing_key": "k"}],
+}
+
+
+def holder(servers: Sequence[Server], vhost: str) -> Server | None:
+    """Who has a vhost."""
+    return next((each for each in servers if each.broker.is_here(vhost)), None)
+
+
+async def test_definitions_are_loaded_once_by_nodes_that_start_at_the_same_moment(
+    config: Callable[[str], Config], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "amqp_broker")
+    file = tmp_path / "definitions.json"
+    file.write_text(json.dumps(DEFINITIONS))
+
+    def made(name: str) -> Server:
+        return Server(attrs.evolve(config(name), load_definitions=file))
+
+    with trio.fail_after(DEADLINE_S):
+        first, second = [await trio.to_thread.run_sync(made, name) for name in "ab"]  # neither knows of the other
+        async with serving(first), serving(second):
+            v, w = holder([first, second], "v"), holder([first, second], "w")
+            assert v is not None
+            assert w is not None
+            vhost = v.broker.vhosts["v"]
+            types = [str(each.queues["q"].options.type) for each in (vhost, w.broker.vhosts["w"])]
+            assert types == ["quorum", "classic"]
+            (binding,) = vhost.exchanges["x"].bindings.values()
+            assert binding.routing_key == "k"
+            assert [user.name for user in second.broker.users] == ["app"]
+            change_password(first.broker, "app", "another")
+            vhost.delete_queue(vhost.queues["q"])
+            await until(lambda: not first.broker.storage.has_unsaved_changes, 0.02)
+            async with serving(await trio.to_thread.run_sync(made, "c")) as third:
+                assert "are those imported before" in caplog.text
+                assert authenticate_user(third.broker, "app", "another")
+                assert not vhost.queues
+
+
+async def told(server: Server, command: str, *arguments: str, vhost: str = "/", **more: Any) -> list[Any]:
+    """What `amqp-brokerctl` is told."""
+    assert server.config.data_dir is not None
+    path = places.socket_of_directory(server.config.data_dir)
+    request = {"command": command, "arguments": arguments, "vhost": vhost, **more}
+
+    def ask() -> list[Any]:
+        with asking.connect(path, DEADLINE_S) as connection:
+            return list(asking.ask(connection, request))
+
+    return await trio.to_thread.run_sync(ask)
+
+
+async def test_commands_are_carried_out_by_the_nodes_that_they_are_for(
+    config: Callable[[str], Config], dial: Dial
+) -> None:
+    def commanded(name: str) -> Config:
+        return attrs.evolve(config(name), has_control_socket=True)
+
+    with trio.fail_after(DEADLINE_S):
+        async with running(commanded("a")) as first:
+            await until(lambda: first.broker.is_here("/"), 0.02)
+            async with running(commanded("b")) as second:
+                await until(lambda: cluster_of(second).owner_of("/") is not None, 0.02)
+                client = await client_of(second, dial)
+                await publish(client, b"one")
+                rows = await told(second, "list_queues", columns=["name", "messages"])
+                assert rows == [{"name": "q", "messages": 1}]
+                assert len(await told(second, "list_bindings")) == 1
+                (row,) = await told(second, "list_connections", columns=["user", "pid"])
+                assert row["user"] == "guest"
+                assert await told(second, "list_queues", vhost="none") == []
+                await told(second, "purge_queue", "q")
+                with pytest.raises(asking.FailedError, match="No such queue") as refused:
+                    await told(second, "delete_queue", "none")
+                assert refused.value.status == 64
+                await told(second, "close_connection", row["pid"], "enough")
+                assert (await client.expect(0, ConnectionClose)).reply_text.endswith("enough")
+                await client.send(0, ConnectionCloseOk())
+                await until(lambda: not first.broker.clients, 0.02)
+                status = "\n".join(await told(first, "status", node="b"))
+                assert "Node name: b\n" in status
+
+                document = {
+                    "vhosts": [{"name": "n"}],
+                    "queues": [{"name": "q", "vhost": vhost} for vhost in ("n", "/")],
+                }
+                await told(second, "import_definitions", content=json.dumps(document).encode())
+                for server in (first, second):
+                    (exported,) = await told(server, "export_definitions")
+                    queues = json.loads(exported)["queues"]
+                    assert sorted(queue["vhost"] for queue in queues) == ["/", "n"]
+                invalid = {"queues": [{"name": "q2", "vhost": "/"}], "bindings": [{"vhost": "/", "source": []}]}
+                with pytest.raises(asking.FailedError, match=r"\$\.bindings\[0\]") as refused:
+                    await told(second, "import_definitions", content=json.dumps(invalid).encode())
+                assert refused.value.status == 65
+                await client_of(first, dial)
+                assert await told(second, "close_all_user_connections", "guest", "enough") == ["Closed 1 connections"]
+                with pytest.raises(asking.FailedError, match="can't be reset"):
+                    await told(second, "reset")

@@ -16,6 +16,7 @@ import trio
 from amqp_broker.administration.permissions import set_permissions
 from amqp_broker.administration.users import add_user
 from amqp_broker.administration.vhosts import add_vhost
+from amqp_broker.auth.users import Peer
 from amqp_broker.config import Config
 from amqp_broker.inspection.cluster import ClusterMember
 from amqp_broker.management.api import ENDPOINTS
@@ -24,7 +25,7 @@ from amqp_broker.management.elsewhere import Answer, Question, ask_over_http
 from amqp_broker.management.site import Site
 from amqp_broker.management.statistics import Statistics
 from amqp_broker.management.together import total
-from amqp_broker.placement import Found
+from amqp_broker.placement import NOBODY, Found
 from tests.management.support import GUEST, api_of, node_of
 from tests.support.client import ChannelClient, World
 
@@ -62,6 +63,16 @@ class Homes:
 
     def owner_of(self, vhost: str) -> ClusterMember | None:
         return next((each for each in self.members() if vhost in each.vhosts), None)
+
+    async def wait_owner(self, vhost: str) -> str:
+        return self.owners[vhost]
+
+    async def visit(
+        self, node: str, subject: str, peer: Peer = NOBODY, user: str | None = None
+    ) -> trio.abc.HalfCloseableStream:
+        raise OSError("no route to host")
+
+    def answer_with(self, subject: str, answer: object) -> None: ...
 
     def transfer(self, vhost: str, node: str) -> None:
         self.owners[vhost] = node

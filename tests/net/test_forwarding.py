@@ -13,12 +13,12 @@ from amqp_broker.auth.users import Peer, Tls
 from amqp_broker.broker import Broker
 from amqp_broker.config import Config, TlsOptions
 from amqp_broker.net.connection import in_round
-from amqp_broker.net.forwarding import TAKE_TIMEOUT_S, Forwarder, Gate
+from amqp_broker.net.forwarding import TAKE_TIMEOUT_S, Answer, Forwarder, Gate
 from amqp_broker.net.hub import new_hub
 from amqp_broker.net.listener import Manners, Reception
 from amqp_broker.net.prelude import GREETING_OCTETS, PreludeError, check_greeting, greeting, letter, read_letter
 from amqp_broker.net.tls import NodeTlsKeeper, TlsConfigError
-from amqp_broker.placement import Elsewhere, Found, Parcel
+from amqp_broker.placement import Elsewhere, Found, Inquiry, Parcel
 from amqp_broker.server import run_timers
 from amqp_broker.session.connection import Connection
 from amqp_codec import (
@@ -71,6 +71,7 @@ class Node:
     broker: Broker
     place: Place
     forwarder: Forwarder
+    answers: dict[str, Answer]
     port: int
     cluster_port: int
 
@@ -85,11 +86,12 @@ async def open_node(nursery: trio.Nursery, name: str, has_it: bool, tls: NodeTls
         nursery.start_soon(hub.run)
     nursery.start_soon(run_timers, broker.timers)
     ports = []
-    for manners in (Manners(), Manners(tls, gate=Gate(lambda: SECRET, place.is_here))):
+    answers: dict[str, Answer] = {}
+    for manners in (Manners(), Manners(tls, gate=Gate(lambda: SECRET, place.is_here, answers))):
         (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
         nursery.start_soon(reception.accept, listener, nursery, manners)
         ports.append(listener.socket.getsockname()[1])
-    return Node(broker, place, forwarder, *ports)
+    return Node(broker, place, forwarder, answers, *ports)
 
 
 async def open_pair(nursery: trio.Nursery, tls: NodeTlsKeeper | None = None) -> tuple[Node, Node]:
@@ -404,8 +406,10 @@ def test_a_letter_says_all_of_a_peer() -> None:
     peer = Peer("2001:db8::1", 4711, True, "CN=x", "192.0.2.1", 5671, Tls("tlsv1.3", "any", "aes", "aead", "CN=x"))
     greeted = greeting()
     written = letter(Parcel("vü", peer, b""), "front", SECRET, greeted)
-    vhost, read = read_letter(written[:36], written[36:], SECRET, greeted)
-    assert vhost == "vü"
+    parcel = read_letter(written[:36], written[36:], SECRET, greeted)
+    assert isinstance(parcel, Parcel)
+    read = parcel.peer
+    assert parcel.vhost == "vü"
     assert read.came_through == "front"
     assert read == Peer(
         "2001:db8::1", 4711, True, "CN=x", "192.0.2.1", 5671, Tls("tlsv1.3", "any", "aes", "aead", "CN=x"), "front"
@@ -422,3 +426,65 @@ def test_a_greeting_of_something_else_is_not_answered() -> None:
     check_greeting(greeting())
     with pytest.raises(PreludeError, match="SSH-2"):
         check_greeting(b"SSH-2.0-OpenSSH_9.2p1 De")
+
+
+async def echo(inquiry: Inquiry, stream: trio.abc.HalfCloseableStream) -> None:
+    """Answer with who asks and what."""
+    asked = b"".join([data async for data in stream])
+    await stream.send_all(f"{inquiry.user} of {inquiry.peer}, by way of {inquiry.peer.came_through}: ".encode() + asked)
+    await stream.send_eof()
+
+
+QUESTION = Inquiry("echo", Peer("2001:db8::1", 4711), "jürgen", 2**40)
+
+
+async def answer(forwarder: Forwarder, by: Node, inquiry: Inquiry = QUESTION) -> str:
+    stream = await forwarder.visit(inquiry, Elsewhere("owner", "127.0.0.1", by.cluster_port))
+    async with stream:
+        await stream.send_all(b"who?")
+        await stream.send_eof()
+        return b"".join([data async for data in stream]).decode()
+
+
+@pytest.mark.parametrize("is_encrypted", [False, True])
+async def test_a_node_answers_another(nursery: trio.Nursery, authority: Authority, is_encrypted: bool) -> None:
+    front, owner = await open_pair(nursery, NodeTlsKeeper(node_options(authority)) if is_encrypted else None)
+    owner.answers["echo"] = echo
+    assert await answer(front.forwarder, owner) == "jürgen of [2001:db8::1]:4711, by way of front: who?"
+    owner.broker.is_suspended = True  # which concerns clients
+    assert (await answer(front.forwarder, owner, Inquiry("echo"))).startswith("None of local")
+
+
+async def test_a_question_that_nobody_answers_is_an_error(
+    nodes: tuple[Node, Node], caplog: pytest.LogCaptureFixture
+) -> None:
+    front, owner = nodes
+    with pytest.raises(OSError, match="it answers no question of this one about echo"):
+        await answer(front.forwarder, owner)
+    stranger = Forwarder("stranger", lambda: b"guessed")
+    owner.answers["echo"] = echo
+    with pytest.raises(OSError, match="it answers no question of this one about echo"):
+        await answer(stranger, owner)
+    assert "does not know the cluster's secret" in caplog.text
+    await until(lambda: not owner.broker.newcomers)
+
+
+async def test_an_answer_that_fails_is_told_and_breaks_off(
+    nodes: tuple[Node, Node], caplog: pytest.LogCaptureFixture
+) -> None:
+    front, owner = nodes
+
+    async def fail(_inquiry: Inquiry, _stream: trio.abc.HalfCloseableStream) -> None:
+        raise ValueError("wrong")
+
+    owner.answers["echo"] = fail
+    with pytest.raises(trio.BrokenResourceError):
+        await answer(front.forwarder, owner)
+    assert "internal error in an answer" in caplog.text
+
+
+def test_a_letter_says_all_of_an_inquiry() -> None:
+    greeted = greeting()
+    written = letter(QUESTION, "front", SECRET, greeted)
+    read = read_letter(written[:36], written[36:], SECRET, greeted)
+    assert read == Inquiry("echo", Peer("2001:db8::1", 4711, came_through="front"), "jürgen", 2**40)

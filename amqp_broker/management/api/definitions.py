@@ -7,6 +7,7 @@ from collections.abc import Generator
 
 from amqp_broker.administration.exporting import export_definitions
 from amqp_broker.administration.importing import importing_definitions
+from amqp_broker.administration.left import Left
 from amqp_broker.administration.vhosts import find_vhost
 from amqp_broker.inspection.values import Record
 from amqp_broker.management.call import Call
@@ -31,18 +32,16 @@ def export_vhost(call: Call) -> Reply:
 
 @routes.post("definitions", Needs.ADMINISTRATOR)
 @routes.post("all-configuration", Needs.ADMINISTRATOR)
-def import_all(call: Call) -> Generator[None, None, Reply]:
+def import_all(call: Call) -> Generator[None, None, Reply | Left]:
     """Add definitions to those there are: all of them, or none when something is wrong."""
-    yield from importing_definitions(call.broker, call.fields, by=call.user.name)
-    return NO_CONTENT
+    return (yield from importing_definitions(call.broker, call.fields, by=call.user.name)) or NO_CONTENT
 
 
 @routes.post("definitions/{vhost}", Needs.ADMINISTRATOR)
-def import_vhost(call: Call) -> Generator[None, None, Reply]:
+def import_vhost(call: Call) -> Generator[None, None, Reply | Left]:
     """Add definitions to those of a vhost."""
     vhost = find_vhost(call.broker, call.path["vhost"]).name
-    yield from importing_definitions(call.broker, call.fields, vhost, by=call.user.name)
-    return NO_CONTENT
+    return (yield from importing_definitions(call.broker, call.fields, vhost, by=call.user.name)) or NO_CONTENT
 
 
 def _file(call: Call, definitions: Record) -> Reply:

@@ -1,0 +1,120 @@
+"""Commands that other nodes of the cluster carry out, in the form of the control socket."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Final
+
+import trio
+
+from amqp_broker.administration.errors import AdministrationError, VhostNowhereError
+from amqp_broker.administration.fields import InvalidDefinitionsError
+from amqp_broker.administration.importing import importing_definitions
+from amqp_broker.administration.left import Left
+from amqp_broker.administration.loading import Unfinished, remember
+from amqp_broker.control.errors import EXIT_DATA, ControlError
+from amqp_broker.inspection.cluster import Cluster
+from amqp_broker.inspection.node import Node
+from amqp_broker.net.control import SUBJECT
+from amqp_broker.net.turns import in_turns, until_stored
+
+log = logging.getLogger(__name__)
+
+SILENCE_S: Final = 30.0
+"""For which a node that has taken a question may say nothing."""
+OWNER_S: Final = 60.0
+"""How long to look for the owner of a vhost that definitions are about; one that is new has none for a second or so."""
+AGAIN_S: Final = 0.2
+
+Hear = Callable[[Sequence[bytes]], Awaitable[None]]
+"""Is told lines of an answer, without their ends."""
+
+
+async def ask(cluster: Cluster, node: str, request: bytes, hear: Hear) -> None:
+    """Have another node carry out a command, as a line of JSON and what comes with it.
+
+    Raises:
+        ControlError: it says no.
+        OSError: it can't be asked, or breaks off.
+    """
+    try:
+        async with await cluster.visit(node, SUBJECT) as stream:
+            await stream.send_all(request)
+            begun = b""
+            while True:
+                with trio.fail_after(SILENCE_S):
+                    data = await stream.receive_some()
+                if not data:
+                    raise OSError("it breaks off in the middle of its answer")
+                *lines, begun = (begun + data).split(b"\n")
+                if lines and lines[-1].startswith(b'{"exit"'):
+                    await hear(lines[:-1])
+                    end = json.loads(lines[-1])
+                    if end["exit"]:
+                        raise ControlError(end["error"], end["exit"], is_bare=True)
+                    return
+                await hear(lines)
+    except trio.TooSlowError:
+        raise TimeoutError(f"it says nothing for {SILENCE_S:g} s") from None
+    except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
+        raise OSError(str(error)) from None
+
+
+def request_of(command: str, options: Mapping[str, str], content: bytes) -> bytes:
+    """A request with what comes with it."""
+    fields: dict[str, Any] = {"command": command, "options": options, "content_octets": len(content)}
+    return json.dumps(fields).encode() + b"\n" + content
+
+
+async def deliver(node: Node, left: Left) -> None:
+    """Have what definitions say of vhosts that are not here imported by those that have these vhosts.
+
+    Raises:
+        InvalidDefinitionsError: one of them refuses it.
+        VhostNowhereError: one is nowhere.
+    """
+    await until_stored(node.broker, node.broker.stored_count)  # users, vhosts and policies: owners have to know them
+    for vhost, document in left.documents.items():
+        try:
+            with trio.fail_after(OWNER_S):
+                await _deliver(node, vhost, Left({vhost: document}, left.by))
+        except trio.TooSlowError:
+            raise VhostNowhereError(vhost) from None
+
+
+async def finish_loading(node: Node, loading: Unfinished) -> None:
+    """Have other nodes load what is theirs; where that can't be done, the log says so, and the next start tries again."""
+    try:
+        for left in loading.left:
+            await deliver(node, left)
+    except AdministrationError as error:
+        log.error("definitions: not all could be loaded: %s", error)
+    else:
+        remember(node.broker, loading.contents)
+
+
+async def _deliver(node: Node, vhost: str, left: Left | None) -> None:
+    assert node.cluster is not None
+    while left is not None:
+        owner = await node.cluster.wait_owner(vhost)
+        document = left.documents[vhost]
+        if owner == node.name:
+            left = await in_turns(importing_definitions(node.broker, document, by=left.by))
+            continue
+        try:
+            content = json.dumps(document).encode("utf-8", "surrogateescape")
+            await ask(node.cluster, owner, request_of("import_definitions", {"by": left.by}, content), _nobody)
+            return
+        except ControlError as error:
+            if error.status == EXIT_DATA:
+                raise InvalidDefinitionsError(f"vhost '{vhost}'", error.text.removeprefix("Error:\n")) from None
+            log.debug("vhost %r: node %s: %s", vhost, owner, error)
+        except OSError as error:
+            log.debug("vhost %r: node %s: %s", vhost, owner, error)
+        await trio.sleep(AGAIN_S)
+
+
+async def _nobody(_lines: Sequence[bytes]) -> None:
+    """Nobody wants to know."""
