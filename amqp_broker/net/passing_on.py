@@ -85,7 +85,7 @@ async def deliver(node: Node, left: Left) -> None:
 
 
 async def finish_loading(node: Node, loading: Unfinished) -> None:
-    """Have other nodes load what is theirs; where that can't be done, the log says so, and the next start tries again."""
+    """Have other nodes load what is theirs; or say in the log that it failed; the next start tries again."""
     try:
         for left in loading.left:
             await deliver(node, left)

@@ -229,7 +229,7 @@ def test_what_would_be_in_a_vhost_that_is_elsewhere_is_refused(two: tuple[Node, 
 
 
 def test_nobody_sees_a_new_vhost_half_described(two: tuple[Node, Node]) -> None:
-    one, other = two
+    one, _ = two
     vhosts.add_vhost(one.broker, "v", description="d", default_queue_type="quorum")
     puts = one.meta.take()
     assert puts is not None
