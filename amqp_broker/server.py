@@ -189,8 +189,7 @@ class Server:
                 async with trio.open_nursery() as accepting:
                     reception = Reception(self.broker, hub=hub, forwarder=forwarder)
                     if cluster is not None:
-                        served = next((each.port for each in self.node.listeners if each.protocol == "http"), None)
-                        await background.start(cluster.run, hub, served)
+                        await background.start(cluster.run, hub)
                         manners = Manners(cluster.tls, gate=cluster.gate)
                         for listener in cluster.doors:
                             accepting.start_soon(reception.accept, listener, clients, manners)

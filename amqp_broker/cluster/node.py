@@ -192,14 +192,11 @@ class ClusterNode:
             return host.strip("[]"), int(port)
         return self.config.cluster_host or self._nats.own_host, None
 
-    async def run(
-        self, hub: Hub | None, http_port: int | None, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
-    ) -> None:
+    async def run(self, hub: Hub | None, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Be one of the cluster until cancelled.
 
         Args:
             hub: in whose turns journals are written.
-            http_port: of the management API.
             task_status: told when other nodes can connect.
 
         Raises:
@@ -209,7 +206,7 @@ class ClusterNode:
         host, port = self.own_address()
         # All addresses, as a name by which others know this machine need not be one of its own.
         self.doors = await open_http("" if config.cluster_port else host, config.cluster_port, "cluster_port")
-        self._info.update(host=host, http_port=http_port, port=port or self.doors[0].socket.getsockname()[1])
+        self._info.update(host=host, port=port or self.doors[0].socket.getsockname()[1])
         self._hub = hub
         if hub is not None:
             hub.at_end = self._turn_ended
@@ -443,7 +440,6 @@ class ClusterNode:
                 is_running=known.is_alive(each.name),
                 is_draining=each.name in known.draining,
                 vhosts=[keeper.vhost for key, keeper in self._by_key.items() if known.owner_of(key) == each.name],
-                http=(each.info["host"], each.info["http_port"]) if each.info.get("http_port") else None,
             )
             for each in sorted(known.members.values(), key=lambda member: member.name)
             if not each.is_gone

@@ -20,14 +20,12 @@ class ClusterMember:
         is_running: it has been heard of lately.
         is_draining: it is to have no vhosts.
         vhosts: those that it has.
-        http: host and port of its HTTP API; None where it serves none.
     """
 
     name: str
     is_running: bool
     is_draining: bool
     vhosts: Sequence[str]
-    http: tuple[str, int] | None
 
 
 class Cluster(Protocol):

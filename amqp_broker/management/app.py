@@ -25,7 +25,7 @@ from amqp_broker.management.attempts import Attempts
 from amqp_broker.management.bodies import MAX_VALUES, read_body, read_form, read_octets
 from amqp_broker.management.call import Call, Caller
 from amqp_broker.management.cors import check_site, cors_headers
-from amqp_broker.management.elsewhere import PASSED_ON, Ask, answer_of, ask_over_http, node_elsewhere, sent_headers
+from amqp_broker.management.elsewhere import Ask, answer_of, ask_node, inquiry_of, node_elsewhere, vouched
 from amqp_broker.management.errors import ApiError, bad_request, from_administration, from_amqp, not_found
 from amqp_broker.management.figures import figures_of
 from amqp_broker.management.holdings import Holdings, Share
@@ -49,6 +49,7 @@ from amqp_broker.management.writing import (
 )
 from amqp_broker.net.passing_on import deliver
 from amqp_broker.net.turns import in_turns, until_stored
+from amqp_broker.placement import Inquiry
 
 log = logging.getLogger(__name__)
 
@@ -71,11 +72,11 @@ class ManagementApi:
         node: Node,
         statistics: Statistics,
         endpoints: Iterable[Endpoint],
-        ask: Ask = ask_over_http,
+        ask: Ask | None = None,
     ) -> None:
         self._broker = node.broker
         self._node = node
-        self._ask_node = ask
+        self._ask_node = ask or partial(ask_node, node)
         self._missing: set[str] = set()
         self._statistics = statistics
         self._attempts = Attempts()
@@ -129,16 +130,22 @@ class ManagementApi:
         check_site(self._broker.config, method, request.headers)
         caller = None
         body = await self._body_of(request, endpoint, share) if endpoint.takes_form else None
-        elsewhere = node_elsewhere(self._node, request, found.names)
-        if elsewhere is not None:
-            prefix = self._broker.config.management_path_prefix
-            return await answer_of(self._ask_node, request, elsewhere, await self._octets_of(request, share), prefix)
+        inquiry = inquiry_of(request.scope)
         if endpoint.needs is not Needs.NOBODY:
             header = request.headers.get("authorization")
-            if body is None and header is None:
+            if inquiry is not None and inquiry.user is not None:
+                login: Login | None = Login(inquiry.user, None)
+            elif body is None and header is None:
                 return empty_response(401, {"www-authenticate": 'Basic realm="RabbitMQ Management"'})
-            caller = await self._log_in(request, login_in_header(header or "") if body is None else login_in_form(body))
+            else:
+                login = login_in_header(header or "") if body is None else login_in_form(body)
+            caller = await self._log_in(request, login, inquiry)
             caller.check(endpoint.needs)
+            elsewhere = node_elsewhere(self._node, request, found.names)
+            if elsewhere is not None:
+                octets = await self._octets_of(request, share)
+                user = vouched(self._broker.config, caller)
+                return await answer_of(self._ask_node, request, elsewhere, caller, octets, user)
         call = Call(
             node=self._node,
             statistics=figures_of(self._statistics, request.query_params),
@@ -151,7 +158,7 @@ class ManagementApi:
             only_vhost=_text(request.headers.get("x-vhost", "")),
         )
         stored_before = self._broker.stored_count
-        others = self._others(_path_of(request.scope), request.headers, share)
+        others = None if inquiry is not None else self._others(caller, _path_of(request.scope), request.headers, share)
         result = await self._result(call, endpoint, others)
         if method != "GET":
             await until_stored(self._broker, stored_before)
@@ -191,14 +198,22 @@ class ManagementApi:
             result = await complete(call, endpoint.method, endpoint.path, result, others)
         return Listing(result) if isinstance(result, list) and endpoint.method == "GET" else result
 
-    def _others(self, path: str, headers: Mapping[str, str], share: Share) -> Others | None:
-        """The other nodes; None where there are none, or one of them asks."""
+    def _others(self, caller: Caller | None, path: str, headers: Mapping[str, str], share: Share) -> Others | None:
+        """The other nodes; None where there are none."""
         cluster = self._node.cluster
-        if cluster is None or PASSED_ON in headers:
+        if cluster is None or caller is None:
             return None
-        where = f"{self._broker.config.management_path_prefix}{API_PREFIX}{path}"
-        headers = sent_headers(headers)
-        return Others(cluster, self._node.name, self._ask_node, where, headers, self._missing, share.add)
+        return Others(
+            cluster,
+            self._node.name,
+            self._ask_node,
+            API_PREFIX + path,
+            headers,
+            caller.peer,
+            vouched(self._broker.config, caller),
+            self._missing,
+            share.add,
+        )
 
     async def _octets_of(self, request: Request, share: Share) -> bytes:
         """The body as it came. Raises ApiError where there is too much of it."""
@@ -245,7 +260,7 @@ class ManagementApi:
         statistics = figures_of(self._statistics, query)
         call = attrs.evolve(asker, path=found.names, query=query, statistics=statistics)
         with self._held.share() as share:
-            result = await self._result(call, endpoint, self._others(path, headers, share))
+            result = await self._result(call, endpoint, self._others(asker.user, path, headers, share))
             if isinstance(result, Listing):
                 return b"".join(await self._encoded(result, query))
         if isinstance(result, Whole):
@@ -254,12 +269,13 @@ class ManagementApi:
             raise bad_request("this can't be watched")
         return b"".join(await encode(result))
 
-    async def _log_in(self, request: Request, login: Login | None) -> Caller:
+    async def _log_in(self, request: Request, login: Login | None, inquiry: Inquiry | None) -> Caller:
         """Who calls. Raises ApiError 401 when it isn't who it says, or says nothing that can be understood."""
         client = request.client
-        peer = Peer() if client is None else Peer(client.host, client.port)
+        peer = inquiry.peer if inquiry is not None else Peer() if client is None else Peer(client.host, client.port)
         caller = None if login is None else await log_in(self._broker, login, peer)
-        self._attempts.count(caller is not None)
+        if inquiry is None:
+            self._attempts.count(caller is not None)
         if caller is None:
             await trio.sleep(self._broker.failed_logins.delay_s(peer.address))
             raise ApiError(401, "not_authorized", "Not_Authorized")

@@ -21,10 +21,14 @@ T = TypeVar("T")
 
 @attrs.frozen
 class Login:
-    """What a caller says about itself; with a token, that is all."""
+    """What a caller says about itself; with a token, that is all.
+
+    Attributes:
+        password: None where another node has looked at it.
+    """
 
     name: str
-    password: str = attrs.field(repr=False)
+    password: str | None = attrs.field(repr=False)
 
 
 def login_in_header(header: str) -> Login | None:
@@ -47,7 +51,7 @@ def login_in_form(fields: Mapping[str, str]) -> Login:
 
 async def log_in(broker: Broker, login: Login, peer: Peer) -> Caller | None:
     """Find out who this is and which vhosts are theirs; None when it isn't who it says."""
-    credentials = Credentials(login.name, login.password.encode(), peer)
+    credentials = Credentials(login.name, None if login.password is None else login.password.encode(), peer)
     identity = await answer_to(partial(broker.auth.authenticate, credentials))
     if identity is None:
         return None

@@ -7,6 +7,7 @@ waits for the first client; until then the kernel keeps it waiting at the door.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from typing import Final
 
 import attrs
 import trio
@@ -14,9 +15,39 @@ import trio
 from amqp_broker.config import MANAGEMENT_TLS_PORT, METRICS_TLS_PORT, Config, HttpsPort, TlsOptions
 from amqp_broker.inspection.node import ListeningPort, Node
 from amqp_broker.net.doors import Door, open_http
+from amqp_broker.net.forwarding import Answer
 from amqp_broker.net.tls import TlsKeeper
+from amqp_broker.placement import Inquiry
 
-Serve = Callable[[Node, Sequence[Door], TlsKeeper | None], Awaitable[None]]
+SUBJECT: Final = "http"
+"""Of the questions of other nodes that the API answers."""
+
+
+class Questions:
+    """What other nodes ask of the API, which may have to be loaded first.
+
+    Attributes:
+        came: set with the first.
+    """
+
+    def __init__(self) -> None:
+        self.came = trio.Event()
+        self._answer: Answer | None = None
+        self._can_answer = trio.Event()
+
+    def answer_with(self, answer: Answer) -> None:
+        """From now on this answers."""
+        self._answer = answer
+        self._can_answer.set()
+
+    async def __call__(self, inquiry: Inquiry, stream: trio.abc.HalfCloseableStream) -> None:
+        self.came.set()
+        await self._can_answer.wait()
+        assert self._answer is not None
+        await self._answer(inquiry, stream)
+
+
+Serve = Callable[[Node, Sequence[Door], TlsKeeper | None, Questions], Awaitable[None]]
 
 
 @attrs.frozen
@@ -51,6 +82,7 @@ class HttpService:
     load: Callable[[], Serve]
     tls: TlsKeeper | None
     doors: list[Door] = attrs.Factory(list)
+    questions: Questions = attrs.Factory(Questions)
 
     async def open(self, place: _Place, *, is_anywhere: bool) -> list[ListeningPort]:
         """Open one more port; a free one instead of the default one, if it is anywhere. Raises ListenError."""
@@ -71,8 +103,9 @@ class HttpService:
             async with trio.open_nursery() as nursery:
                 for door in self.doors:
                     nursery.start_soon(_wait_for_client, door.listener, nursery.cancel_scope)
+                nursery.start_soon(_wait_for_question, self.questions, nursery.cancel_scope)
             serve = await trio.to_thread.run_sync(self.load)
-            await serve(self.node, self.doors, self.tls)
+            await serve(self.node, self.doors, self.tls, self.questions)
         finally:
             await self.close()
 
@@ -105,7 +138,9 @@ async def open_http_services(
         await metrics.close()
         raise
     node.listeners = ports
-    return [service for service in (management, metrics) if service.doors]
+    if node.cluster is not None:
+        node.cluster.answer_with(SUBJECT, management.questions)
+    return [service for service in (management, metrics) if service.doors or (service is management and node.cluster)]
 
 
 def _keeper(https: HttpsPort | None, tls: Mapping[TlsOptions, TlsKeeper]) -> TlsKeeper | None:
@@ -139,6 +174,11 @@ def _port(listener: trio.SocketListener, protocol: str) -> ListeningPort:
 
 async def _wait_for_client(listener: trio.SocketListener, scope: trio.CancelScope) -> None:
     await trio.lowlevel.wait_readable(listener.socket)
+    scope.cancel()
+
+
+async def _wait_for_question(questions: Questions, scope: trio.CancelScope) -> None:
+    await questions.came.wait()
     scope.cancel()
 
 

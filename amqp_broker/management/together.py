@@ -16,10 +16,11 @@ import attrs
 import msgspec
 import trio
 
+from amqp_broker.auth.users import Peer
 from amqp_broker.inspection.cluster import Cluster
 from amqp_broker.inspection.values import Record
 from amqp_broker.management.call import Call
-from amqp_broker.management.elsewhere import Answer, Ask, Question
+from amqp_broker.management.elsewhere import Answer, Ask, Question, sent_headers
 from amqp_broker.management.errors import ApiError
 from amqp_broker.management.listing import MAX_PAGE_SIZE, Listing, collect, columns_of, join_pages, page_of
 from amqp_broker.management.names import name_matcher
@@ -58,7 +59,9 @@ class Others:
 
     Attributes:
         path: of the request, with everything in front of the query.
-        headers: see `elsewhere.sent_headers`.
+        headers: those of the request.
+        peer: who asks.
+        user: its name, if the others need no more (`elsewhere.vouched`).
         missing: names of those that did not answer when they were last asked, by any request.
         hold: told of octets that are kept until the request is over. Raises ApiError 503.
     """
@@ -68,17 +71,21 @@ class Others:
     ask: Ask
     path: str
     headers: Mapping[str, str]
+    peer: Peer
+    user: str | None
     missing: set[str]
     hold: Callable[[int], None]
 
     async def parts(self, method: str, query: Mapping[str, str]) -> list[Part]:
         """What those say that run and answer in time, by name."""
         parts: list[Part] = []
-        question = Question(method, f"{self.path}?{urlencode(query)}" if query else self.path, self.headers)
+        target = f"{self.path}?{urlencode(query)}" if query else self.path
+        headers = sent_headers(self.headers, self.user)
+        question = Question(method, target, headers, peer=self.peer, user=self.user)
 
-        async def ask(name: str, address: tuple[str, int]) -> None:
+        async def ask(name: str) -> None:
             try:
-                answer = await self.ask(address, question, WAIT_S)
+                answer = await self.ask(name, question, WAIT_S)
                 body = await trio.to_thread.run_sync(_read, answer)
                 parts.append(Part(name, answer.status, len(answer.content), body))
                 self.missing.discard(name)
@@ -89,8 +96,8 @@ class Others:
 
         async with trio.open_nursery() as nursery:
             for member in self.cluster.members():
-                if member.name != self.own_name and member.is_running and member.http is not None:
-                    nursery.start_soon(ask, member.name, member.http)
+                if member.name != self.own_name and member.is_running:
+                    nursery.start_soon(ask, member.name)
         self.hold(sum(part.octets for part in parts))
         return sorted(parts, key=lambda part: part.node)
 

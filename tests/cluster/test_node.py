@@ -285,13 +285,10 @@ async def test_vhosts_are_moved_and_nodes_drained_by_command(config: Callable[[s
 
 
 async def test_the_http_api_of_any_node_answers_for_all(config: Callable[[str], Config]) -> None:
-    def served(name: str) -> Config:
-        return attrs.evolve(config(name), management_port=0)
-
     with trio.fail_after(DEADLINE_S):
-        async with running(served("a")) as first:
+        async with running(config("a")) as first:  # which serves no HTTP itself
             await until(lambda: first.broker.is_here("/"), 0.02)
-            async with running(served("b")) as second:
+            async with running(attrs.evolve(config("b"), management_port=0)) as second:
                 await until(lambda: cluster_of(second).owner_of("/") is not None, 0.02)
                 url = next(url for url in second.urls if url.startswith("http:"))
                 async with httpx.AsyncClient(base_url=f"{url}/api/", auth=("guest", "guest")) as client:
@@ -308,6 +305,16 @@ async def test_the_http_api_of_any_node_answers_for_all(config: Callable[[str], 
                     assert {node["name"]: node["running"] for node in nodes} == {"a": True, "b": True}
                     assert all(node["mem_used"] for node in nodes)
                     assert (await client.get("queues?columns=name")).json() == [{"name": "a/b"}]
+                    made = await client.put("users/eve", json={"password": "pw", "tags": "management"})
+                    assert made.status_code == 201
+                    await client.put("permissions/%2F/eve", json={"configure": "", "write": "", "read": ".*"})
+                    eve = ("eve", "pw")  # whom the other node knows as soon as it is asked
+                    assert len((await client.get("queues/%2F", auth=eve)).json()) == 1
+                    assert (await client.delete("queues/%2F/a%2Fb", auth=eve)).status_code == 401
+                    document = {"vhosts": [{"name": "n"}], "queues": [{"name": "q", "vhost": "n"}]}
+                    assert (await client.post("definitions", json=document)).status_code == 204
+                    assert [queue["name"] for queue in (await client.get("queues/n")).json()] == ["q"]
+                    assert (await client.delete("vhosts/n")).status_code == 204
                     assert (await client.get("overview")).json()["object_totals"]["queues"] == 1
                     first.stop()
                     await first.stopped.wait()

@@ -12,24 +12,25 @@ import attrs
 import httpx
 import pytest
 import trio
+import trio.testing
 
 from amqp_broker.administration.permissions import set_permissions
 from amqp_broker.administration.users import add_user
 from amqp_broker.administration.vhosts import add_vhost
 from amqp_broker.auth.users import Peer
-from amqp_broker.config import Config
+from amqp_broker.config import AuthEntry, Config, HttpAuth
 from amqp_broker.inspection.cluster import ClusterMember
 from amqp_broker.management.api import ENDPOINTS
 from amqp_broker.management.app import ManagementApi
-from amqp_broker.management.elsewhere import Answer, Question, ask_over_http
+from amqp_broker.management.elsewhere import Answer, Question, answer_node, answer_to, ask_node
 from amqp_broker.management.site import Site
 from amqp_broker.management.statistics import Statistics
 from amqp_broker.management.together import total
-from amqp_broker.placement import NOBODY, Found
+from amqp_broker.placement import NOBODY, Found, Inquiry
 from tests.management.support import GUEST, api_of, node_of
 from tests.support.client import ChannelClient, World
 
-PORTS = {"a": 1, "b": 2, "c": 3}
+NAMES = "abc"
 
 
 @attrs.define(eq=False)
@@ -39,6 +40,7 @@ class Homes:
     name: str
     owners: dict[str, str]
     draining: set[str]
+    way: trio.abc.HalfCloseableStream | None = None
 
     def is_here(self, vhost: str) -> bool:
         return self.owners.get(vhost) == self.name
@@ -56,9 +58,8 @@ class Homes:
                 is_running=name != "c",
                 is_draining=name in self.draining,
                 vhosts=[vhost for vhost, owner in self.owners.items() if owner == name],
-                http=("node", port),
             )
-            for name, port in PORTS.items()
+            for name in NAMES
         ]
 
     def owner_of(self, vhost: str) -> ClusterMember | None:
@@ -70,7 +71,8 @@ class Homes:
     async def visit(
         self, node: str, subject: str, peer: Peer = NOBODY, user: str | None = None
     ) -> trio.abc.HalfCloseableStream:
-        raise OSError("no route to host")
+        assert self.way is not None
+        return self.way
 
     def answer_with(self, subject: str, answer: object) -> None: ...
 
@@ -88,19 +90,19 @@ class Pair:
     """Nodes a, which has `/`, and b, which has `v`; c is dead.
 
     Attributes:
-        unreachable: ports that don't answer.
+        unreachable: nodes that don't answer.
         asked: what nodes have asked one another.
     """
 
-    def __init__(self) -> None:
-        self.unreachable: set[int] = set()
+    def __init__(self, config: Config = Config()) -> None:  # noqa: B008 - frozen
+        self.unreachable: set[str] = set()
         self.asked: list[Question] = []
         self.draining: set[str] = set()
         self.worlds: dict[str, World] = {}
-        self._sites: dict[int, Site] = {}
+        self.apis: dict[str, ManagementApi] = {}
         owners = {"/": "a", "v": "b"}
         for name in ("a", "b"):
-            world = self.worlds[name] = World(Config(node_name=name))
+            world = self.worlds[name] = World(attrs.evolve(config, node_name=name))
             broker = world.broker
             add_vhost(broker, "v")
             set_permissions(broker, "guest", "v", ".*", ".*", ".*")
@@ -108,26 +110,20 @@ class Pair:
             broker.placement = homes
             node = node_of(broker)
             node.cluster = homes
-            api = ManagementApi(node, Statistics(broker.timers.now), ENDPOINTS, self._ask)
-            self._sites[PORTS[name]] = Site(api)
+            self.apis[name] = ManagementApi(node, Statistics(broker.timers.now), ENDPOINTS, self._ask)
 
     def client(self, node: str, auth: tuple[str, str] = GUEST) -> httpx.AsyncClient:
-        transport = httpx.ASGITransport(self._sites[PORTS[node]])
+        transport = httpx.ASGITransport(Site(self.apis[node]))
         return httpx.AsyncClient(transport=transport, base_url="http://node/api/", auth=auth)
 
     def channel(self, node: str) -> ChannelClient:
         return self.worlds[node].client_of({"a": "/", "b": "v"}[node]).channel()
 
-    async def _ask(self, address: tuple[str, int], question: Question, timeout_s: float) -> Answer:
+    async def _ask(self, node: str, question: Question, _timeout_s: float) -> Answer:
         self.asked.append(question)
-        if address[1] in self.unreachable:
+        if node in self.unreachable:
             raise OSError("no route to host")
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(self._sites[address[1]])) as client:
-            url = f"http://node{question.target}"
-            got = await client.request(
-                question.method, url, content=question.body, headers={**question.headers, "accept-encoding": "identity"}
-            )
-        return Answer(got.status_code, dict(got.headers), got.content)
+        return await answer_to(self.apis[node], Inquiry("http", question.peer, question.user), question)
 
 
 @pytest.fixture
@@ -272,7 +268,7 @@ async def test_a_node_that_does_not_answer_is_left_out(
 ) -> None:
     pair.channel("a").queue("z")
     pair.channel("b").queue("y")
-    pair.unreachable.add(PORTS["b"])
+    pair.unreachable.add("b")
     with caplog.at_level(logging.WARNING, "amqp_broker.management.together"):
         assert names(await api.get("queues")) == ["z"]
     assert names(await api.get("queues?page=1")) == ["z"]
@@ -326,7 +322,64 @@ async def test_what_is_passed_on_is_not_passed_on_again(pair: Pair, api: httpx.A
     assert names(await api.get("queues?disable_stats=true")) == ["y"]
     (question,) = pair.asked
     assert question.target == "/api/queues?disable_stats=true"
-    assert question.headers["x-amqp-broker-passed-on"] == "yes"
+
+
+async def test_a_password_stays_with_the_node_that_has_looked_at_it(pair: Pair) -> None:
+    for world in pair.worlds.values():
+        add_user(world.broker, "eve", "pw", ["management"])
+        set_permissions(world.broker, "eve", "v", "", ".*", ".*")
+    pair.channel("b").queue("y")
+    async with pair.client("a", ("eve", "pw")) as api:
+        assert names(await api.get("queues/v")) == ["y"]
+        assert (await api.put("queues/v/new", json={})).status_code == 401
+        assert (await api.get("queues/v", auth=("eve", "wrong"))).status_code == 401
+        assert (await api.get("queues", auth=("eve", "wrong"))).status_code == 401
+    assert [(question.user, question.headers.get("authorization")) for question in pair.asked] == [("eve", None)] * 2
+    assert all(question.peer.address == "127.0.0.1" for question in pair.asked)
+
+
+async def test_who_is_known_elsewhere_shows_each_node_how() -> None:
+    url = "http://127.0.0.1:1/"
+    pair = Pair(
+        Config(
+            auth_backends=(AuthEntry("internal"), AuthEntry("http")),
+            auth_http=HttpAuth(user_path=url, vhost_path=url, resource_path=url, topic_path=url),
+        )
+    )
+    async with pair.client("a") as api:
+        assert names(await api.get("queues/v")) == []
+    (question,) = pair.asked
+    assert question.user is None
+    assert question.headers["authorization"].startswith("Basic ")
+
+
+async def test_a_client_can_not_pass_for_a_node(pair: Pair) -> None:
+    async with pair.client("b", ("guest", "wrong")) as api:
+        answer = await api.get("queues", headers={"amqp_broker.asked": "x", "x-amqp-broker-passed-on": "yes"})
+        assert answer.status_code == 401
+
+
+async def test_a_question_and_its_answer_pass_over_a_stream(pair: Pair, nursery: trio.Nursery) -> None:
+    pair.channel("b").queue("größe")
+    ours, theirs = trio.testing.memory_stream_pair()
+    nursery.start_soon(answer_node, pair.apis["b"], Inquiry("http", Peer("127.0.0.1", 5), "guest"), theirs)
+    node = node_of(pair.worlds["a"].broker)
+    node.cluster = Homes("a", {}, set(), ours)
+    body = json.dumps({"auto_delete": True}).encode()
+    put = Question("PUT", "/api/queues/v/gr%C3%B6%C3%9Fe", {"content-type": "application/json"}, body)
+    answer = await ask_node(node, "b", put, 5)
+    assert (answer.status, json.loads(answer.content)["error"]) == (400, "bad_request")
+    assert "auto_delete" in json.loads(answer.content)["reason"]
+
+
+async def test_who_does_not_answer_costs_no_more_than_its_time(autojump_clock: object, pair: Pair) -> None:
+    ours, theirs = trio.testing.memory_stream_pair()
+    node = node_of(pair.worlds["a"].broker)
+    node.cluster = Homes("a", {}, set(), ours)
+    with pytest.raises(TimeoutError):
+        await ask_node(node, "b", Question("GET", "/api/queues", {}), 2)
+    assert trio.current_time() < 10
+    await theirs.aclose()
 
 
 async def test_who_watches_sees_all_nodes(pair: Pair) -> None:
@@ -336,7 +389,7 @@ async def test_who_watches_sees_all_nodes(pair: Pair) -> None:
 
 async def _first_event(pair: Pair, view: str) -> str:
     """What a stream of figures tells first."""
-    site = pair._sites[PORTS["a"]]
+    site = Site(pair.apis["a"])
     got = trio.Event()
     body = bytearray()
 
@@ -364,17 +417,3 @@ async def _first_event(pair: Pair, view: str) -> str:
         await site(scope, receive, send)  # type: ignore[arg-type]
     line = next(each for each in body.decode().splitlines() if each.startswith("data: "))
     return line.removeprefix("data: ")
-
-
-async def test_an_address_where_nobody_answers_costs_no_more_than_its_time() -> None:
-    question = Question("GET", "/api/queues", {})
-    with pytest.raises(OSError, match="refused"):
-        await ask_over_http(("127.0.0.1", 1), question, 1)
-    listener = trio.socket.socket()
-    async with trio.open_nursery():
-        with listener:
-            await listener.bind(("127.0.0.1", 0))
-            listener.listen(1)
-            port = listener.getsockname()[1]
-            with pytest.raises(TimeoutError):
-                await ask_over_http(("127.0.0.1", port), question, 0.05)
