@@ -23,7 +23,7 @@ from amqp_broker.events import INTERNAL_USER, EventKind, Events
 from amqp_broker.links.board import Board
 from amqp_broker.links.traces import Traces
 from amqp_broker.past import Past
-from amqp_broker.placement import Placement
+from amqp_broker.placement import Placement, Reach
 from amqp_broker.queues.queue import Queue
 from amqp_broker.registry import CLUSTER_NAME, GLOBAL, LIMITS_NAME, VHOST_LIMITS, Registry, limit_of, policies_of
 from amqp_broker.routing.binding import Keeper
@@ -80,6 +80,7 @@ class Broker:
         failed_logins: how long the next refusal waits.
         fetch: what backends ask others with; there is nobody to ask until the edge sets it.
         placement: where vhosts are, in a cluster; None where all are here.
+        reach: how links of our own get into vhosts that are not here.
         registry: users and parameters; to be changed through `administration`.
         clients: who is connected, from the first octet on.
         links: the shovels and links of federation that run.
@@ -119,6 +120,7 @@ class Broker:
             self.config, self.users, lambda request, done: self.fetch(request, done), self.timers.now
         )
         self.placement: Placement | None = None
+        self.reach: Reach | None = None
         self.vhosts: dict[str, Vhost] = {}
         self._event_exchange: EventExchange | None = None
         self.links = Board()

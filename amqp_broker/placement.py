@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Final, Protocol, TypeAlias
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, Protocol, TypeAlias
 
 import attrs
 
@@ -58,6 +58,10 @@ class Inquiry:
 
 
 Found: TypeAlias = "Callable[[Elsewhere | None], None]"
+
+
+Reach: TypeAlias = "Callable[[str, str], Awaitable[Any]]"
+"""Opens a stream into a vhost of another node, for a link of the broker's own, by their names. Raises OSError."""
 
 
 class Placement(Protocol):

@@ -109,7 +109,7 @@ class Server:
             self._cluster.on_stalled = self.resources.journal_changed
         self.node = Node(self.broker, self.resources, stop=self.stop, cluster=self._cluster)
         if self._cluster is not None:
-            self._cluster.answer_with(SUBJECT, partial(answer_node, self.node))
+            self._join_cluster(self._cluster)
         if config.event_exchange:
             self.broker.enable_event_exchange()
         self.urls: list[str] = []
@@ -141,6 +141,14 @@ class Server:
             nursery.start_soon(_cancel_when_set, self._stopping, nursery.cancel_scope)
             await finish_loading(self.node, self._loading)
             nursery.cancel_scope.cancel()
+
+    def _join_cluster(self, cluster: ClusterNode) -> None:
+        """Answer other nodes, and reach what they have."""
+        from amqp_broker.net import local  # which few brokers need
+
+        cluster.answer_with(SUBJECT, partial(answer_node, self.node))
+        cluster.answer_with(local.SUBJECT, partial(local.answer_link, self.broker))
+        self.broker.reach = partial(local.reach, cluster)
 
     def _control_path(self) -> Path:
         directory = self.config.data_dir

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Final, TypeVar
 
@@ -18,6 +18,12 @@ HIGH_OCTETS: Final = 8 * 1024 * 1024
 """Of output that a broker has not taken; whoever feeds this connection waits above it."""
 CLOSE_DEADLINE_S: Final = 5.0
 LOCAL_HOST: Final = "127.0.0.1"
+
+OpenLocal = Callable[[str], Awaitable[tuple[trio.abc.Stream, int]]]
+"""Opens a stream into a vhost of the broker itself, which knows who comes; gives it with the heartbeat it needs.
+
+Raises LinkError.
+"""
 
 M = TypeVar("M", bound=Method)
 
@@ -202,7 +208,7 @@ class ClientConnection:
 
 @asynccontextmanager
 async def connected(
-    uri: Uri, vhost: str, *, name: str, open_local: Callable[[], trio.abc.Stream] | None = None
+    uri: Uri, vhost: str, *, name: str, open_local: OpenLocal | None = None
 ) -> AsyncIterator[ClientConnection]:
     """A connection that is closed in the end.
 
@@ -210,23 +216,20 @@ async def connected(
         uri: the broker.
         vhost: to be opened where the URI names none.
         name: the connection's.
-        open_local: makes a stream into this process's own broker, which knows who comes; without it a URI without a
-            host means this machine.
+        open_local: where a URI without a host leads to; without it that is this machine.
 
     Raises:
         ExceptionGroup: of LinkError, as it came out of the connection's tasks.
         LinkError: nobody can be reached.
     """
+    opened = vhost if uri.vhost is None else uri.vhost
+    heartbeat_s = uri.heartbeat_s
     is_local = uri.host is None and open_local is not None
-    machine = Machine(
-        uri.user,
-        uri.password,
-        vhost if uri.vhost is None else uri.vhost,
-        name=name,
-        heartbeat_s=0 if is_local else uri.heartbeat_s,
-        is_known=is_local,
-    )
-    stream = open_local() if is_local and open_local is not None else await _open_stream(uri)
+    if is_local and open_local is not None:
+        stream, heartbeat_s = await open_local(opened)
+    else:
+        stream = await _open_stream(uri)
+    machine = Machine(uri.user, uri.password, opened, name=name, heartbeat_s=heartbeat_s, is_known=is_local)
     connection = ClientConnection(stream, machine)
     try:
         async with trio.open_nursery() as nursery:

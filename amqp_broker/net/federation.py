@@ -26,7 +26,7 @@ from amqp_broker.links.machine import ChannelClosedError
 from amqp_broker.links.uri import Uri
 from amqp_broker.net.client import ClientConnection, connected
 from amqp_broker.net.linking import LOOK_S, Attempt, Changed, Task, keep_trying
-from amqp_broker.net.local import LocalStream
+from amqp_broker.net.local import open_own
 from amqp_broker.net.mover import CHANNEL, Mover
 from amqp_broker.policies import merged
 from amqp_broker.queues.queue import Queue
@@ -186,7 +186,7 @@ class FederationTask(Task):
 
     def _connected(self, *, is_upstream: bool) -> AbstractAsyncContextManager[ClientConnection]:
         name = f"Federation link (upstream: {self._upstream.name}, {self._what.kind}: {self._what.name})"
-        open_local = partial(LocalStream, self._broker, name)
+        open_local = partial(open_own, self._broker, name)
         if not is_upstream:
             return connected(LOCAL, self._vhost_name, name=name, open_local=open_local)
         self._uri = random.choice(self._upstream.uris)

@@ -1,4 +1,7 @@
-"""A stream into the broker of this process: what a client writes is worked off at once, without a socket."""
+"""A stream into the broker of this process: what a client writes is worked off at once, without a socket.
+
+In a cluster links go on to the node that has their vhost: there such a stream is joined to one between nodes.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +12,16 @@ import trio
 from amqp_broker.auth.backend import Credentials, Decide, Identify, Identity, Resource, Topic
 from amqp_broker.auth.users import Peer
 from amqp_broker.broker import Broker
+from amqp_broker.inspection.cluster import Cluster
+from amqp_broker.links.machine import LinkError
 from amqp_broker.outbox import Buffer
-from amqp_broker.placement import Elsewhere, Parcel
+from amqp_broker.placement import Elsewhere, Inquiry, Parcel
 from amqp_broker.session.connection import Connection
+
+SUBJECT: Final = "link"
+"""Of what another node wants where a link of its own leads here."""
+HEARTBEAT_S: Final = 5
+"""Between nodes: one that is paused says nothing more, and its vhosts are elsewhere soon."""
 
 LINK_USER: Final = "rmq-link"
 """Who a link of the broker's own is, in its vhosts; no client can be."""
@@ -117,3 +127,43 @@ class LocalStream(trio.abc.Stream):
             self._output.set()
             self._reading.set()
         await trio.lowlevel.checkpoint()
+
+
+async def open_own(broker: Broker, name: str, vhost: str) -> tuple[trio.abc.Stream, int]:
+    """Open a stream for a link of the broker's own, wherever its vhost is; gives it with the heartbeat it needs.
+
+    Raises:
+        LinkError: the vhost is with a node that can't be reached.
+    """
+    if broker.reach is None or broker.is_here(vhost) or vhost not in broker.vhosts:
+        return LocalStream(broker, name), 0
+    try:
+        return await broker.reach(vhost, name), HEARTBEAT_S
+    except OSError as error:
+        raise LinkError(f"vhost '{vhost}': {error}") from None
+
+
+async def reach(cluster: Cluster, vhost: str, name: str) -> trio.abc.Stream:
+    """See `placement.Reach`."""
+    owner = cluster.owner_of(vhost)
+    if owner is None:
+        raise OSError("it is on no node at present")
+    return await cluster.visit(owner.name, SUBJECT, user=name)
+
+
+async def answer_link(broker: Broker, inquiry: Inquiry, stream: trio.abc.HalfCloseableStream) -> None:
+    """Let a link of another node in, which the inquiry names."""
+    local = LocalStream(broker, inquiry.user or "")
+    async with stream, local, trio.open_nursery() as nursery:
+        nursery.start_soon(_pass_on, stream, local, nursery.cancel_scope)
+        await _pass_on(local, stream, nursery.cancel_scope)
+
+
+async def _pass_on(source: trio.abc.Stream, destination: trio.abc.Stream, scope: trio.CancelScope) -> None:
+    """Pass octets on until one side ends, which ends both."""
+    try:
+        while data := await source.receive_some():
+            await destination.send_all(data)
+    except (trio.BrokenResourceError, trio.ClosedResourceError):
+        pass
+    scope.cancel()

@@ -17,7 +17,7 @@ from amqp_broker.links.board import SHOVEL, Link, LinkState
 from amqp_broker.links.machine import ChannelClosedError
 from amqp_broker.net.client import ClientConnection, connected
 from amqp_broker.net.linking import Attempt, Task, keep_trying
-from amqp_broker.net.local import LocalStream
+from amqp_broker.net.local import open_own
 from amqp_broker.net.mover import CHANNEL, Change, Mover, to_exchange, to_queue
 from amqp_broker.registry import Json
 from amqp_codec import (
@@ -106,7 +106,7 @@ class ShovelTask(Task):
 
     def _connected(self, end: End) -> AbstractAsyncContextManager[ClientConnection]:
         name = f"Shovel {self._name}"
-        return connected(end.uri(), self._vhost, name=name, open_local=partial(LocalStream, self._broker, name))
+        return connected(end.uri(), self._vhost, name=name, open_local=partial(open_own, self._broker, name))
 
     async def _prepare_source(self, source: ClientConnection, end: End) -> tuple[str, int]:
         """Have a queue to consume from; gives its name and length."""

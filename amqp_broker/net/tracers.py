@@ -19,7 +19,7 @@ from amqp_broker.links.traces import Trace
 from amqp_broker.links.uri import Uri
 from amqp_broker.net.client import ClientConnection, connected
 from amqp_broker.net.linking import Attempt, Task, keep_trying
-from amqp_broker.net.local import LocalStream
+from amqp_broker.net.local import open_own
 from amqp_broker.vhost import TRACE_EXCHANGE
 from amqp_codec import (
     BasicConsume,
@@ -73,7 +73,7 @@ class TraceTask(Task):
 
     async def _run(self, attempt: Attempt) -> None:
         name = f"Trace {self._trace.name}"
-        stream = partial(LocalStream, self._broker, name)
+        stream = partial(open_own, self._broker, name)
         async with connected(Uri(), self._trace.vhost, name=name, open_local=stream) as source:
             source.on_command, source.may_read = self._take, self._may_take
             await self._consume(source)

@@ -207,10 +207,9 @@ class Handshake:
         """Find the node that has the vhost. Raises AMQPError 530 when there is no such vhost."""
         connection = self._connection
         self._known_vhost(method)
-        if connection.peer.came_through:
-            connection.edge.abort()  # it was here when the other node asked, which is to find out again
+        if connection.peer.came_through or self._start_ok is None:
+            connection.edge.abort()  # it was here when the other node, or a link of our own, came: they find out again
             return
-        assert self._start_ok is not None
         assert self._tune_ok is not None
         said = self._start_ok, self._tune_ok, method
         self._start_ok = None

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import trio
+import trio.testing
 
 from amqp_broker.administration.errors import InvalidValueError
 from amqp_broker.administration.parameters import clear_parameter, set_parameter
@@ -16,6 +17,8 @@ from amqp_broker.config import Config
 from amqp_broker.links.board import SHOVEL, Link, LinkState
 from amqp_broker.message import new_message
 from amqp_broker.net.links import run_links
+from amqp_broker.net.local import answer_link
+from amqp_broker.placement import Found, Inquiry
 from amqp_broker.server import Server
 from amqp_codec import (
     BasicGet,
@@ -203,3 +206,59 @@ async def test_nobody_gets_into_a_vhost_by_a_shovel(house: House) -> None:
         with pytest.raises(InvalidValueError, match='user "bob" may not connect to vhost "secret"'):
             set_parameter(broker, "/", "shovel", "s", {**LOCAL, key: "amqp:///secret"}, by="bob")
     set_parameter(broker, "/", "shovel", "s", {**LOCAL, "dest-uri": "amqp:///%2F"}, by="bob")
+
+
+class Far:
+    """The vhost `far` is with another node."""
+
+    def is_here(self, vhost: str) -> bool:
+        return vhost != "far"
+
+    def locate(self, vhost: str, _found: Found) -> None:
+        raise AssertionError(vhost)
+
+    def forget(self, vhost: str, found: Found) -> None: ...
+
+
+async def test_into_a_vhost_of_another_node(linked: House, nursery: trio.Nursery) -> None:
+    other = House(nursery, Config())
+    for each in (linked, other):
+        add_vhost(each.broker, "far")
+    linked.broker.placement = Far()
+    ways: list[trio.abc.Stream | None] = []
+
+    async def reach(vhost: str, name: str) -> trio.abc.Stream:
+        assert (vhost, name) == ("far", "Shovel s")
+        if not ways:
+            ways.append(None)
+            raise OSError("it is on no node at present")
+        ours, theirs = trio.testing.memory_stream_pair()
+        nursery.start_soon(answer_link, other.broker, Inquiry("link", user=name), theirs)
+        ways.append(ours)
+        return ours
+
+    linked.broker.reach = reach
+    put(linked, dest_uri="amqp:///far", reconnect_delay=1)
+    assert (await link_in(linked, LinkState.TERMINATED)).reason == "vhost 'far': it is on no node at present"
+    await link_in(linked, LinkState.RUNNING)
+    client = await linked.client()
+    await client.publish("a", b"1")
+    there = other.broker.vhosts["far"]
+    await until(lambda: "b" in there.queues and there.queues["b"].message_count == 1, 0.05)
+    (connection,) = other.broker.clients
+    connection.force_close("the vhost moves")
+    assert "the vhost moves" in (await link_in(linked, LinkState.TERMINATED)).reason
+    await client.publish("a", b"2")
+    await until(lambda: there.queues["b"].message_count == 2, 0.05)
+    way = ways[-1]
+    assert way is not None
+    await way.aclose()
+    await link_in(linked, LinkState.TERMINATED)
+    await other.gone()
+
+
+async def test_a_link_into_a_vhost_that_has_just_gone_fails_and_tries_again(linked: House) -> None:
+    add_vhost(linked.broker, "far")
+    linked.broker.placement = Far()
+    put(linked, dest_uri="amqp:///far")
+    assert (await link_in(linked, LinkState.TERMINATED)).reason
