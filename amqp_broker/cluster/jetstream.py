@@ -110,6 +110,7 @@ class StreamLog:
         self._identity = ""
         self._is_broken_off = False
         self._doubt_at = 0.0
+        self._led_by = ""
         self._reads: set[asyncio.Event] = set()
         self._reader = Reader(nats, name, is_lazy=True)
 
@@ -156,6 +157,13 @@ class StreamLog:
     def leader(self) -> str:
         """See `Lane.leader`."""
         return self._call(self._leader())
+
+    def is_near(self) -> bool:
+        """See `Lane.is_near`: what is appended takes a hop less then, and so does the answer."""
+        try:
+            return self._led_by == self._nats.session.server
+        except LogUnavailable:
+            return False
 
     def move_leader(self, away_from: set[str]) -> None:
         """See `Lane.move_leader`."""
@@ -338,7 +346,8 @@ class StreamLog:
 
     async def _leader(self) -> str:
         cluster = (await self._info()).get("cluster", {})
-        return str(cluster.get("leader", "")) if cluster.get("replicas") else ""
+        self._led_by = str(cluster.get("leader", ""))
+        return self._led_by if cluster.get("replicas") else ""
 
     async def _move_leader(self, away_from: set[str]) -> None:
         cluster = (await self._info()).get("cluster", {})

@@ -48,6 +48,9 @@ class Lane(Protocol):
     def leader(self) -> str:
         """The server that leads it, empty where there is but one. Raises LogUnavailable."""
 
+    def is_near(self) -> bool:
+        """Whether that server, as `leader` gave it last, is the one that we speak to."""
+
     def move_leader(self, away_from: set[str]) -> None:
         """Have another server than these lead it, if there is one fit for that. Raises LogUnavailable."""
 

@@ -299,7 +299,7 @@ class LanedLog:
     # Lanes that come and go
 
     def look_after(self) -> bool:
-        """See `Log.look_after`: keep all lanes ready, each led by another server."""
+        """See `Log.look_after`: keep all lanes ready, each led by another server, and append where that is near."""
         with self._lock:
             self._own()
             sides = self._open_sides()
@@ -315,6 +315,7 @@ class LanedLog:
             self._settle()
             for side in self._open_sides():
                 self._mark(side)
+            self._active = next((side for side in self._open_sides() if side.lane.is_near()), self._active)
         return len(leaders) == len(self._sides)
 
     def _leaders(self, sides: Sequence[_Side]) -> set[str]:

@@ -131,6 +131,11 @@ class Session:
         await self.client.subscribe(f"{self._inbox}.*", cb=self._answered)
 
     @property
+    def server(self) -> str:
+        """The server's name."""
+        return str(self.client._server_info.get("server_name", ""))
+
+    @property
     def is_clustered(self) -> bool:
         """The server has others beside it."""
         return bool(self.client._server_info.get("cluster"))

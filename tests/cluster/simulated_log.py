@@ -147,6 +147,9 @@ class Line:
         self._ask()
         return ""
 
+    def is_near(self) -> bool:
+        return self._log.random.random() < 0.3
+
     def move_leader(self, away_from: set[str]) -> None:
         """It has none to speak of."""
 

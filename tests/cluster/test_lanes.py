@@ -18,11 +18,13 @@ class Cluster:
     Attributes:
         lanes: which stall and forget.
         leaders: the servers that lead them.
+        near: the server by way of which all speak to them.
     """
 
     def __init__(self, lanes: int = LANES) -> None:
         self.lanes = [SimulatedLog(Random(number), f"lane {number}") for number in range(lanes)]
         self.leaders = [f"n{number}" for number in range(lanes)]
+        self.near = ""
 
     def log(self) -> LanedLog:
         """One node's view."""
@@ -49,11 +51,14 @@ class Cluster:
 class LedLine(Line):
     def __init__(self, cluster: Cluster, number: int) -> None:
         super().__init__(cluster.lanes[number])
-        self._leaders, self._number = cluster.leaders, number
+        self._cluster, self._leaders, self._number = cluster, cluster.leaders, number
 
     def leader(self) -> str:
         super().leader()
         return self._leaders[self._number]
+
+    def is_near(self) -> bool:
+        return self._leaders[self._number] == self._cluster.near
 
     def move_leader(self, away_from: set[str]) -> None:
         self._leaders[self._number] = min({f"n{number}" for number in range(LANES)} - away_from)
@@ -101,6 +106,16 @@ def test_who_is_not_the_owner_appends_nothing(cluster: Cluster) -> None:
     with pytest.raises(OutOfTurn):
         owner.append(entries("a"), 1)
     assert cluster.filled() == [0, 0, 0]
+
+
+def test_the_lane_is_taken_that_the_nearest_server_leads(cluster: Cluster) -> None:
+    owner, reader = cluster.owner(), cluster.log()
+    for number, near in enumerate(("n0", "n2", "elsewhere", "n1")):
+        cluster.near = near
+        assert owner.look_after()
+        append(owner, str(number))
+    assert cluster.filled() == [1, 1, 2]
+    assert read_all(reader) == ["0", "1", "2", "3"]
 
 
 def test_when_the_active_lane_stalls_others_go_on(cluster: Cluster) -> None:
