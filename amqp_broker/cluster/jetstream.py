@@ -13,13 +13,15 @@ import logging
 import secrets
 import uuid
 from collections.abc import Coroutine, Iterator, Sequence
+from concurrent.futures import Future
 from contextlib import closing
+from functools import partial
 from typing import Any, Final, TypeVar
 
 from amqp_broker.cluster.lane import LANES
 from amqp_broker.cluster.lanes import LanedLog
 from amqp_broker.cluster.log import Entry, LogUnavailable, OutOfTurn
-from amqp_broker.cluster.nats import ApiError, Nats, checked, within
+from amqp_broker.cluster.nats import Answer, ApiError, Nats, checked
 from amqp_broker.cluster.reading import Reader
 
 log = logging.getLogger(__name__)
@@ -132,7 +134,10 @@ class StreamLog:
 
     def append(self, entries: Sequence[Entry], expected: int) -> int:
         """See `Log.append`."""
-        return self._call(self._append(entries, expected))
+        self._check()
+        for batch in _batches(entries):
+            expected = self._append(batch, expected)
+        return expected
 
     def read(self, after: int, wait_s: float) -> list[tuple[int, Entry]]:
         """See `Log.read`."""
@@ -244,34 +249,15 @@ class StreamLog:
             if not task.cancelled():
                 task.exception()  # nobody wants to know
 
-    async def _append(self, entries: Sequence[Entry], expected: int) -> int:
-        for batch in _batches(entries):
-            expected = await self._append_batch(batch, expected)
-        return expected
-
-    async def _append_batch(self, batch: Sequence[Entry], expected: int) -> int:
+    def _append(self, batch: Sequence[Entry], expected: int) -> int:
         """Append all of it or nothing.
 
         Entries that each state a sequence of their own would not do: where somebody else has appended one, the first of
         ours is refused, and the second is just what is expected then.
         """
-        session = self._nats.session
-        headers = {"Nats-Expected-Last-Sequence": str(expected), "Nats-Expected-Stream": self.name}
-        batch_id = uuid.uuid4().hex
-        for number, entry in enumerate(batch, 1):
-            if len(batch) > 1:
-                headers |= {"Nats-Batch-Id": batch_id, "Nats-Batch-Sequence": str(number)}
-            subject = f"{self.name}.{entry.subject}"
-            if number < len(batch):
-                await session.tell(subject, entry.data, headers)
-                headers = {}
-                continue
-            if len(batch) > 1:
-                headers["Nats-Batch-Commit"] = "1"
-            answer = await session.ask(subject, entry.data, headers)
+        patience_s = ANSWER_S + sum(len(entry.data) for entry in batch) / OCTETS_A_SECOND
         try:
-            patience_s = ANSWER_S + sum(len(entry.data) for entry in batch) / OCTETS_A_SECOND
-            acknowledged = checked(await within(answer, patience_s))
+            acknowledged = checked(self._nats.ask(partial(self._send, batch, expected), patience_s))
         except ApiError as error:
             if error.code in WRONG_LAST_SEQUENCE:
                 raise OutOfTurn(f"{self.name}: {error}") from None
@@ -280,6 +266,23 @@ class StreamLog:
         if int(acknowledged["seq"]) != last:
             raise LogUnavailable(f"{self.name}: {last} was appended as {acknowledged['seq']}")
         return last
+
+    async def _send(self, batch: Sequence[Entry], expected: int, answer: Future[Answer]) -> None:
+        """Send a batch whose last entry is answered."""
+        session = self._nats.session
+        headers = {"Nats-Expected-Last-Sequence": str(expected), "Nats-Expected-Stream": self.name}
+        batch_id = uuid.uuid4().hex if len(batch) > 1 else ""
+        for number, entry in enumerate(batch, 1):
+            if batch_id:
+                headers |= {"Nats-Batch-Id": batch_id, "Nats-Batch-Sequence": str(number)}
+            subject = f"{self.name}.{entry.subject}"
+            if number < len(batch):
+                await session.tell(subject, entry.data, headers)
+                headers = {}
+                continue
+            if batch_id:
+                headers["Nats-Batch-Commit"] = "1"
+            await session.tell(subject, entry.data, headers, session.expect(answer))
 
     async def _read(self, after: int, wait_s: float) -> list[tuple[int, Entry]]:
         if wait_s <= 0:

@@ -16,6 +16,7 @@ import socket
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from concurrent.futures import CancelledError, Future
+from functools import partial
 from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
@@ -109,7 +110,7 @@ class Session:
         self.client = Client()
         self.over = asyncio.Event()
         self.on_over: set[Callable[[], None]] = set()
-        self._waiting: dict[str, asyncio.Future[Answer]] = {}
+        self._waiting: dict[str, asyncio.Future[Answer] | Future[Answer]] = {}
         self._numbers = itertools.count()
         self._inbox = ""
 
@@ -146,24 +147,25 @@ class Session:
         Returns:
             The answer to come, which fails with `LogUnavailable` when the connection breaks.
         """
-        token = str(next(self._numbers))
         answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        self._waiting[token] = answer
-        answer.add_done_callback(lambda _: self._waiting.pop(token, None))
         try:
-            await self.tell(subject, data, headers, f"{self._inbox}.{token}")
+            await self.tell(subject, data, headers, self.expect(answer))
         except LogUnavailable:
             answer.cancel()
             raise
         return answer
 
+    def expect(self, answer: asyncio.Future[Answer] | Future[Answer]) -> str:
+        """Have what comes to a subject taken for an answer; gives the subject."""
+        token = str(next(self._numbers))
+        self._waiting[token] = answer
+        answer.add_done_callback(lambda _: self._waiting.pop(token, None))
+        return f"{self._inbox}.{token}"
+
     async def echo(self) -> None:
         """Hear oneself, by way of the server. Raises LogUnavailable."""
-        token = str(next(self._numbers))
         heard: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        self._waiting[token] = heard
-        heard.add_done_callback(lambda _: self._waiting.pop(token, None))
-        await self.tell(f"{self._inbox}.{token}", b"")
+        await self.tell(self.expect(heard), b"")
         await within(heard, PING_TIMEOUT_S)
 
     async def tell(self, subject: str, data: bytes, headers: dict[str, str] | None = None, reply: str = "") -> None:
@@ -273,7 +275,40 @@ class Nats:
         except NatsError as error:
             raise LogUnavailable(f"NATS: {error}") from None
 
-    def call_soon(self, work: Callable[[], None]) -> None:
+    def ask(self, send: Callable[[Future[Answer]], Coroutine[Any, Any, None]], timeout_s: float) -> Answer:
+        """Have something sent in the loop, and wait here for its answer: takes fewer turns of the loop than `call`.
+
+        Args:
+            send: sends it, for an answer that it has the session `expect`.
+            timeout_s: how long to wait.
+
+        Raises:
+            LogUnavailable: no answer came.
+        """
+        answer: Future[Answer] = Future()
+
+        def begin() -> None:
+            task = self._loop.create_task(self._send(send, answer))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+        try:
+            self._loop.call_soon_threadsafe(begin)
+            found = answer.result(timeout_s)
+        except TimeoutError:
+            self.call_soon(answer.cancel)
+            error = LogUnavailable(f"NATS: no answer within {timeout_s:g} s")
+        except LogUnavailable as refusal:
+            error = refusal
+        except (RuntimeError, CancelledError):
+            error = LogUnavailable("the connection to NATS has been closed")
+        else:
+            self._failing_since = None
+            return found
+        self.call_soon(partial(self.note, error))
+        raise error
+
+    def call_soon(self, work: Callable[[], object]) -> None:
         """Have something done in the loop, if that still runs."""
         with contextlib.suppress(RuntimeError):
             self._loop.call_soon_threadsafe(work)
@@ -302,6 +337,13 @@ class Nats:
         if self._session is not None:
             log.warning("NATS: %s does not lead to what we need; on to the next", without_login(self._session.url))
             self._session.end()
+
+    async def _send(self, send: Callable[[Future[Answer]], Coroutine[Any, Any, None]], answer: Future[Answer]) -> None:
+        try:
+            await send(answer)
+        except Exception as error:
+            if not answer.done():
+                answer.set_exception(error)
 
     def note(self, error: BaseException | None) -> None:
         """Something has got through, or not; in the second case look whether anything does by way of this server."""
