@@ -12,6 +12,7 @@ import contextlib
 import itertools
 import json
 import logging
+import secrets
 import socket
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
@@ -223,7 +224,8 @@ class Nats:
 
     def __init__(self, urls: Sequence[str], name: str) -> None:
         self.on_changed: Callable[[bool], None] = _nobody
-        self._urls = tuple(urls)
+        # As each vhost's log goes by way of its owner's server, owners had better not all have the same one.
+        self._urls = tuple(secrets.SystemRandom().sample(urls, len(urls)))
         self._name = name
         self._session: Session | None = None
         self._failing_since: float | None = None

@@ -6,7 +6,7 @@ import queue
 import time
 import uuid
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -16,7 +16,7 @@ pytest.importorskip("nats", reason="the extra `cluster` is not installed")
 from amqp_broker.cluster.bucket import Bucket
 from amqp_broker.cluster.jetstream import STEPS, StreamLanes, StreamLog
 from amqp_broker.cluster.log import Conflict, Deposed, Entry, LogUnavailable, OutOfTurn
-from amqp_broker.cluster.nats import Nats, server_urls, without_login
+from amqp_broker.cluster.nats import Answer, Nats, server_urls, without_login
 from amqp_broker.cluster.reading import Reader, Stored
 from tests.support.nats import NatsServer, nats_server
 from tests.support.ports import free_ports
@@ -133,6 +133,25 @@ def test_a_read_that_waits_can_be_interrupted(log: StreamLog) -> None:
             log.interrupt()
             time.sleep(0.001)
         assert reading.result() == []
+
+
+def test_an_answer_that_does_not_come_is_not_waited_for_any_more(nats: Nats) -> None:
+    async def forget(answer: Future[Answer]) -> None:
+        nats.session.expect(answer)
+
+    async def fail(_: Future[Answer]) -> None:
+        raise LogUnavailable("not sent")
+
+    with pytest.raises(LogUnavailable, match="no answer within"):
+        nats.ask(forget, 0.01)
+    with pytest.raises(LogUnavailable, match="not sent"):
+        nats.ask(fail, DEADLINE_S)
+    told: Future[int] = Future()
+    nats.call_soon(lambda: told.set_result(len(nats.session._waiting)))
+    assert told.result(DEADLINE_S) == 0
+    nats.close()
+    with pytest.raises(LogUnavailable, match="closed"):
+        nats.ask(forget, DEADLINE_S)
 
 
 def test_what_is_broken_off_fails_at_once(log: StreamLog) -> None:
