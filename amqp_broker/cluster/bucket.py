@@ -66,9 +66,9 @@ class Bucket:
         """See `KeyValue.update`."""
         return self._nats.call(self._set(key, value, revision))
 
-    def delete(self, key: str, revision: int | None = None) -> None:
+    def delete(self, key: str, revision: int | None = None) -> int:
         """See `KeyValue.delete`."""
-        self._nats.call(self._set(key, None, revision))
+        return self._nats.call(self._set(key, None, revision))
 
     def items(self) -> dict[str, tuple[bytes, int]]:
         """All keys there are, with value and revision. Raises LogUnavailable."""

@@ -127,8 +127,11 @@ class KeyValue(Protocol):
     def update(self, key: str, value: bytes, revision: int) -> int:
         """Set a key that has this revision; gives its new one. Raises Conflict, LogUnavailable."""
 
-    def delete(self, key: str, revision: int | None = None) -> None:
-        """Delete a key, if it has this revision where one is given. Raises Conflict, LogUnavailable."""
+    def delete(self, key: str, revision: int | None = None) -> int:
+        """Delete a key, if it has this revision where one is given; gives that of its absence.
+
+        Raises Conflict, LogUnavailable.
+        """
 
     def watch(self, watcher: Watcher) -> Callable[[], None]:
         """Have somebody told of every key as it is, then of every change, in a thread of the engine's; gives the end.

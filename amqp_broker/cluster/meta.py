@@ -2,7 +2,9 @@
 
 Each thing is a key. `Meta` is the storage of a broker for all that is no vhost's contents: what changes here goes into
 the table, what others change comes back as changes for `carry_out`. What two change at once becomes the same
-everywhere: what the table has last. Sans-IO: somebody else puts what `take` gives, and tells what a watch tells.
+everywhere: what the table has last. Every put states the revision that it replaces: one that arrives late, when it has
+been made again and others came after it, changes nothing. Sans-IO: somebody else puts what `take` gives, and tells what
+a watch tells.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from typing import Final, NamedTuple
 from amqp_broker.administration.errors import VhostElsewhereError
 from amqp_broker.broker import Broker
 from amqp_broker.chronicle import restore_vhost
-from amqp_broker.cluster.log import KeyValue
+from amqp_broker.cluster.log import Conflict, KeyValue
 from amqp_broker.events import INTERNAL_USER
 from amqp_broker.registry import GLOBAL
 from amqp_broker.storage.definitions import KEYS, UNDONE, Change, ChangeKind, Definitions, text_of
@@ -137,7 +139,10 @@ class Meta(MemoryStorage):
         """What is to be put now; its end is to be told to `done` before there is more."""
         if self._under_way is not None or not self._waiting:
             return None
-        self._under_way = Puts(list(self._waiting))
+        told = {key: revision for key, (_, revision) in self._deferred.items()}
+        keys = {put.key for put in self._waiting}
+        known = {key: max(self._revisions.get(key, 0), told.get(key, 0)) for key in keys}
+        self._under_way = Puts(list(self._waiting), known)
         self._waiting.clear()
         return self._under_way
 
@@ -206,28 +211,36 @@ class Meta(MemoryStorage):
 class Puts:
     """What is put in one go.
 
-    Attributes:
+    Args:
         puts: in order.
-        revisions: of those that were put, from the first on; for a deletion 0.
-        error: what stopped it.
+        known: the last known revision of each key, 0 where none is.
+
+    Attributes:
+        puts: the same.
+        revisions: of those that were put, from the first on.
+        error: what stopped it; a `Conflict` is over when the watch has told of it.
     """
 
-    def __init__(self, puts: list[Put]) -> None:
+    def __init__(self, puts: list[Put], known: dict[str, int]) -> None:
         self.puts = puts
         self.revisions: list[int] = []
-        self.error: OSError | None = None
+        self.error: OSError | Conflict | None = None
+        self._known = known
 
     def execute(self, table: KeyValue) -> None:
         """Put, in the calling thread, as far as it goes."""
         try:
             for key, value in self.puts:
-                if value is None:
-                    table.delete(key)
-                    self.revisions.append(0)
-                else:
-                    self.revisions.append(table.put(key, value))
-        except OSError as error:
+                self._known[key] = self._put(table, key, value)
+                self.revisions.append(self._known[key])
+        except (OSError, Conflict) as error:
             self.error = error
+
+    def _put(self, table: KeyValue, key: str, value: bytes | None) -> int:
+        revision = self._known[key]
+        if value is None:
+            return table.delete(key, revision or None)
+        return table.update(key, value, revision) if revision else table.create(key, value)
 
 
 def _decoded(value: bytes) -> Change:

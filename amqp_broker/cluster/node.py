@@ -69,6 +69,11 @@ class _Meta(Meta):
             self._put(LOG + vhost_key(text_of(change.table, "vhost")), None)
         super().changed(change)
 
+    def told(self, key: str, value: bytes | None, revision: int) -> list[Change]:
+        if key.startswith(LOG):
+            self._revisions[key] = revision
+        return super().told(key, value, revision)
+
 
 class _Turns:
     """The hub's turns, for one of several committers."""
@@ -306,7 +311,8 @@ class ClusterNode:
             await trio.to_thread.run_sync(puts.execute, self._bucket)
             self._do(self._meta.done(puts))
             if puts.error is not None:
-                log.warning("what has been changed can't be told to the cluster yet: %s", puts.error)
+                say = log.debug if isinstance(puts.error, Conflict) else log.warning
+                say("what has been changed can't be told to the cluster yet: %s", puts.error)
                 await trio.sleep(RETRY_S)
 
     async def _ask_around(self) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
 from random import Random
 
 import attrs
@@ -173,6 +175,14 @@ class Line:
             raise LogUnavailable("no answer")
 
 
+@attrs.frozen
+class _Change:
+    key: str
+    value: bytes | None
+    expected: int | None
+    """The revision it replaces, 0 where the key is not there; None for any."""
+
+
 class SimulatedTable:
     """A table of keys: a `KeyValue` for all nodes together, each told by its own watch.
 
@@ -180,6 +190,7 @@ class SimulatedTable:
         values: by key, with revisions; a deleted one has None.
         is_cut: nobody gets through.
         watches: who is told, in the order in which they began.
+        under_way: changes whose authors no longer wait, and which may arrive yet.
     """
 
     def __init__(self, random: Random) -> None:
@@ -189,24 +200,19 @@ class SimulatedTable:
         self.weather = Weather()
         self._revision = 0
         self.watches: list[Watch] = []
+        self.under_way: list[_Change] = []
 
     def put(self, key: str, value: bytes) -> int:
-        return self._change(key, value)
+        return self._send(_Change(key, value, None))
 
     def create(self, key: str, value: bytes) -> int:
-        if self.values.get(key, (None, 0))[0] is not None:
-            raise Conflict
-        return self._change(key, value)
+        return self._send(_Change(key, value, 0))
 
     def update(self, key: str, value: bytes, revision: int) -> int:
-        if self.values.get(key, (None, 0))[1] != revision:
-            raise Conflict
-        return self._change(key, value)
+        return self._send(_Change(key, value, revision))
 
-    def delete(self, key: str, revision: int | None = None) -> None:
-        if revision is not None and self.values.get(key, (None, 0))[1] != revision:
-            raise Conflict
-        self._change(key, None)
+    def delete(self, key: str, revision: int | None = None) -> int:
+        return self._send(_Change(key, None, revision))
 
     def watch(self, watcher: Watcher) -> Callable[[], None]:
         watch = Watch(watcher, dict(self.values))
@@ -222,16 +228,75 @@ class SimulatedTable:
         """What a key has; None if it is not there."""
         return self.values.get(key, (None, 0))[0]
 
-    def _change(self, key: str, value: bytes | None) -> int:
-        if self.is_cut or self.random.random() < self.weather.lost:
+    def _send(self, change: _Change) -> int:
+        weather, chance = self.weather, self.random.random
+        self._some_arrives()
+        if self.is_cut or chance() < weather.lost:
             raise LogUnavailable("lost")
-        self._revision += 1
-        self.values[key] = (value, self._revision)
-        for watch in self.watches:
-            watch.news.append((key, value, self._revision))
-        if self.random.random() < self.weather.unanswered:
+        if chance() < weather.late:
+            self.under_way.append(change)
+            raise LogUnavailable("late")
+        if chance() < weather.repeated:
+            self.under_way.append(change)
+        revision = self._carry_out(change)
+        if chance() < weather.unanswered:
             raise LogUnavailable("unanswered")
+        return revision
+
+    def _some_arrives(self) -> None:
+        """Perhaps something arrives that was under way."""
+        while self.under_way and self.random.random() < 0.5:
+            change = self.under_way.pop(self.random.randrange(len(self.under_way)))
+            with suppress(Conflict):
+                self._carry_out(change)
+
+    def _carry_out(self, change: _Change) -> int:
+        value, revision = self.values.get(change.key, (None, 0))
+        if change.expected is not None and change.expected != (revision if change.expected else value is not None):
+            raise Conflict
+        self._revision += 1
+        self.values[change.key] = (change.value, self._revision)
+        for watch in self.watches:
+            watch.news.append((change.key, change.value, self._revision))
         return self._revision
+
+
+class TableLine:
+    """One node's way to the table: a `KeyValue`.
+
+    Attributes:
+        is_cut: nothing gets through.
+        answers_are_cut: requests arrive, answers don't.
+    """
+
+    def __init__(self, table: SimulatedTable) -> None:
+        self._table = table
+        self.is_cut = False
+        self.answers_are_cut = False
+
+    def put(self, key: str, value: bytes) -> int:
+        return self._ask(partial(self._table.put, key, value))
+
+    def create(self, key: str, value: bytes) -> int:
+        return self._ask(partial(self._table.create, key, value))
+
+    def update(self, key: str, value: bytes, revision: int) -> int:
+        return self._ask(partial(self._table.update, key, value, revision))
+
+    def delete(self, key: str, revision: int | None = None) -> int:
+        return self._ask(partial(self._table.delete, key, revision))
+
+    def watch(self, watcher: Watcher) -> Callable[[], None]:
+        return self._table.watch(watcher)
+
+    def _ask(self, change: Callable[[], int]) -> int:
+        if self.is_cut:
+            raise LogUnavailable("cut")
+        try:
+            return change()
+        finally:
+            if self.answers_are_cut:
+                raise LogUnavailable("unanswered")
 
 
 class Watch:

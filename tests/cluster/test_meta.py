@@ -58,6 +58,7 @@ def settle(*nodes: Node) -> None:
     while any(node.meta.has_unsaved_changes for node in nodes):
         for node in nodes:
             node.put()
+        nodes[0].table.tell()  # what a put has missed is known then
     nodes[0].table.tell()
 
 

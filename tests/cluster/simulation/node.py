@@ -6,7 +6,8 @@ from random import Random
 
 import attrs
 
-from amqp_broker.auth.permissions import Permissions
+from amqp_broker.administration.permissions import set_permissions
+from amqp_broker.administration.vhosts import add_vhost
 from amqp_broker.broker import Broker
 from amqp_broker.cluster.copy import Copy
 from amqp_broker.cluster.disk import Replica, ReplicatedDisk
@@ -15,12 +16,13 @@ from amqp_broker.cluster.lane import LANES
 from amqp_broker.cluster.lanes import LanedLog
 from amqp_broker.cluster.log import Conflict, Deposed, LogUnavailable, vhost_key
 from amqp_broker.cluster.membership import Abandon, Action, Change, Delete, GiveUp, Membership, Put, TakeOver
+from amqp_broker.cluster.meta import PREFIX, Meta, Puts, carry_out
 from amqp_broker.cluster.vhosts import HeldVhost
 from amqp_broker.config import Config
-from amqp_broker.storage.interface import MemoryStorage
+from amqp_broker.storage.definitions import Change as StoredChange
 from amqp_broker.storage.opening import open_journal
 from amqp_broker.storage.settings import JournalSettings
-from tests.cluster.simulated_log import Line, SimulatedLog, SimulatedTable, Watch
+from tests.cluster.simulated_log import Line, SimulatedLog, SimulatedTable, TableLine, Watch
 from tests.simulation.machine import SMALL, Writer
 from tests.storage.simulated_disk import SimulatedDisk
 from tests.support.client import Client, World
@@ -82,20 +84,22 @@ class Node(World):
         self._offset = random.uniform(0, 1e6)
         self._rate = random.uniform(0.8, 1.25)
         self.membership = Membership(name, f"{life}", {}, self.now)
-        self.broker = Broker(Config(), now=lambda: 1e6 + self.now + self.jumped_s, storage=MemoryStorage())
-        for vhost in cluster.vhosts.values():
-            if vhost not in self.broker.vhosts:
-                self.broker.make_vhost(vhost)
-        self.broker.restore((), {})
-        for vhost in cluster.vhosts.values():
-            self.broker.registry.set_permissions("guest", vhost, Permissions(".*", ".*", ".*"))
+        self.meta = Meta()
+        self.puts: Puts | None = None
+        self.are_put = False
+        for key, (value, revision) in cluster.table.values.items():
+            if value is not None:
+                self.meta.told(key, value, revision)
+        self.broker = Broker(Config(), now=lambda: 1e6 + self.now + self.jumped_s, storage=self.meta)
+        self.broker.restore(self.meta.definitions(), {})
         self.lines = {key: [Line(lane) for lane in lanes] for key, lanes in cluster.lanes.items()}
         self.logs = {key: LanedLog(*lines) for key, lines in self.lines.items()}
         self.copies: dict[str, Copy] = {}
         self.taking: dict[str, tuple[Replica, int]] = {}
         self.held: dict[str, Held] = {}
+        self.table = TableLine(cluster.table)
         cluster.table.watch(self._told)
-        self._watch: Watch = cluster.table.watches[-1]
+        self.watch: Watch = cluster.table.watches[-1]
 
     @property
     def now(self) -> float:
@@ -109,31 +113,63 @@ class Node(World):
 
     def end(self) -> None:
         """Nobody tells it anything any more."""
-        self.cluster.table.watches.remove(self._watch)
+        self.cluster.table.watches.remove(self.watch)
 
     def cut(self, *, answers_only: bool = False) -> None:
         """It can't reach the engine, or is not heard to be answered."""
         self.is_cut = True
-        for line in self._all_lines():
+        for line in (self.table, *self._all_lines()):
             line.is_cut, line.answers_are_cut = not answers_only, answers_only
 
     def heal(self) -> None:
         self.is_cut = False
-        for line in self._all_lines():
+        for line in (self.table, *self._all_lines()):
             line.is_cut = line.answers_are_cut = False
 
     def _all_lines(self) -> list[Line]:
         return [line for lines in self.lines.values() for line in lines]
 
+    # What is administered
+
+    def found(self) -> None:
+        """Make the vhosts, as the first node there is."""
+        for vhost in self.cluster.vhosts.values():
+            if vhost not in self.broker.vhosts:
+                add_vhost(self.broker, vhost)
+            set_permissions(self.broker, "guest", vhost, ".*", ".*", ".*")
+        while self.meta.has_unsaved_changes:
+            self.share()
+
+    def share(self) -> None:
+        """Do a step of telling the others what is administered here."""
+        if self.puts is None:
+            self.puts, self.are_put = self.meta.take(), False
+        elif not self.are_put:
+            self.puts.execute(self.table)
+            self.are_put = True
+        else:
+            puts, self.puts = self.puts, None
+            self._change(self.meta.done(puts))
+
+    @property
+    def is_behind(self) -> bool:
+        """There is something administered of which others don't know, or we."""
+        return self.meta.has_unsaved_changes or any(key.startswith(PREFIX) for key, _, _ in self.watch.news)
+
+    def _change(self, changes: list[StoredChange]) -> None:
+        for change in changes:
+            carry_out(self.broker, change)
+
     # Membership
 
     def _told(self, key: str, value: bytes | None, revision: int) -> None:
+        self._change(self.meta.told(key, value, revision))
         self.membership.seen(key, value, revision, self.now)
 
     def tick(self) -> None:
         """Hear some news, and do what follows."""
         if not self.is_cut:
-            self._watch.tell(self.cluster.random.choice((0, 1, 3, 100)))
+            self.watch.tell(self.cluster.random.choice((0, 1, 3, 100)))
         self.membership.vhosts_are(self.cluster.vhosts)
         for action in self.membership.tick(self.now):
             self.do(action)
@@ -156,10 +192,8 @@ class Node(World):
             self._put(action)
 
     def _put(self, action: Put | Delete | Change) -> int | None:
-        table = self.cluster.table
+        table = self.table
         try:
-            if self.is_cut:
-                raise LogUnavailable
             if isinstance(action, Put):
                 return table.put(action.key, action.value)
             if isinstance(action, Delete):

@@ -1,7 +1,7 @@
 """A seeded run of a simulated cluster: nodes are killed, paused and cut off, vhosts move, clients go on.
 
 At the end all is well again. Then whatever was confirmed has been acked or is there, in order, nothing else was ever
-delivered, each vhost has one owner, and every node has the same files.
+delivered, each vhost has one owner, and every node has the same files, users, rights and parameters.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from amqp_broker.cluster.lanes import LanedLog
 from amqp_broker.cluster.log import vhost_key
 from amqp_broker.cluster.membership import drain, transfer, undrain
 from tests.cluster.simulated_log import Line, SimulatedLog, Weather
+from tests.cluster.simulation.administration import Administration, state
 from tests.cluster.simulation.clients import Actor, Consumer, Publisher, Reader
 from tests.cluster.simulation.ledger import Ledger
 from tests.cluster.simulation.node import Cluster, Node
@@ -52,7 +53,12 @@ class Run:
         self.trail: list[tuple[float, int]] = []
         self.confirmed = 0
         self.repeated = 0
-        self.nodes = {name: Node(self.cluster, name, SimulatedDisk(random), 0, 0) for name in NAMES}
+        self.nodes: dict[str, Node] = {}
+        for name in NAMES:
+            self.nodes[name] = Node(self.cluster, name, SimulatedDisk(random), 0, 0)
+            if name == NAMES[0]:
+                self.nodes[name].found()
+        self._administration = Administration(random)
         self._lives = 0
         self._is_rough = True
         self._queues = {vhost: Ledger() for vhost in VHOSTS}
@@ -70,7 +76,13 @@ class Run:
 
     @property
     def summary(self) -> Counter[str]:
-        return self.events + Counter({"messages confirmed": self.confirmed, "repeated": self.repeated})
+        return self.events + Counter(
+            {
+                "messages confirmed": self.confirmed,
+                "repeated": self.repeated,
+                "parameters confirmed": self._administration.confirmed,
+            }
+        )
 
     def live(self, steps: int) -> None:
         """Let things happen."""
@@ -90,8 +102,12 @@ class Run:
                 node.tick()
             elif choice < 0.6:
                 node.follow(key)
-            elif choice < 0.95:
+            elif choice < 0.9:
                 node.write(key)
+            elif choice < 0.95:
+                node.share()
+                if self._is_rough and random.random() < 0.5:
+                    self._administration.act(node.broker)
             else:
                 node.broker.timers.run()
         actor = random.choice(self._actors)
@@ -169,7 +185,7 @@ class Run:
         random = self.random
         for log in self._lanes():
             log.weather = Weather(*(random.uniform(0, most) for _ in range(4)))
-        self.cluster.table.weather = Weather(random.uniform(0, most), random.uniform(0, most))
+        self.cluster.table.weather = Weather(*(random.uniform(0, most) for _ in range(4)))
 
     def _restart(self, node: Node, *, is_power: bool) -> None:
         for actor in self._actors:
@@ -198,6 +214,9 @@ class Run:
             assert self.cluster.time - began < CALM_S, f"not settled: {self._owners()}"
         for vhost in VHOSTS:
             self._check(vhost)
+        states = [state(node.broker) for node in self.nodes.values()]
+        assert all(each == states[0] for each in states), "the nodes have different users, rights or parameters"
+        self._administration.check(next(iter(self.nodes.values())).broker)
 
     def _owners(self) -> dict[str, list[str]]:
         return {key: [name for name, node in self.nodes.items() if key in node.held] for key in self.cluster.vhosts}
@@ -220,6 +239,8 @@ class Run:
                 or queue.unacked_count
             ):
                 return False
+        if any(node.is_behind for node in self.nodes.values()):
+            return False
         return all(not consumer.unacked for consumer in self._consumers) and all(
             key in node.copies and node.copies[key].applied == self._end_of(key)
             for key in self.cluster.lanes
