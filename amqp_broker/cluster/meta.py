@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import base64
 import logging
-from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections import defaultdict, deque
+from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
 from amqp_broker.administration.errors import VhostElsewhereError
@@ -38,6 +38,10 @@ _WORDS: Final[Mapping[ChangeKind, str]] = {
     ChangeKind.PARAMETER_SET: "parameter",
 }
 _CLEARED: Final = {kind: undone for undone, kind in UNDONE.items()}
+_KINDS: Final = {word: kind for kind, word in _WORDS.items()}
+_OWNERS: Final[Mapping[str, ChangeKind]] = {"vhost": ChangeKind.VHOST_SET, "user": ChangeKind.USER_SET}
+"""What something belongs to that names one: it is not there without."""
+
 _NO_FIELD = "-"
 _EMPTY_FIELD = "="
 
@@ -45,6 +49,17 @@ _EMPTY_FIELD = "="
 def key_of(kind: ChangeKind, table: Table) -> str:
     """The key of a thing: its kind and the fields that tell it from others, in a form that every engine takes."""
     return PREFIX + ".".join([_WORDS[kind], *(_encoded(table.get(field)) for field in KEYS[kind])])
+
+
+def _owners(key: str) -> list[str]:
+    """The keys of what a thing belongs to."""
+    if not key.startswith(PREFIX):
+        return []
+    word, *values = key.removeprefix(PREFIX).split(".")
+    own = _KINDS[word]
+    fields = zip(KEYS[own], values, strict=True)
+    named = [(_OWNERS[field], value) for field, value in fields if field in _OWNERS and value != _NO_FIELD]
+    return [f"{PREFIX}{_WORDS[kind]}.{value}" for kind, value in named if kind is not own]
 
 
 def _encoded(value: Value) -> str:
@@ -77,6 +92,8 @@ class Meta(MemoryStorage):
         self.told_revision = self.revision = 0
         self._known: dict[str, bytes] = {}
         """The table as the broker has carried it out, with its own changes."""
+        self._belonging: defaultdict[str, dict[str, None]] = defaultdict(dict)
+        """The keys of what belongs to a thing, by its key."""
         self._waiting: deque[Put] = deque()
         self._under_way: Puts | None = None
         self._own: dict[str, int] = {}
@@ -98,12 +115,17 @@ class Meta(MemoryStorage):
     def changed(self, change: Change) -> None:
         kind, table = change.kind, change.table
         if kind in KEYS:
-            self._put(key_of(kind, table), bytes([kind]) + change.encode())
+            key = key_of(kind, table)
+            if key not in self._known:
+                # Of a namesake, by somebody who did not know that it was deleted; what comes from here is of this one.
+                for each in [each for each in self._belonging[key] if each not in self._own]:
+                    self._put(each, None)
+            self._put(key, bytes([kind]) + change.encode())
             return
         if kind not in UNDONE:
             raise VhostElsewhereError(text_of(table, "vhost"))
         key = key_of(UNDONE[kind], table)
-        for each in self._belonging(kind, table):
+        for each in list(self._belonging[key]):
             self._put(each, None)  # first: should the rest be cut off, nothing is left of what a namesake would get
         if key in self._known:
             self._put(key, None)
@@ -114,20 +136,23 @@ class Meta(MemoryStorage):
         else:
             self._callbacks.append((self._count, callback))
 
-    def _belonging(self, kind: ChangeKind, table: Table) -> list[str]:
-        """What goes with a thing that is deleted."""
-        field = {ChangeKind.VHOST_DELETED: "vhost", ChangeKind.USER_DELETED: "user"}.get(kind)
-        if field is None:
-            return []
-        name, own = text_of(table, field), key_of(UNDONE[kind], table)
-        changes = ((key, _decoded(value)) for key, value in self._known.items() if key != own)
-        return [key for key, change in changes if field in change.table and text_of(change.table, field) == name]
+    def _is_orphan(self, key: str) -> bool:
+        """What it belongs to is not there: not told yet, or deleted by somebody who did not know of this."""
+        return any(owner not in self._known for owner in _owners(key))
 
-    def _put(self, key: str, value: bytes | None) -> None:
+    def _know(self, key: str, value: bytes | None) -> None:
         if value is None:
             self._known.pop(key, None)
         else:
             self._known[key] = value
+        for owner in _owners(key):
+            if value is None:
+                self._belonging[owner].pop(key, None)
+            else:
+                self._belonging[owner][key] = None
+
+    def _put(self, key: str, value: bytes | None) -> None:
+        self._know(key, value)
         self._count += 1
         self._own[key] = self._own.get(key, 0) + 1
         self._waiting.append(Put(key, value))
@@ -181,31 +206,25 @@ class Meta(MemoryStorage):
         before = self._known.get(key)
         if value == before:
             return []
+        self._know(key, value)
+        if value is None:
+            for each in [each for each in self._belonging[key] if each in self._own]:
+                self._put(each, None)  # it was for what is deleted now
+        if self._is_orphan(key):
+            return []
         if value is None:
             assert before is not None
-            del self._known[key]
             return [_undone(_decoded(before))]
-        self._known[key] = value
-        change = _decoded(value)
-        return [change, *self._waited_for(change)]
+        waited = [each for each in self._belonging[key] if not self._is_orphan(each)]  # keys come in no order
+        return [_decoded(value), *(_decoded(self._known[each]) for each in waited)]
 
     def definitions(self) -> Definitions:
         """All that is known, in an order in which it can be carried out, for a broker that starts."""
         found = Definitions()
-        for value in self._known.values():
-            found.apply(_decoded(value))
+        for key, value in self._known.items():
+            if not self._is_orphan(key):
+                found.apply(_decoded(value))
         return found
-
-    def _waited_for(self, change: Change) -> Iterable[Change]:
-        """What was told too early, for it belongs to this: keys come in no order."""
-        field = {ChangeKind.VHOST_SET: "vhost", ChangeKind.USER_SET: "user"}.get(change.kind)
-        if field is None:
-            return
-        name = text_of(change.table, field)
-        for value in list(self._known.values()):
-            other = _decoded(value)
-            if other.kind is not change.kind and field in other.table and text_of(other.table, field) == name:
-                yield other
 
 
 class Puts:

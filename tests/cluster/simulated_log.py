@@ -252,7 +252,9 @@ class SimulatedTable:
 
     def _carry_out(self, change: _Change) -> int:
         value, revision = self.values.get(change.key, (None, 0))
-        if change.expected is not None and change.expected != (revision if change.expected else value is not None):
+        if change.expected is not None and change.expected != (
+            0 if value is None and not change.expected else revision
+        ):
             raise Conflict
         self._revision += 1
         self.values[change.key] = (change.value, self._revision)

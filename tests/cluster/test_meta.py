@@ -171,6 +171,50 @@ def test_an_earlier_change_of_anothers_does_not_come_back(two: tuple[Node, Node]
     assert other.broker.registry.parameters[None, "", "x"] == "ours"
 
 
+def test_a_put_that_arrives_late_undoes_nothing(two: tuple[Node, Node]) -> None:
+    """Its author has made it again meanwhile, and another change after that."""
+    one, other = two
+    one.table.weather.late = 1.0
+    parameters.set_global_parameter(one.broker, "x", "first")
+    one.put()
+    late = one.table.under_way.pop()
+    one.table.weather.late = 0.0
+    settle(one, other)
+    parameters.set_global_parameter(one.broker, "x", "second")
+    settle(one, other)
+    one.table.under_way.append(late)
+    while one.table.under_way:
+        one.table.put("other", b"")
+    settle(one, other)
+    assert one.broker.registry.parameters[None, "", "x"] == "second"
+    assert other.state() == one.state() == Node(one.table).state()
+
+
+@pytest.mark.parametrize(("is_put", "is_at_once"), [(True, False), (False, False), (False, True)])
+def test_rights_given_to_a_user_who_was_being_deleted_are_not_a_namesakes(
+    two: tuple[Node, Node], is_put: bool, is_at_once: bool
+) -> None:
+    one, other = two
+    users.add_user(one.broker, "ann", "x")
+    settle(one, other)
+    permissions.set_permissions(one.broker, "ann", "/", "", ".*", "")
+    if is_put:
+        one.put()
+    users.delete_user(other.broker, "ann")
+    other.put()
+    one.table.tell()
+    if not is_at_once:
+        settle(one, other)
+        assert one.state() == other.state() == Node(one.table).state()
+        one.table.watches.pop()
+    users.add_user(one.broker, "ann", "y")
+    settle(one, other)
+    assert one.state() == other.state() == Node(one.table).state()
+    user = other.broker.users.get("ann")
+    assert user is not None
+    assert not user.permissions
+
+
 def test_nothing_is_safe_before_the_table_has_it(two: tuple[Node, Node]) -> None:
     one, _ = two
     told: list[str] = []

@@ -118,16 +118,16 @@ class Node(World):
     def cut(self, *, answers_only: bool = False) -> None:
         """It can't reach the engine, or is not heard to be answered."""
         self.is_cut = True
-        for line in (self.table, *self._all_lines()):
+        for line in self._all_lines():
             line.is_cut, line.answers_are_cut = not answers_only, answers_only
 
     def heal(self) -> None:
         self.is_cut = False
-        for line in (self.table, *self._all_lines()):
+        for line in self._all_lines():
             line.is_cut = line.answers_are_cut = False
 
-    def _all_lines(self) -> list[Line]:
-        return [line for lines in self.lines.values() for line in lines]
+    def _all_lines(self) -> list[Line | TableLine]:
+        return [self.table, *(line for lines in self.lines.values() for line in lines)]
 
     # What is administered
 
