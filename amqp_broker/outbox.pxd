@@ -26,6 +26,8 @@ cdef class Outbox:
     cdef public object wake
 
     cpdef push(self, data)
+    cpdef list take(self)
+    cpdef sent(self, Py_ssize_t octets)
 
     @cython.locals(tail=bytearray, before=Py_ssize_t, body=bytes)
     cpdef push_delivery(

@@ -18,12 +18,13 @@ from amqp_broker.ctl import places
 from amqp_broker.inspection.node import Node
 from amqp_broker.log_exchange import CONTENT_TYPES, LOG_EXCHANGE, LogExchange
 from amqp_broker.management.server import open_http_services
-from amqp_broker.net.connection import in_round
 from amqp_broker.net.control import SUBJECT, answer_node, serve_control
 from amqp_broker.net.doors import open_doors
+from amqp_broker.net.edge import in_round
 from amqp_broker.net.hub import new_hub
 from amqp_broker.net.links import run_links
 from amqp_broker.net.listener import Manners, Reception, manners_of
+from amqp_broker.net.serving import serve
 from amqp_broker.net.systemd import Notifier, inherited_sockets
 from amqp_broker.net.tls import TlsConfigError, TlsKeeper
 from amqp_broker.resources import Resources
@@ -177,7 +178,7 @@ class Server:
                 background.start_soon(run_timers, timers)
             hub = new_hub()
             if hub is not None:
-                background.start_soon(hub.run)
+                background.start_soon(serve, hub)
             if self._data is not None:
                 self._data.committer.turns = hub
                 background.start_soon(self._data.committer.run)

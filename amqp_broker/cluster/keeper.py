@@ -23,7 +23,7 @@ from amqp_broker.cluster.follower import Follower
 from amqp_broker.cluster.jetstream import StreamLanes
 from amqp_broker.cluster.log import Deposed, LogUnavailable, vhost_key
 from amqp_broker.cluster.vhosts import HeldVhost
-from amqp_broker.net.connection import in_round
+from amqp_broker.net.edge import in_round
 from amqp_broker.session.connection import Connection
 from amqp_broker.session.state import State
 from amqp_broker.storage.committer import Committer, Turns

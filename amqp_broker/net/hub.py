@@ -1,8 +1,10 @@
-"""One task that waits for all clients on plain sockets, and serves each that has sent something or takes more.
+"""Whoever waits for all clients on plain sockets, and serves each that has sent something or takes more.
 
 A task for each client would cost a turn of trio's loop for each read: some 25 µs, more than the broker's own work
 where messages come one at a time. So the sockets are watched by an epoll object of their own, trio waits for that
 one, and whoever is ready meanwhile is served in the same turn. Linux only; elsewhere each client has tasks.
+
+Compiled, for it is called for every read; the task, which is not, is `serving.serve`.
 """
 
 from __future__ import annotations
@@ -14,9 +16,6 @@ from time import perf_counter
 from typing import Final
 
 import trio
-
-TURN_S: Final = 0.001
-"""How long clients are served before all other tasks have a turn."""
 
 LINGER_S: Final = 0.001
 """How long to wait for more input before the loop does, where no other task wants a turn: who has got a reply, or a
@@ -31,22 +30,30 @@ MAX_SKIPPED: Final = 256
 to do."""
 
 
+# What is compared with for each client that is ready; compiled, these are C integers.
+_IN: Final[int] = getattr(select, "EPOLLIN", 0)
+_OUT: Final[int] = getattr(select, "EPOLLOUT", 0)
+
+
 class Hub:
     """Watches sockets for input, and for room for output.
 
     Attributes:
         is_serving: whoever was ready is being served.
         at_end: called when all who were ready at one time have been served.
+        epoll: readable when somebody is ready.
     """
 
     def __init__(self) -> None:
         self.is_serving = False
         self.at_end: Callable[[], None] = _nothing
-        self._epoll = select.epoll()
+        self.epoll = select.epoll()
         self._readers: dict[int, Callable[[], None]] = {}
         self._writers: dict[int, Callable[[], None]] = {}
         self._watched: dict[int, int] = {}
         """For what epoll watches each file."""
+        self._left: list[tuple[int, int]] = []
+        """Those who were ready when the time was over."""
         self._may_watch = _processors() > 1
         self._to_skip = self._skipped = 0
 
@@ -79,55 +86,48 @@ class Hub:
 
     def _have_watched(self, file: int) -> None:
         before = self._watched.get(file, 0)
-        events = (select.EPOLLIN if file in self._readers else 0) | (select.EPOLLOUT if file in self._writers else 0)
-        if events == before or self._epoll.closed:
+        events = (_IN if file in self._readers else 0) | (_OUT if file in self._writers else 0)
+        if events == before or self.epoll.closed:
             return
         self._watched[file] = events
         if not before:
-            self._epoll.register(file, events)
+            self.epoll.register(file, events)
         elif events:
-            self._epoll.modify(file, events)
+            self.epoll.modify(file, events)
         else:
             del self._watched[file]
-            self._epoll.unregister(file)
+            self.epoll.unregister(file)
 
-    async def run(self) -> None:
-        """Serve until cancelled."""
-        hubs = running_hubs()
-        hubs.append(self)
-        try:
-            while True:
-                await trio.lowlevel.wait_readable(self._epoll)
-                await self._serve()
-        finally:
-            hubs.remove(self)
-            self._epoll.close()
+    def serve_for(self, seconds: float) -> bool:
+        """Serve clients until nobody is ready.
 
-    async def _serve(self) -> None:
-        """Serve clients until nobody is ready."""
-        poll = self._epoll.poll
-        turn_ends_at = perf_counter() + TURN_S
-        events = poll(0)
+        Returns:
+            True when so much time is over before: others are to have a turn, then this is to be called again.
+        """
+        poll = self.epoll.poll
+        ends_at = perf_counter() + seconds
+        events = self._left or poll(0)
+        self._left = []
         while events:
             self.is_serving = True
-            for file, what in events:
+            for number, (file, what) in enumerate(events):
                 self._serve_one(file, what)
-                if perf_counter() >= turn_ends_at:
+                if perf_counter() >= ends_at:
+                    self._left = events[number + 1 :]
                     self._end_serving()
-                    await trio.lowlevel.checkpoint()
-                    self.is_serving = True
-                    turn_ends_at = perf_counter() + TURN_S
+                    return True
             self._end_serving()
             events = poll(0) or self._events_soon()
+        return False
 
     def serve_now(self) -> None:
         """Serve clients that are ready, once: for a task that works long, between two steps of its work.
 
         It costs a microsecond where nobody is, and what comes meanwhile needn't wait until trio has run its tasks.
         """
-        if self.is_serving or self._epoll.closed:
+        if self.is_serving or self.epoll.closed:
             return
-        events = self._epoll.poll(0)
+        events = self.epoll.poll(0)
         if events:
             self.is_serving = True
             for file, what in events:
@@ -136,14 +136,14 @@ class Hub:
 
     def _serve_one(self, file: int, what: int) -> None:
         # Of an error, or the end of both sides, either may be told.
-        if what != select.EPOLLOUT and (readable := self._readers.get(file)) is not None:
+        if what != _OUT and (readable := self._readers.get(file)) is not None:
             readable()
-        if what != select.EPOLLIN and (writable := self._writers.get(file)) is not None:
+        if what != _IN and (writable := self._writers.get(file)) is not None:
             writable()
 
     def _events_soon(self) -> list[tuple[int, int]]:
         """Who is ready in a moment, if that can be waited for: first awake, as often as that helps, then asleep."""
-        poll = self._epoll.poll
+        poll = self.epoll.poll
         if self._to_skip:
             self._to_skip -= 1
         elif self._may_watch:

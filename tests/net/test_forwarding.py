@@ -12,11 +12,12 @@ import trio
 from amqp_broker.auth.users import Peer, Tls
 from amqp_broker.broker import Broker
 from amqp_broker.config import Config, TlsOptions
-from amqp_broker.net.connection import in_round
+from amqp_broker.net.edge import in_round
 from amqp_broker.net.forwarding import TAKE_TIMEOUT_S, Answer, Forwarder, Gate
 from amqp_broker.net.hub import new_hub
 from amqp_broker.net.listener import Manners, Reception
 from amqp_broker.net.prelude import GREETING_OCTETS, PreludeError, check_greeting, greeting, letter, read_letter
+from amqp_broker.net.serving import serve
 from amqp_broker.net.tls import NodeTlsKeeper, TlsConfigError
 from amqp_broker.placement import Elsewhere, Found, Inquiry, Parcel
 from amqp_broker.server import run_timers
@@ -83,7 +84,7 @@ async def open_node(nursery: trio.Nursery, name: str, has_it: bool, tls: NodeTls
     forwarder = Forwarder(name, lambda: SECRET, tls)
     reception = Reception(broker, hub=hub, forwarder=forwarder)
     if hub is not None:
-        nursery.start_soon(hub.run)
+        nursery.start_soon(serve, hub)
     nursery.start_soon(run_timers, broker.timers)
     ports = []
     answers: dict[str, Answer] = {}

@@ -17,7 +17,8 @@ from amqp_broker.broker import Broker
 from amqp_broker.config import Config
 from amqp_broker.net import hub as hub_module
 from amqp_broker.net.connection import serve_client
-from amqp_broker.net.hub import TURN_S, Hub, new_hub
+from amqp_broker.net.hub import Hub, new_hub
+from amqp_broker.net.serving import TURN_S, serve
 from amqp_broker.net.turns import CLIENTS_S, serving_between
 from amqp_broker.session.connection import Connection
 from amqp_codec import PROTOCOL_HEADER
@@ -49,7 +50,7 @@ async def test_other_tasks_have_a_turn_between_clients_that_take_long(hub: Hub) 
         hub.watch(ours.fileno(), partial(readable, ours))
         theirs.send(b"x")
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(hub.run)
+        nursery.start_soon(serve, hub)
         nursery.start_soon(other)
         await until(lambda: order.count("client") == 3, 0.001)
         nursery.cancel_scope.cancel()
@@ -85,7 +86,7 @@ async def test_clients_are_served_between_the_steps_of_long_work(hub: Hub) -> No
     hub.watch(ours.fileno(), readable)
     hub.at_end = at_end
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(hub.run)
+        nursery.start_soon(serve, hub)
         await trio.testing.wait_all_tasks_blocked()
         order.extend(serving_between(steps()))  # nobody else has a turn
         assert order == ["step 0", "x", "step 1", "x", "step 2", "x"]
@@ -118,7 +119,7 @@ async def test_what_was_served_between_two_steps_may_be_told_of_again(hub: Hub) 
         hub.watch(ours.fileno(), partial(readable, str(number), ours))
         theirs.send(b"x")
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(hub.run)
+        nursery.start_soon(serve, hub)
         nursery.start_soon(work)
         await until(lambda: len(heard) == 3, 0.001)
         nursery.cancel_scope.cancel()
@@ -146,7 +147,7 @@ async def test_room_is_told_of_beside_input_until_it_is_forgotten(hub: Hub) -> N
         while True:
             ours.send(bytes(1 << 16))
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(hub.run)
+        nursery.start_soon(serve, hub)
         hub.watch_room(ours.fileno(), writable)
         hub.watch(ours.fileno(), readable)
         theirs.send(b"x")
@@ -200,7 +201,7 @@ async def test_what_was_in_vain_is_seldom_done_again(hub: Hub, monkeypatch: pyte
 async def test_an_aborted_connection_is_served_no_more(hub: Hub) -> None:
     broker = Broker(Config(), now=trio.current_time)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(hub.run)
+        nursery.start_soon(serve, hub)
         for number in range(20):  # which of two tasks goes first, trio decides by lot
             ours, theirs = socket.socketpair()
             stream = trio.SocketStream(trio.socket.from_stdlib_socket(theirs))

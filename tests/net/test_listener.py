@@ -17,10 +17,11 @@ from trio.testing import MockClock
 
 from amqp_broker.broker import Broker
 from amqp_broker.config import Config
-from amqp_broker.net.connection import _Edge
 from amqp_broker.net.doors import ListenError, open_doors
 from amqp_broker.net.hub import Hub, new_hub
 from amqp_broker.net.listener import Manners, Reception
+from amqp_broker.net.serving import serve
+from amqp_broker.session.connection import Connection
 from amqp_codec import PROTOCOL_HEADER, BasicAck, BasicGet, BasicGetOk, ConnectionClose, QueueDeclare, QueueDeclareOk
 from tests.support.wire import Dial, WireClient, publish_frames, until
 
@@ -55,7 +56,7 @@ async def open_inn(nursery: trio.Nursery, dial: Dial, config: Config, hub: Hub |
     broker = Broker(config)
     (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
     if hub is not None:
-        nursery.start_soon(hub.run)
+        nursery.start_soon(serve, hub)
     nursery.start_soon(Reception(broker, hub=hub).accept, listener, nursery, Manners())
     return Inn(broker, listener.socket.getsockname()[1], dial)
 
@@ -167,18 +168,11 @@ async def test_a_publisher_is_slowed_by_tcp_and_by_nothing_else(
             assert await client.body() == bytes(200_000)
 
 
-async def test_a_fault_of_our_own_ends_one_connection_and_is_logged(
-    inn: Inn, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_a_fault_of_our_own_ends_one_connection_and_is_logged(inn: Inn, caplog: pytest.LogCaptureFixture) -> None:
     victim, other = await inn.client(), await inn.client()
-
-    faults = [ZeroDivisionError()]
-
-    def crash_once(_edge: _Edge, _octets: int, _took_s: float) -> None:
-        if faults:
-            raise faults.pop()
-
-    monkeypatch.setattr(_Edge, "_choose_size", crash_once)
+    connection = next(iter(inn.broker.clients))
+    assert isinstance(connection, Connection)
+    del connection.received_count  # which it counts with
     await victim.send_octets(b"x")
     assert await victim.rest() == b""
     await inn.gone(1)

@@ -17,6 +17,7 @@ import trio.testing
 
 from amqp_broker.forms import is_compiled
 from amqp_broker.net.hub import Hub
+from amqp_broker.net.serving import serve
 from amqp_broker.storage.batch import SMALL_OCTETS, DataBatch, Stretch
 from amqp_broker.storage.committer import Committer
 from amqp_broker.storage.disk import Disk, OsDisk, OsFile
@@ -72,7 +73,7 @@ async def test_the_loop_goes_on_while_the_disk_hangs(has_turns: bool) -> None:
     async with trio.open_nursery() as nursery:
         if has_turns:
             committer.turns = hub = Hub()
-            nursery.start_soon(hub.run)
+            nursery.start_soon(serve, hub)
         nursery.start_soon(committer.run)
         with trio.fail_after(FOREVER_S):
             await append(journal, 1)
@@ -111,7 +112,7 @@ async def test_what_is_stored_in_a_turn_is_written_at_its_end() -> None:
     committer.turns = hub = Hub()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(committer.run)
-        nursery.start_soon(hub.run)
+        nursery.start_soon(serve, hub)
         await append(journal, 1)
         await trio.testing.wait_all_tasks_blocked()  # the turn in which its end was seen is over as well
         begun = count_starts(committer)
@@ -154,7 +155,7 @@ async def test_the_end_of_a_batch_may_be_told_of_twice() -> None:
     committer.turns = _Twice(hub)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(committer.run)
-        nursery.start_soon(hub.run)
+        nursery.start_soon(serve, hub)
         await append(journal, 1)
         committer.stop()
         await committer.finished.wait()
