@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Iterable, Iterator
-from functools import partial
 from typing import Final, Protocol
 
 from amqp_broker.auth.attempts import FailedLogins
@@ -18,7 +17,7 @@ from amqp_broker.auth.users import User, Users
 from amqp_broker.chronicle import definitions, restore, restore_vhost, vhost_set
 from amqp_broker.config import Config
 from amqp_broker.errors import entity, not_allowed, precondition_failed
-from amqp_broker.event_exchange import EventExchange
+from amqp_broker.event_exchange import EVENT_EXCHANGE, EventExchange
 from amqp_broker.events import INTERNAL_USER, EventKind, Events
 from amqp_broker.links.board import Board
 from amqp_broker.links.traces import Traces
@@ -30,6 +29,7 @@ from amqp_broker.routing.binding import Keeper
 from amqp_broker.storage.definitions import KEYS, Change, ChangeKind, text_of
 from amqp_broker.storage.interface import MemoryStorage, Storage
 from amqp_broker.storage.page import Page
+from amqp_broker.system_exchange import PassOn, SystemExchange
 from amqp_broker.timers import Timers, steady_wall_clock
 from amqp_broker.vhost import Vhost
 from amqp_codec import Method
@@ -81,6 +81,8 @@ class Broker:
         fetch: what backends ask others with; there is nobody to ask until the edge sets it.
         placement: where vhosts are, in a cluster; None where all are here.
         reach: how links of our own get into vhosts that are not here.
+        pass_on: takes what the broker itself publishes where the default vhost is not here.
+        system_exchanges: those that it publishes to, by name.
         registry: users and parameters; to be changed through `administration`.
         clients: who is connected, from the first octet on.
         links: the shovels and links of federation that run.
@@ -121,6 +123,8 @@ class Broker:
         )
         self.placement: Placement | None = None
         self.reach: Reach | None = None
+        self.pass_on: PassOn | None = None
+        self.system_exchanges: dict[str, SystemExchange] = {}
         self.vhosts: dict[str, Vhost] = {}
         self._event_exchange: EventExchange | None = None
         self.links = Board()
@@ -345,8 +349,17 @@ class Broker:
         A second time changes nothing.
         """
         if self._event_exchange is None:
-            self._event_exchange = EventExchange(partial(self.vhosts.get, self.config.default_vhost), self.timers.now)
+            self._event_exchange = EventExchange(self.add_system_exchange(EVENT_EXCHANGE), self.timers.now)
             self.events.watch(self._event_exchange)
+
+    def add_system_exchange(self, name: str) -> SystemExchange:
+        """Have an exchange in the default vhost that the broker itself publishes to."""
+        exchange = self.system_exchanges[name] = SystemExchange(name, self._system_vhost, self.pass_on)
+        return exchange
+
+    def _system_vhost(self) -> Vhost | None:
+        name = self.config.default_vhost
+        return self.vhosts.get(name) if self.is_here(name) else None
 
     def set_alarm(self, resource: str, is_short: bool) -> None:
         """Raise or clear an alarm; publishers stop while any is raised."""

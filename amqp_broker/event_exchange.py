@@ -10,7 +10,6 @@ from collections.abc import Callable
 from amqp_broker.events import Event
 from amqp_broker.message import PERSISTENT
 from amqp_broker.system_exchange import SystemExchange
-from amqp_broker.vhost import Vhost
 from amqp_codec import Int64, Properties, Table, Value
 
 EVENT_EXCHANGE = "amq.rabbitmq.event"
@@ -20,12 +19,12 @@ class EventExchange:
     """An observer that publishes what it hears of.
 
     Args:
-        find_vhost: looks up the one the exchange is in.
+        exchange: where to.
         now: seconds since 1970.
     """
 
-    def __init__(self, find_vhost: Callable[[], Vhost | None], now: Callable[[], float]) -> None:
-        self._exchange = SystemExchange(EVENT_EXCHANGE, find_vhost)
+    def __init__(self, exchange: SystemExchange, now: Callable[[], float]) -> None:
+        self._exchange = exchange
         self._now = now
 
     def __call__(self, event: Event) -> None:

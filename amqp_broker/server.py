@@ -34,7 +34,6 @@ from amqp_broker.storage.lock import DirectoryLock
 from amqp_broker.storage.opening import open_journal
 from amqp_broker.storage.settings import JournalSettings
 from amqp_broker.storage.stream_committer import StreamCommitter
-from amqp_broker.system_exchange import SystemExchange
 from amqp_broker.timers import Timers
 
 TYPE_CHECKING = False
@@ -42,6 +41,7 @@ if TYPE_CHECKING:
     from amqp_broker.administration.loading import Unfinished
     from amqp_broker.cluster.node import ClusterNode
     from amqp_broker.net.fetch import Fetcher
+    from amqp_broker.net.relaying import Relay
 
 log = logging.getLogger(__name__)
 
@@ -94,6 +94,7 @@ class Server:
         else:
             self.broker = make_broker(config)
         self._loading: Unfinished | None = None
+        self._relay: Relay | None = None
         if config.load_definitions is not None:
             from amqp_broker.administration.loading import load_definitions  # seldom needed, slow to import
 
@@ -145,11 +146,14 @@ class Server:
 
     def _join_cluster(self, cluster: ClusterNode) -> None:
         """Answer other nodes, and reach what they have."""
-        from amqp_broker.net import local  # which few brokers need
+        from amqp_broker.net import local, relaying  # which few brokers need
 
         cluster.answer_with(SUBJECT, partial(answer_node, self.node))
         cluster.answer_with(local.SUBJECT, partial(local.answer_link, self.broker))
+        cluster.answer_with(relaying.SUBJECT, partial(relaying.answer_messages, self.broker))
         self.broker.reach = partial(local.reach, cluster)
+        self._relay = relaying.Relay(self.broker, cluster)
+        self.broker.pass_on = self._relay.add
 
     def _control_path(self) -> Path:
         directory = self.config.data_dir
@@ -202,6 +206,8 @@ class Server:
                         manners = Manners(cluster.tls, gate=cluster.gate)
                         for listener in cluster.doors:
                             accepting.start_soon(reception.accept, listener, clients, manners)
+                        if self._relay is not None:
+                            background.start_soon(self._relay.run)
                         await self._finish_loading()
                     amqp_tls = None if self.config.tls is None else self._tls[self.config.tls]
                     for door in doors:
@@ -311,7 +317,7 @@ async def _watch_resources(resources: Resources) -> None:
 async def _publish_log(broker: Broker, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
     """Publish what is logged to the default vhost, until cancelled."""
     config = broker.config
-    exchange = SystemExchange(LOG_EXCHANGE, partial(broker.vhosts.get, config.default_vhost))
+    exchange = broker.add_system_exchange(LOG_EXCHANGE)
     soon = partial(trio.lowlevel.current_trio_token().run_sync_soon, idempotent=True)
     handler = LogExchange(exchange, config.node_name, CONTENT_TYPES[config.log_exchange_format], soon)
     logs.shape(handler, config.log_exchange_level, config.log_exchange_format)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypeAlias
 
 from amqp_broker.events import INTERNAL_USER, Event, EventKind
 from amqp_broker.message import new_message
 from amqp_broker.vhost import Vhost
 from amqp_codec import Properties, encode_address, encode_content_header, parse_content_header
+
+PassOn: TypeAlias = Callable[[str, str, Properties, bytes], None]
+"""Takes exchange, routing key, properties and body."""
 
 
 class SystemExchange:
@@ -17,13 +21,19 @@ class SystemExchange:
 
     Args:
         name: of the exchange.
-        find_vhost: looks up the one it is in.
+        find_vhost: looks up the one it is in, if that is on this node.
+        elsewhere: told of what is published while the vhost is not on this node.
     """
 
-    def __init__(self, name: str, find_vhost: Callable[[], Vhost | None]) -> None:
+    def __init__(self, name: str, find_vhost: Callable[[], Vhost | None], elsewhere: PassOn | None = None) -> None:
         self._name = name
         self._find_vhost = find_vhost
-        vhost = find_vhost()
+        self._elsewhere = elsewhere
+        self.look()
+
+    def look(self) -> None:
+        """Make the exchange if its vhost is here, and it is not there; to be called when a vhost has come here."""
+        vhost = self._find_vhost()
         if vhost is not None:
             self._have_it(vhost)
 
@@ -37,6 +47,9 @@ class SystemExchange:
     def publish(self, routing_key: str, properties: Properties, body: bytes) -> None:
         """Publish to whatever is bound, if the exchange is there."""
         vhost = self._find_vhost()
+        if vhost is None and self._elsewhere is not None:
+            self._elsewhere(self._name, routing_key, properties, body)
+            return
         exchange = None if vhost is None else vhost.exchanges.get(self._name)
         if vhost is None or exchange is None:  # its vhost is being deleted
             return

@@ -17,11 +17,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from amqp_broker.cluster.node import ClusterNode
 
-NOT_YET = (
-    ("event_exchange", "there is no event exchange"),
-    ("log_exchange", "there is no log exchange"),
-)
-
 
 class ClusterConfigError(Exception):
     """No node of a cluster can be run with these settings."""
@@ -39,9 +34,6 @@ def join(config: Config, make_broker: Callable[..., Broker], settings: JournalSe
     data_dir = config.data_dir
     if data_dir is None:
         raise ClusterConfigError("a node needs a data directory, for its copies of vhosts")
-    for field, why in NOT_YET:
-        if getattr(config, field):
-            raise ClusterConfigError(f"in a cluster {why}")
     try:
         from amqp_broker.cluster.nats import server_urls
         from amqp_broker.cluster.node import ClusterNode

@@ -525,6 +525,8 @@ class ClusterNode:
         log.info("vhost %r is here", vhost)
         self.places.here.add(vhost)
         self.membership.opened(vhost_key(vhost))
+        for exchange in self.broker.system_exchanges.values():
+            exchange.look()
         self._moved()
 
     def closing(self, vhost: str) -> None:

@@ -30,6 +30,8 @@ from amqp_broker.control.commands import run
 from amqp_broker.control.errors import ControlError
 from amqp_broker.control.request import Request
 from amqp_broker.ctl import asking, places
+from amqp_broker.event_exchange import EVENT_EXCHANGE
+from amqp_broker.log_exchange import LOG_EXCHANGE
 from amqp_broker.net.prelude import MAGIC
 from amqp_broker.net.tls import TlsConfigError
 from amqp_broker.server import Server
@@ -40,11 +42,14 @@ from amqp_codec import (
     BasicGet,
     BasicGetOk,
     BasicPublish,
+    Command,
     ConfirmSelect,
     ConfirmSelectOk,
     ConnectionClose,
     ConnectionCloseOk,
     Properties,
+    QueueBind,
+    QueueBindOk,
     QueueDeclare,
     QueueDeclareOk,
     append_content,
@@ -217,7 +222,6 @@ async def test_vhosts_are_spread(config: Callable[[str], Config]) -> None:
     [
         ({"data_dir": None}, "data directory"),
         ({"cluster": "http://x"}, "no server of NATS"),
-        ({"event_exchange": True}, "no event exchange"),
     ],
 )
 def test_settings_that_can_not_be_are_refused(
@@ -475,3 +479,48 @@ async def test_commands_are_carried_out_by_the_nodes_that_they_are_for(
                 assert await told(second, "close_all_user_connections", "guest", "enough") == ["Closed 1 connections"]
                 with pytest.raises(asking.FailedError, match="can't be reset"):
                     await told(second, "reset")
+
+
+async def test_what_brokers_tell_of_themselves_is_published_where_the_default_vhost_is(
+    config: Callable[[str], Config], dial: Dial
+) -> None:
+    def telling(name: str) -> Config:
+        return attrs.evolve(config(name), event_exchange=True, log_exchange=True)
+
+    async def heard(client: WireClient, queue: str) -> Command:
+        while True:
+            await client.send(1, BasicGet(queue=queue, no_ack=True))
+            command = await client.receive()
+            assert command is not None
+            if isinstance(command.method, BasicGetOk):
+                return command
+            await trio.sleep(0.02)
+
+    with trio.fail_after(DEADLINE_S):
+        async with running(telling("a")) as first:
+            await until(lambda: first.broker.is_here("/"), 0.02)
+            client = await client_of(first, dial)
+            for queue, exchange, key in (("e", EVENT_EXCHANGE, "vhost.created"), ("l", LOG_EXCHANGE, "warning")):
+                await client.call(1, QueueDeclare(queue=queue, durable=True), QueueDeclareOk)
+                await client.call(1, QueueBind(queue=queue, exchange=exchange, routing_key=key), QueueBindOk)
+            async with running(telling("b")) as second:
+                await until(lambda: len(cluster_of(second).membership.alive()) == 2, 0.02)
+                add_vhost(second.broker, "v")
+                event = await heard(client, "e")
+                assert event.header is not None
+                assert (event.header.properties.headers or {})["name"] == b"v"
+                logging.getLogger("amqp_broker.test").warning("said by either")
+                nodes = set()  # each of which has a handler, in this one process
+                while nodes != {b"a", b"b"}:
+                    line = await heard(client, "l")
+                    if line.body is not None and line.body.endswith(b"said by either") and line.header is not None:
+                        nodes.add((line.header.properties.headers or {})["node"])
+                await client.stream.aclose()
+                first.stop()
+                await first.stopped.wait()
+                await until(lambda: second.broker.is_here("/"), 0.02)
+                client = await client_of(second, dial)
+                add_vhost(second.broker, "w")
+                event = await heard(client, "e")
+                assert event.header is not None
+                assert (event.header.properties.headers or {})["name"] == b"w"
