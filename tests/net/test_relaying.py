@@ -56,7 +56,7 @@ class TheOther:
 
 
 @pytest.fixture
-async def other(house: House, nursery: trio.Nursery, autojump_clock: object) -> TheOther:
+async def other(house: House, nursery: trio.Nursery) -> TheOther:
     house.broker.enable_event_exchange()
     return TheOther(house, nursery)
 
@@ -83,7 +83,7 @@ def count(house: House) -> int:
 @pytest.mark.parametrize("fails", [0, 1, 4])
 @pytest.mark.parametrize("owner", ["other", "rabbit@localhost", None])
 async def test_all_come_however_often_it_fails(
-    house: House, other: TheOther, relay: Relay, fails: int, owner: str | None
+    autojump_clock: object, house: House, other: TheOther, relay: Relay, fails: int, owner: str | None
 ) -> None:
     await bound(house)
     other.owner, other.fails = owner, fails
@@ -95,7 +95,9 @@ async def test_all_come_however_often_it_fails(
     await until(lambda: count(house) == 12, 0.1)
 
 
-async def test_more_than_may_wait_are_forgotten(house: House, other: TheOther, relay: Relay) -> None:
+async def test_more_than_may_wait_are_forgotten(
+    autojump_clock: object, house: House, other: TheOther, relay: Relay
+) -> None:
     await bound(house)
     other.owner = None
     for number in range(WAITING + 5):
