@@ -510,7 +510,7 @@ async def test_what_brokers_tell_of_themselves_is_published_where_the_default_vh
                 assert event.header is not None
                 assert (event.header.properties.headers or {})["name"] == b"v"
                 logging.getLogger("amqp_broker.test").warning("said by either")
-                nodes = set()  # each of which has a handler, in this one process
+                nodes = set[object]()  # each of which has a handler, in this one process
                 while nodes != {b"a", b"b"}:
                     line = await heard(client, "l")
                     if line.body is not None and line.body.endswith(b"said by either") and line.header is not None:
