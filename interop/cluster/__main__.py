@@ -28,6 +28,7 @@ from interop.own_cluster import OwnCluster, Surroundings, names, running_cluster
 
 BROKERS = SERVERS = 3
 VHOSTS = ("/", "second", "third")
+READY_S = 30.0
 DRAIN_S = 30.0
 QUIET_S = 3.0
 
@@ -39,7 +40,9 @@ def _prepare(cluster: OwnCluster) -> list[tuple[str, list[str]]]:
     for vhost in VHOSTS:
         if vhost != "/":
             auth = ("guest", "guest")
-            httpx.put(f"{http}/api/vhosts/{quote(vhost, safe='')}", auth=auth, json={}).raise_for_status()
+            httpx.put(
+                f"{http}/api/vhosts/{quote(vhost, safe='')}", auth=auth, json={}, timeout=READY_S
+            ).raise_for_status()
         urls = [url.rpartition("/")[0] + "/" + quote(vhost, safe="") for url in cluster.urls]
         queue = f"q-{vhost.strip('/') or 'first'}"
         _declare(urls[0], queue)
@@ -48,7 +51,7 @@ def _prepare(cluster: OwnCluster) -> list[tuple[str, list[str]]]:
 
 
 def _declare(url: str, queue: str) -> None:
-    ends_at = time.monotonic() + 30
+    ends_at = time.monotonic() + READY_S
     while True:
         try:
             with pika.BlockingConnection(pika.URLParameters(url)) as connection:
@@ -124,6 +127,7 @@ def main() -> int:
             clock_library=_clock_library(directory),
         )
         cluster = stack.enter_context(running_cluster(BROKERS, SERVERS, directory=directory, surroundings=surroundings))
+        queues = _prepare(cluster)
         history = History()
         kinds = cuts.by_proxies(cluster) if network is None else cuts.InNetwork(cluster, network).kinds
         chaos = Chaos(cluster, history, random, lambda line: print(line, flush=True), VHOSTS, kinds)
@@ -131,7 +135,6 @@ def main() -> int:
             chaos.only = options.only.split(",")
             if unknown := sorted({*chaos.only} - {*chaos.kinds}):
                 parser.error(f"no events {', '.join(unknown)}; there are {', '.join(chaos.kinds)}")
-        queues = _prepare(cluster)
         print(f"begins at {datetime.now(UTC):%H:%M:%S.%f}; files are in {directory}", flush=True)
         publishers: list[Worker] = []
         consumers: list[Worker] = []
@@ -159,7 +162,8 @@ def main() -> int:
     if logs:
         print(f"tracebacks in the logs of {', '.join(logs)}: {directory}")
     if options.plot is not None:
-        title = f"python -m interop.cluster --minutes {options.minutes:g} --seed {options.seed}"
+        tls = " --tls" if options.tls else ""
+        title = f"python -m interop.cluster --minutes {options.minutes:g} --seed {options.seed}{tls}"
         options.plot.write_text(timeline(history, until, title))
     return 0 if verdict.is_right and not logs else 1
 
