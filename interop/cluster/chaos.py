@@ -16,6 +16,8 @@ from tests.support.nats import NatsServer
 
 PAUSE_S = (2.0, 6.0)
 """Between what was healed and what comes next."""
+ELECTION_S = 9.0
+"""How long NATS may look for leaders when its servers have one another again."""
 HOUR_S = 3600
 FARTHEST_H = 12
 """How far a clock is off at the most."""
@@ -129,7 +131,7 @@ class Chaos:
             finally:
                 cut.end()
             if cut.is_felt_on:
-                time.sleep(seconds)
+                time.sleep(seconds + ELECTION_S)
 
     def _jump_clock(self) -> None:
         broker = self._broker()

@@ -17,6 +17,10 @@ QUORUM_GONE: Final = "links between all servers of NATS silent"
 """An event during which nothing can be confirmed, so that it counts from its end."""
 
 
+NATS_APART: Final = (QUORUM_GONE, "link between NATS", "links of NATS", "cable of NATS")
+"""How events begin that take NATS apart, which then elects leaders of many streams at once, for as long as it needs."""
+
+
 @attrs.frozen
 class Delivery:
     """A message that a consumer got."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from interop.cluster.history import QUORUM_GONE, Gap, History, Verdict
+from interop.cluster.history import NATS_APART, Gap, History, Verdict
 
 WIDTH, HEIGHT, LEFT, TOP = 1100, 300, 60, 20
 BIN_S = 0.5
@@ -23,11 +23,13 @@ def lines(history: History, verdict: Verdict, gaps: list[Gap]) -> list[str]:
     kinds: dict[str, list[float]] = {}
     for gap in gaps:
         kinds.setdefault(_kind(gap.event), []).append(gap.seconds)
-    every = [gap.seconds for gap in gaps if gap.event != QUORUM_GONE]
+    every = [gap.seconds for gap in gaps]
+    whole = [gap.seconds for gap in gaps if not gap.event.startswith(NATS_APART)]
     worst = sorted(gaps, key=lambda gap: -gap.seconds)[:WORST]
     table = [
         f"| {kind} | {len(found)} | {percentile(found, 0.5):.1f} | {percentile(found, 0.99):.1f} | {max(found):.1f} |"
-        for kind, found in [*sorted(kinds.items()), *([("all but those without a quorum", every)] if every else [])]
+        for kind, found in [*sorted(kinds.items()), ("all while NATS is whole", whole), ("all", every)]
+        if found
     ]
     return [
         f"published {verdict.published}, confirmed {verdict.confirmed}, delivered {verdict.delivered}",
