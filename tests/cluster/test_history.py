@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from interop.cluster.history import Gap, History, check, unavailability
-from interop.cluster.report import timeline
+from interop.cluster.history import QUORUM_GONE, Gap, History, check, unavailability
+from interop.cluster.report import lines, timeline
 
 
 def history(*delivered: int, published: int = 3, confirmed: int = 3) -> History:
@@ -62,3 +62,14 @@ def test_the_longest_time_without_a_confirm_is_found() -> None:
     assert unavailability(found, 10.0)[0] == Gap("SIGKILL of broker b1", 2.0, "q", 7.0)
     drawn = timeline(found, 10.0, "title")
     assert drawn.count("<rect") == 3
+
+
+def test_what_leaves_no_quorum_counts_from_its_end() -> None:
+    found = history(0, 1, 2)
+    found.confirms = [(1.0, "p", 0), (2.0, "p", 1), (9.0, "p", 2)]
+    found.events = [(2.0, 6.0, QUORUM_GONE), (9.5, 9.5, "transfer of / to broker b1")]
+    gaps = unavailability(found, 10.0)
+    assert gaps == [Gap(QUORUM_GONE, 6.0, "q", 3.0), Gap("transfer of / to broker b1", 9.5, "", 0.5)]
+    table = lines(found, check(found), gaps)
+    assert "| all while NATS is whole | 1 | 0.5 | 0.5 | 0.5 |" in table
+    assert "| all | 2 | 3.0 | 3.0 | 3.0 |" in table
