@@ -118,14 +118,14 @@ class Meta(MemoryStorage):
             key = key_of(kind, table)
             if key not in self._known:
                 # Of a namesake, by somebody who did not know that it was deleted; what comes from here is of this one.
-                for each in [each for each in self._belonging[key] if each not in self._own]:
+                for each in [each for each in self._belonging.get(key, ()) if each not in self._own]:
                     self._put(each, None)
             self._put(key, bytes([kind]) + change.encode())
             return
         if kind not in UNDONE:
             raise VhostElsewhereError(text_of(table, "vhost"))
         key = key_of(UNDONE[kind], table)
-        for each in list(self._belonging[key]):
+        for each in list(self._belonging.get(key, ())):
             self._put(each, None)  # first: should the rest be cut off, nothing is left of what a namesake would get
         if key in self._known:
             self._put(key, None)
@@ -208,14 +208,14 @@ class Meta(MemoryStorage):
             return []
         self._know(key, value)
         if value is None:
-            for each in [each for each in self._belonging[key] if each in self._own]:
+            for each in [each for each in self._belonging.get(key, ()) if each in self._own]:
                 self._put(each, None)  # it was for what is deleted now
         if self._is_orphan(key):
             return []
         if value is None:
             assert before is not None
             return [_undone(_decoded(before))]
-        waited = [each for each in self._belonging[key] if not self._is_orphan(each)]  # keys come in no order
+        waited = [each for each in self._belonging.get(key, ()) if not self._is_orphan(each)]  # keys come in no order
         return [_decoded(value), *(_decoded(self._known[each]) for each in waited)]
 
     def definitions(self) -> Definitions:
