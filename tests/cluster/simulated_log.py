@@ -245,7 +245,7 @@ class SimulatedTable:
 
     def _some_arrives(self) -> None:
         """Perhaps something arrives that was under way."""
-        while self.under_way and self.random.random() < 0.5:
+        while self.under_way and self.random.random() < 0.05:  # so late that its author has made it again
             change = self.under_way.pop(self.random.randrange(len(self.under_way)))
             with suppress(Conflict):
                 self._carry_out(change)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections import defaultdict
 from contextlib import suppress
@@ -13,7 +14,9 @@ import attrs
 from amqp_broker.administration import parameters, permissions, users, vhosts
 from amqp_broker.administration.errors import AdministrationError
 from amqp_broker.broker import Broker
-from amqp_broker.storage.definitions import KEYS
+from amqp_broker.cluster.meta import key_of
+from amqp_broker.storage.definitions import KEYS, Change, ChangeKind, text_of
+from tests.cluster.simulated_log import SimulatedTable
 
 NAMES = ("x", "y")
 USERS = ("ann", "bob")
@@ -35,6 +38,7 @@ class Administration:
     def __init__(self, random: Random) -> None:
         self._random = random
         self._moment = 0
+        self._seen: dict[str, int] = {}
         self._writes: defaultdict[str, list[_Write]] = defaultdict(list)
 
     def act(self, broker: Broker) -> None:
@@ -76,13 +80,18 @@ class Administration:
     def confirmed(self) -> int:
         return sum(write.ended_at < math.inf for writes in self._writes.values() for write in writes)
 
-    def check(self, broker: Broker) -> None:
-        """What a name has was not overtaken: nothing was begun after its confirm and confirmed as well."""
+    def look(self, table: SimulatedTable) -> None:
+        """See that nothing in the table was overtaken: begun after its confirm, and confirmed as well."""
         for name, writes in self._writes.items():
-            value = broker.registry.parameters.get((None, "", name))
+            found, revision = table.values.get(
+                key_of(ChangeKind.PARAMETER_SET, {"component": "", "name": name}), (None, 0)
+            )
+            if revision == self._seen.get(name, 0):
+                continue
+            self._seen[name] = revision
+            value = None if found is None else json.loads(text_of(Change.decode(found[0], found[1:]).table, "value"))
             begun_at = max((write.began_at for write in writes if write.ended_at < math.inf), default=0)
             ended_at = max((write.ended_at for write in writes if write.value == value), default=0)
-            assert value is None or ended_at, f"nobody gave {value} to {name!r}"
             assert ended_at > begun_at or not begun_at, f"{name!r} has {value}, and another one was confirmed later"
 
 

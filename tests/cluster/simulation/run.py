@@ -91,6 +91,7 @@ class Run:
             if self._is_rough and self.random.random() < 0.02:
                 self._disturb()
             self._step()
+            self._administration.look(self.cluster.table)
 
     def _step(self) -> None:
         random = self.random
@@ -216,7 +217,6 @@ class Run:
             self._check(vhost)
         states = [state(node.broker) for node in self.nodes.values()]
         assert all(each == states[0] for each in states), "the nodes have different users, rights or parameters"
-        self._administration.check(next(iter(self.nodes.values())).broker)
 
     def _owners(self) -> dict[str, list[str]]:
         return {key: [name for name, node in self.nodes.items() if key in node.held] for key in self.cluster.vhosts}
