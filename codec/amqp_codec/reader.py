@@ -189,7 +189,7 @@ class CommandReader:
         self._usual = UsualCommands(max_body_octets, self._assemblies) if UsualCommands is not None else None
         """The octet-level short cut of the compiled form; None in plain Python."""
         self._example: PublishCommand | None = None
-        """The last publish that had a body and was whole in a read, for `_take_alike`."""
+        """The last publish that had a body and was whole in a read, without that body, for `_take_alike`."""
         self._head = b""
         """All its octets before the body."""
         self._alike_limit = 0
@@ -405,10 +405,11 @@ class CommandReader:
                     and _head_at(data, header_end + 1) == (FRAME_BODY, channel_id, body_size)
                 ):
                     body = data[body_start:body_end]
-                    self._example = PublishCommand(channel_id, address, bits, header, body)
-                    self._head = data[start - _HEAD_SIZE : body_start]
-                    self._alike_limit = limit
-                    received.append(self._example)
+                    received.append(PublishCommand(channel_id, address, bits, header, body))
+                    if self._usual is None:
+                        self._example = PublishCommand(channel_id, address, bits, header, b"")
+                        self._head = data[start - _HEAD_SIZE : body_start]
+                        self._alike_limit = limit
                     return body_end + 1
                 self._begin(channel_id, assembly, len(address))
                 self._expect_body(assembly, header)

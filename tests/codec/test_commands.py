@@ -140,6 +140,19 @@ def test_what_is_like_the_last_one_may_be_too_large_by_now() -> None:
     assert "frame_too_large" in error.text
 
 
+def test_no_body_stays_with_the_reader() -> None:
+    body = bytes(100_000)
+    octets = content(BasicPublish(routing_key="q"), body)
+    reader = new_reader()
+    tracemalloc.start()
+    try:
+        assert len(reader.receive(octets * 2)) == 2
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held < len(body)
+
+
 @pytest.mark.rule("1.51")
 def test_addresses() -> None:
     assert encode_address("e", "k\udcff") == b"\x01e\x02k\xff"
