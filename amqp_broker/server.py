@@ -40,6 +40,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from amqp_broker.administration.loading import Unfinished
     from amqp_broker.cluster.node import ClusterNode
+    from amqp_broker.inspection.cluster import Cluster
     from amqp_broker.net.fetch import Fetcher
     from amqp_broker.net.relaying import Relay
 
@@ -109,9 +110,10 @@ class Server:
             self._data.on_stalled(self.resources.journal_changed)
         if self._cluster is not None:
             self._cluster.on_stalled = self.resources.journal_changed
-        self.node = Node(self.broker, self.resources, stop=self.stop, cluster=self._cluster)
-        if self._cluster is not None:
-            self._join_cluster(self._cluster)
+        view = None if self._cluster is None else self._cluster.view
+        self.node = Node(self.broker, self.resources, stop=self.stop, cluster=view)
+        if view is not None:
+            self._join_cluster(view)
         if config.event_exchange:
             self.broker.enable_event_exchange()
         self.urls: list[str] = []
@@ -144,7 +146,7 @@ class Server:
             await finish_loading(self.node, self._loading)
             nursery.cancel_scope.cancel()
 
-    def _join_cluster(self, cluster: ClusterNode) -> None:
+    def _join_cluster(self, cluster: Cluster) -> None:
         """Answer other nodes, and reach what they have."""
         from amqp_broker.net import local, relaying  # which few brokers need
 

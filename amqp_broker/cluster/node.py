@@ -8,8 +8,8 @@ from __future__ import annotations
 import logging
 import secrets
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext, suppress
 from functools import partial
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -18,79 +18,36 @@ from typing import Any, Final
 import attrs
 import trio
 
-from amqp_broker.auth.users import Peer
 from amqp_broker.broker import Broker
 from amqp_broker.cluster import membership
 from amqp_broker.cluster.bucket import Bucket
+from amqp_broker.cluster.entering import enter
 from amqp_broker.cluster.jetstream import StreamLanes
 from amqp_broker.cluster.keeper import VHOSTS_AT_ONCE, Keeper
 from amqp_broker.cluster.log import Conflict, LogUnavailable, vhost_key
 from amqp_broker.cluster.membership import Membership
-from amqp_broker.cluster.meta import Meta, carry_out
+from amqp_broker.cluster.meta import carry_out
 from amqp_broker.cluster.nats import Nats
 from amqp_broker.cluster.places import Places
+from amqp_broker.cluster.shared_turns import SharedTurns
+from amqp_broker.cluster.vhost_logs import LoggedMeta, VhostLogs
+from amqp_broker.cluster.view import View
 from amqp_broker.config import Config
-from amqp_broker.inspection.cluster import ClusterMember
 from amqp_broker.net.doors import open_http
-from amqp_broker.net.forwarding import Answer, Forwarder, Gate
+from amqp_broker.net.forwarding import Forwarder, Gate
 from amqp_broker.net.hub import Hub
 from amqp_broker.net.tls import NodeTlsKeeper
-from amqp_broker.placement import NOBODY, Elsewhere, Inquiry
+from amqp_broker.placement import Elsewhere
 from amqp_broker.storage.committer import Turns
-from amqp_broker.storage.definitions import Change, ChangeKind, text_of
+from amqp_broker.storage.definitions import Change
 from amqp_broker.storage.lock import DirectoryLock
 from amqp_broker.storage.settings import JournalSettings
 
 log = logging.getLogger(__name__)
 
-SECRET_KEY: Final = "secret"
-LOG: Final = "log."
-"""Of keys that tell the logs of vhosts: each time a vhost is made it has another one."""
-FORM: Final = "-lanes"
-"""How names of logs end. Those of before had one stream each, and no such end."""
 TICK_S: Final = 0.2
 RETRY_S: Final = 0.5
 ASK_S: Final = 0.5
-CATCH_UP_S: Final = 1.0
-"""How long to wait, with an answer for another node, for what that one knows to be known here; NATS may be away."""
-PATIENCE_S: Final = 5.0
-"""How often to say that NATS is waited for."""
-
-
-class _Meta(Meta):
-    """What is administered; with a vhost the key goes that says where its log is.
-
-    That key goes first: should the rest be cut off, a vhost is left that is empty, rather than a log that another vhost
-    of that name would take for its own.
-    """
-
-    def changed(self, change: Change) -> None:
-        if change.kind is ChangeKind.VHOST_DELETED:
-            self._put(LOG + vhost_key(text_of(change.table, "vhost")), None)
-        super().changed(change)
-
-    def told(self, key: str, value: bytes | None, revision: int) -> list[Change]:
-        if key.startswith(LOG):
-            self._revisions[key] = revision
-        return super().told(key, value, revision)
-
-
-class _Turns:
-    """The hub's turns, for one of several committers."""
-
-    def __init__(self, hub: Hub) -> None:
-        self._hub = hub
-        self.at_end: Callable[[], None] = _nothing
-        self.watch = hub.watch
-        self.forget = hub.forget
-
-    @property
-    def is_serving(self) -> bool:
-        return self._hub.is_serving
-
-    @is_serving.setter
-    def is_serving(self, is_serving: bool) -> None:
-        self._hub.is_serving = is_serving
 
 
 class ClusterNode:
@@ -107,6 +64,7 @@ class ClusterNode:
 
     Attributes:
         broker: what it serves.
+        view: the cluster as others look at it.
         places: where vhosts are.
         forwarder: hands connections over.
         gate: lets those of others in, and who asks.
@@ -137,58 +95,29 @@ class ClusterNode:
         self._settings = attrs.evolve(settings, sync="always", reserve_octets=0, room_octets=0)
         self._nats = Nats(urls, self.name)
         self._bucket = Bucket(self._nats, config.cluster_prefix, config.cluster_replicas)
-        self._meta = _Meta()
+        self._meta = LoggedMeta()
         self._told: SimpleQueue[tuple[str, bytes | None, int]] = SimpleQueue()
         self._meta_wanted = trio.Event()
         self._keepers: dict[str, Keeper] = {}
         self._by_key: dict[str, Keeper] = {}
-        self._logs: dict[str, str] = {}
         self._was_told = self._has_namesake = False
-        self._making: set[str] = set()
-        self._foreign: set[str] = set()
-        """Keys of vhosts that are in a form which we do not read."""
-        self._ended: set[str] = set()
         self._stalled: dict[str, OSError] = {}
-        self._turns: dict[_Turns, None] = {}
-        self._hub: Hub | None = None
+        self._turns: SharedTurns | None = None
         self._nursery: trio.Nursery | None = None
         self._ticked = trio.Event()
-        self.secret = self._join()
+        self.secret = enter(self._nats, self._bucket, self._meta)
         self.broker = make_broker(config, storage=self._meta)
         self.broker.restore(self._meta.definitions(), {})
+        self._logs = VhostLogs(self._bucket, config.cluster_prefix, self.broker.vhosts)
         self._info: dict[str, Any] = {}
         self._run_id = secrets.token_hex(8)
         self.membership = Membership(self.name, self._run_id, self._info, time.monotonic())
         self.places = self.broker.placement = Places(self.membership)
         self.forwarder = Forwarder(self.name, lambda: self.secret, tls)
-        self._answers: dict[str, Answer] = {}
-        self._heard = trio.Event()
-        self.gate = Gate(lambda: self.secret, self._takes_clients_of, self._answers)
+        self.view = View(self.membership, self._meta, self.places, self.forwarder, self._names, self._change_soon)
+        self.gate = Gate(lambda: self.secret, self._takes_clients_of, self.view.answers)
 
     # Beginning
-
-    def _join(self) -> bytes:
-        """Wait for NATS, and learn what the cluster knows; gives its secret."""
-        self._nats.open()
-        said = ""
-        while True:
-            try:
-                self._nats.wait_connected(PATIENCE_S)
-                self._bucket.open()
-                items = self._bucket.items()
-                if SECRET_KEY not in items:
-                    with suppress(Conflict):
-                        self._bucket.create(SECRET_KEY, secrets.token_bytes(32))
-                    continue
-            except LogUnavailable as error:
-                if str(error) != said:
-                    said = str(error)
-                    log.warning("the cluster can't be joined yet: %s", error)
-                time.sleep(RETRY_S)
-                continue
-            for key, (value, revision) in items.items():
-                self._meta.told(key, value, revision)
-            return items[SECRET_KEY][0]
 
     def own_address(self) -> tuple[str, int | None]:
         """Where other nodes reach this one: as configured, or from where it reaches NATS, at its own port (None)."""
@@ -212,9 +141,7 @@ class ClusterNode:
         # All addresses, as a name by which others know this machine need not be one of its own.
         self.doors = await open_http("" if config.cluster_port else host, config.cluster_port, "cluster_port")
         self._info.update(host=host, port=port or self.doors[0].socket.getsockname()[1])
-        self._hub = hub
-        if hub is not None:
-            hub.at_end = self._turn_ended
+        self._turns = None if hub is None else SharedTurns(hub)
         token = trio.lowlevel.current_trio_token()
 
         def told(key: str, value: bytes | None, revision: int) -> None:
@@ -265,15 +192,13 @@ class ClusterNode:
             except Empty:
                 break
             try:
-                if key.startswith(LOG):
-                    self._log_told(key.removeprefix(LOG), value)
+                self._logs.told(key, value)
                 self._do(self._meta.told(key, value, revision))
                 self.membership.seen(key, value, revision, now)
                 self._look_for_namesake()
             except Exception:
                 log.exception("what the cluster says of %r can't be understood", key)
-        self._heard.set()
-        self._heard = trio.Event()
+        self.view.heard()
         self.tick_soon()
 
     def _look_for_namesake(self) -> None:
@@ -286,14 +211,6 @@ class ClusterNode:
         elif self._was_told:
             self._has_namesake = True
             log.error("another node is called %r as well: give each a name of its own (node_name)", self.name)
-
-    def _log_told(self, key: str, value: bytes | None) -> None:
-        self._foreign.discard(key)
-        if value is None:
-            self._logs.pop(key, None)
-            self._ended.add(key)
-        else:
-            self._logs[key] = value.decode()
 
     def _do(self, changes: list[Change]) -> None:
         for change in changes:
@@ -363,53 +280,19 @@ class ClusterNode:
         """Have a keeper for each vhost there is."""
         assert self._nursery is not None
         vhosts = self.broker.vhosts
-        gone = [each for each in self._keepers.values() if each.vhost not in vhosts or not self._is_log_of(each)]
+        gone = [
+            each
+            for each in self._keepers.values()
+            if each.vhost not in vhosts or not self._logs.is_of(each.key, each.log_name)
+        ]
         for keeper in gone:
             del self._keepers[keeper.vhost], self._by_key[keeper.key]
             keeper.vhost_deleted()
         for name in [] if gone else vhosts:  # what was held of a namesake is let go first
-            if name not in self._keepers:
-                self._look_for_log(name)
+            if name not in self._keepers and (log_name := self._logs.look_for(name, self._nursery)) is not None:
+                self._keepers[name] = self._by_key[vhost_key(name)] = keeper = self._new_keeper(name, log_name)
+                self._nursery.start_soon(keeper.run)
         self.membership.vhosts_are(self._by_key)
-
-    def _is_log_of(self, keeper: Keeper) -> bool:
-        return keeper.log_name == self._logs.get(keeper.key)
-
-    def _look_for_log(self, name: str) -> None:
-        """Begin to keep a vhost, once it has a log."""
-        assert self._nursery is not None
-        key = vhost_key(name)
-        if key in self._foreign:
-            return
-        if key in self._logs and not self._logs[key].endswith(FORM):
-            self._foreign.add(key)
-            log.error(
-                "vhost %r is in a form of an earlier, experimental version, in stream %s-%s, which is left alone: fetch"
-                " what is in there with that version, then delete the vhost and make it anew; it can't be opened here",
-                name,
-                self.config.cluster_prefix,
-                self._logs[key],
-            )
-        elif key in self._logs:
-            self._keepers[name] = self._by_key[key] = keeper = self._new_keeper(name, self._logs[key])
-            self._nursery.start_soon(keeper.run)
-        elif key not in self._making:
-            self._making.add(key)
-            self._nursery.start_soon(self._make_log, name)
-
-    async def _make_log(self, name: str) -> None:
-        """Choose a log for a vhost that has none, unless somebody is faster; the watch tells of it."""
-        key = vhost_key(name)
-        if key in self._ended:  # with its vhost, of which we are about to be told that it is no more
-            await trio.sleep(RETRY_S)
-        if name in self.broker.vhosts and key not in self._logs:
-            log_name = f"{key}-{secrets.token_hex(6)}{FORM}"
-            try:
-                await trio.to_thread.run_sync(self._bucket.create, LOG + key, log_name.encode())
-            except (Conflict, LogUnavailable) as error:
-                log.debug("%s: %s", key, error)
-                await trio.sleep(RETRY_S)
-        self._making.discard(key)
 
     def _new_keeper(self, name: str, log_name: str) -> Keeper:
         lanes = StreamLanes(self._nats, f"{self.config.cluster_prefix}-{log_name}", self.config.cluster_replicas)
@@ -436,90 +319,22 @@ class ClusterNode:
             self.membership.done(action, revision)
             self.tick_soon()
 
-    # What commands and the HTTP API ask
+    # For the view
 
-    def members(self) -> list[ClusterMember]:
-        known = self.membership
-        return [
-            ClusterMember(
-                name=each.name,
-                is_running=known.is_alive(each.name),
-                is_draining=each.name in known.draining,
-                vhosts=[keeper.vhost for key, keeper in self._by_key.items() if known.owner_of(key) == each.name],
-            )
-            for each in sorted(known.members.values(), key=lambda member: member.name)
-            if not each.is_gone
-        ]
+    def _names(self) -> dict[str, str]:
+        return {key: keeper.vhost for key, keeper in self._by_key.items()}
 
-    def owner_of(self, vhost: str) -> ClusterMember | None:
-        name = self.membership.owner_of(vhost_key(vhost))
-        return next((each for each in self.members() if each.name == name), None)
-
-    def transfer(self, vhost: str, node: str) -> None:
-        self._do_soon(membership.transfer(vhost_key(vhost), node))
-
-    def drain(self, node: str) -> None:
-        self._do_soon(membership.drain(node))
-
-    def undrain(self, node: str) -> None:
-        self._do_soon(membership.undrain(node))
-
-    def _do_soon(self, action: membership.Put | membership.Delete) -> None:
+    def _change_soon(self, action: membership.Put | membership.Delete) -> None:
         if self._nursery is not None:
             self._nursery.start_soon(self._carry_out, action)
-
-    async def wait_owner(self, vhost: str) -> str:
-        there: list[Elsewhere | None] = []
-        found = trio.Event()
-
-        def tell(elsewhere: Elsewhere | None) -> None:
-            there.append(elsewhere)
-            found.set()
-
-        self.places.locate(vhost, tell)
-        try:
-            await found.wait()
-        finally:
-            self.places.forget(vhost, tell)
-        return self.name if there[0] is None else there[0].node
-
-    async def visit(
-        self, node: str, subject: str, peer: Peer = NOBODY, user: str | None = None
-    ) -> trio.abc.HalfCloseableStream:
-        if node not in self.membership.members:
-            raise OSError(f"there is no node {node}")
-        inquiry = Inquiry(subject, peer, user, self._meta.revision)
-        return await self.forwarder.visit(inquiry, self.places.of_node(node))
-
-    def answer_with(self, subject: str, answer: Answer) -> None:
-        self._answers[subject] = partial(self._answer, answer)
-
-    async def _answer(self, answer: Answer, inquiry: Inquiry, stream: trio.abc.HalfCloseableStream) -> None:
-        with trio.move_on_after(CATCH_UP_S):
-            while self._meta.told_revision < inquiry.revision:
-                await self._heard.wait()
-        await answer(inquiry, stream)
 
     def _takes_clients_of(self, vhost: str) -> bool:
         return self.places.is_here(vhost) and not self.broker.is_suspended
 
     # What keepers say
 
-    @contextmanager
-    def turns(self) -> Iterator[Turns | None]:
-        if self._hub is None:
-            yield None
-            return
-        turns = _Turns(self._hub)
-        self._turns[turns] = None
-        try:
-            yield turns
-        finally:
-            del self._turns[turns]
-
-    def _turn_ended(self) -> None:
-        for turns in self._turns:
-            turns.at_end()
+    def turns(self) -> AbstractContextManager[Turns | None]:
+        return nullcontext() if self._turns is None else self._turns.turns()
 
     def opened(self, vhost: str) -> None:
         log.info("vhost %r is here", vhost)
@@ -553,10 +368,6 @@ class ClusterNode:
         self.places.changed()
         self.broker.registry.on_parameters_changed()  # links run where their vhost is
         self.tick_soon()
-
-
-def _nothing() -> None:
-    """Nobody wants to know."""
 
 
 def _nobody(_error: OSError | None) -> None:

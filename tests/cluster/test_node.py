@@ -293,7 +293,7 @@ async def test_the_http_api_of_any_node_answers_for_all(config: Callable[[str], 
         async with running(config("a")) as first:  # which serves no HTTP itself
             await until(lambda: first.broker.is_here("/"), 0.02)
             async with running(attrs.evolve(config("b"), management_port=0)) as second:
-                await until(lambda: cluster_of(second).owner_of("/") is not None, 0.02)
+                await until(lambda: cluster_of(second).view.owner_of("/") is not None, 0.02)
                 url = next(url for url in second.urls if url.startswith("http:"))
                 async with httpx.AsyncClient(base_url=f"{url}/api/", auth=("guest", "guest")) as client:
                     made = await client.put("queues/%2F/a%2Fb", json={"durable": True})
@@ -442,7 +442,7 @@ async def test_commands_are_carried_out_by_the_nodes_that_they_are_for(
         async with running(commanded("a")) as first:
             await until(lambda: first.broker.is_here("/"), 0.02)
             async with running(commanded("b")) as second:
-                await until(lambda: cluster_of(second).owner_of("/") is not None, 0.02)
+                await until(lambda: cluster_of(second).view.owner_of("/") is not None, 0.02)
                 client = await client_of(second, dial)
                 await publish(client, b"one")
                 rows = await told(second, "list_queues", columns=["name", "messages"])
