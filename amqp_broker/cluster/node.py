@@ -115,7 +115,7 @@ class ClusterNode:
         self.places = self.broker.placement = Places(self.membership)
         self.forwarder = Forwarder(self.name, lambda: self.secret, tls)
         self.view = View(self.membership, self._meta, self.places, self.forwarder, self._names, self._change_soon)
-        self.gate = Gate(lambda: self.secret, self._takes_clients_of, self.view.answers)
+        self.gate = Gate(self.name, lambda: self.secret, self._takes_clients_of, self.view.answers)
 
     # Beginning
 

@@ -7,8 +7,10 @@ flow and the end of it are between the client and the node that has the vhost.
 from __future__ import annotations
 
 import logging
+import socket
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from typing import Final
 
 import attrs
@@ -39,6 +41,9 @@ TAKE_TIMEOUT_S: Final = 3.0
 """For a node to take a connection, from connecting to it until `open-ok`."""
 LAST_WORDS_S: Final = 5.0
 """How long a client has to close its side, when the other node has closed its own."""
+
+_PROBES: Final = {"TCP_KEEPIDLE": 10, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}
+"""Seconds of silence before the first, seconds between them, and how many without an answer are the end."""
 
 _FRAME_HEAD: Final = 7
 _DROPPED: Final = {bytes((0, method.class_id, 0, method.method_id)) for method in (ConnectionStart, ConnectionTune)}
@@ -108,10 +113,10 @@ class Forwarder:
         try:
             with trio.fail_after(TAKE_TIMEOUT_S):
                 stream = await self._connect(to)
-                greeted, verdict = await self._introduce(stream, inquiry)
+                begun, verdict = await self._introduce(stream, inquiry, to)
             if verdict != Verdict.TAKEN:
                 raise OSError(f"it answers no question of this one about {inquiry.subject}")
-            sealed = SealedStream(stream, self._secret(), greeted, is_asking=True)
+            sealed = SealedStream(stream, self._secret(), begun, is_asking=True)
         except trio.TooSlowError:
             raise TimeoutError(f"it says nothing for {TAKE_TIMEOUT_S:g} s") from None
         except (PreludeError, trio.BrokenResourceError, trio.ClosedResourceError) as error:
@@ -121,13 +126,14 @@ class Forwarder:
                 await trio.aclose_forcefully(stream)
         return sealed
 
-    async def _introduce(self, stream: trio.abc.Stream, about: Parcel | Inquiry) -> tuple[bytes, int]:
-        """Say what this is about; gives the greeting, and the verdict. Raises PreludeError."""
+    async def _introduce(self, stream: trio.abc.Stream, about: Parcel | Inquiry, to: Elsewhere) -> tuple[bytes, int]:
+        """Say what this is about; gives how it has begun, and the verdict. Raises PreludeError."""
         greeted = await exactly(stream, GREETING_OCTETS)
         check_greeting(greeted)
         octets = about.octets if isinstance(about, Parcel) else b""
-        await stream.send_all(letter(about, self._node, self._secret(), greeted) + octets)
-        return greeted, (await exactly(stream, 1))[0]
+        written = letter(about, self._node, to.node, self._secret(), greeted)
+        await stream.send_all(written + octets)
+        return greeted + written[:HEAD_OCTETS], (await exactly(stream, 1))[0]
 
     async def _present(
         self, parcel: Parcel, to: Elsewhere, listen: Callable[[trio.abc.Stream], Awaitable[bytes]]
@@ -138,7 +144,7 @@ class Forwarder:
         try:
             with trio.move_on_after(TAKE_TIMEOUT_S):
                 stream = await self._connect(to)
-                _, verdict = await self._introduce(stream, parcel)
+                _, verdict = await self._introduce(stream, parcel, to)
                 if verdict == Verdict.TAKEN:
                     crossing = Crossing(stream, await listen(stream), parcel.vhost, to.node)
                 elif verdict != Verdict.NOT_HERE:
@@ -188,6 +194,7 @@ class Forwarder:
     async def _connect(self, to: Elsewhere) -> trio.abc.Stream:
         """Connect to a node. Raises OSError, of which ssl.SSLError is one, and trio.BrokenResourceError."""
         stream = await trio.open_tcp_stream(to.host, to.port)
+        notice_death(stream)
         if self._tls is None:
             return stream
         encrypted = TlsStream(stream, self._tls.calling, is_server=False)
@@ -218,11 +225,13 @@ class Gate:
     """What is asked of whoever hands a connection over, or has a question.
 
     Attributes:
+        node: the name of this one.
         secret: gives the cluster's.
         is_here: whether this node takes connections of a vhost.
         answers: who answers, by subject.
     """
 
+    node: str
     secret: Callable[[], bytes]
     is_here: Callable[[str], bool]
     answers: Mapping[str, Answer] = attrs.Factory(dict)
@@ -238,19 +247,31 @@ class Gate:
         head = await exactly(stream, HEAD_OCTETS)
         try:
             table = await exactly(stream, letter_octets(head))
-            about = read_letter(head, table, self.secret(), greeted)
+            about = read_letter(head, table, self.node, self.secret(), greeted)
         except PreludeError:
             await stream.send_all(bytes((Verdict.REFUSED,)))
             raise
         taken: Peer | Visit | None = None
         if isinstance(about, Inquiry):
             if about.subject in self.answers:
-                sealed = SealedStream(stream, self.secret(), greeted, is_asking=False)
+                sealed = SealedStream(stream, self.secret(), greeted + head, is_asking=False)
                 taken = Visit(about, sealed, self.answers[about.subject])
         elif self.is_here(about.vhost):
             taken = about.peer
         await stream.send_all(bytes((Verdict.NOT_HERE if taken is None else Verdict.TAKEN,)))
         return taken
+
+
+def notice_death(stream: trio.SocketStream) -> None:
+    """Have the system find out whether the other machine is still there, where for hours nothing may have to be said.
+
+    Without it a question, or a client's connection, would stay with a node for ever when the other one lost its power.
+    """
+    with suppress(OSError):  # it is gone already
+        stream.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for option, value in _PROBES.items():
+            if hasattr(socket, option):
+                stream.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
 
 
 async def _nothing_more(_stream: trio.abc.Stream) -> bytes:

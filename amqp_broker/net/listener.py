@@ -10,7 +10,7 @@ import ipaddress
 import logging
 import ssl
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 import attrs
 import trio
@@ -22,7 +22,7 @@ from amqp_broker.config import TlsOptions
 from amqp_broker.net.certificate import user_in
 from amqp_broker.net.connection import serve_client
 from amqp_broker.net.doors import Door
-from amqp_broker.net.forwarding import Forwarder, Gate, Visit
+from amqp_broker.net.forwarding import Forwarder, Gate, Visit, notice_death
 from amqp_broker.net.hub import Hub
 from amqp_broker.net.prelude import PreludeError
 from amqp_broker.net.proxy_protocol import HeaderReader, ProxyProtocolError
@@ -73,6 +73,10 @@ class Reception:
         open_files_limit: gives how many files the process may have open.
         hub: reads what they send; without one each has a task for that.
         forwarder: where clients of vhosts go that other nodes have.
+
+    Attributes:
+        callers: at the ports for other nodes, as long as it is not known who they are. They are counted by themselves:
+            however many come to the ports for clients, nodes reach one another.
     """
 
     def __init__(
@@ -87,6 +91,7 @@ class Reception:
         self._hub = hub
         self._open_files_limit = open_files_limit or resources.open_files_limit
         self._trusted = [ipaddress.ip_network(network) for network in broker.config.trusted_proxies]
+        self.callers: dict[trio.SocketStream, None] = {}
         self._silent_until: dict[str, float] = {}
 
     async def accept(self, listener: trio.SocketListener, clients: trio.Nursery, manners: Manners) -> None:
@@ -113,7 +118,7 @@ class Reception:
             return False
         config = self._broker.config
         limit = config.max_unauthenticated_connections
-        if len(self._broker.newcomers) >= limit:
+        if len(self._broker.newcomers if manners.gate is None else self.callers) >= limit:
             self._complain(f"{limit} have not logged in yet", "see max_unauthenticated_connections")
             return False
         # A new file gets the lowest number that is free, so a high one means that many are open.
@@ -141,7 +146,11 @@ class Reception:
         began_at = trio.current_time()
         patience_s = self._broker.config.handshake_timeout_s
         welcomed = None
-        self._broker.newcomers[stream] = None
+        newcomers: dict[Any, None] = self._broker.newcomers
+        if manners.gate is not None:
+            newcomers = self.callers
+            notice_death(stream)
+        newcomers[stream] = None
         try:
             with trio.move_on_after(patience_s) as waiting:
                 welcomed = await self._welcome(stream, peer, manners)
@@ -154,7 +163,7 @@ class Reception:
         except Exception:
             log.exception("connection %s: internal error before AMQP, dropped", peer)
         finally:
-            del self._broker.newcomers[stream]
+            del newcomers[stream]
             if welcomed is None:
                 await trio.aclose_forcefully(stream)
         if isinstance(welcomed, Visit):

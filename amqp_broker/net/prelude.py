@@ -1,9 +1,10 @@
 """What two nodes of a cluster say to each other before one hands a client over, or asks: who it is, and that it may.
 
 The node that is called begins with a `greeting`, whose number is used once. The other answers with a `letter` that
-says whose connection follows, or what it wants to know, signed with the cluster's secret over that number; the octets
-of a client follow at once. One octet says what becomes of it. Nothing here is hidden; where the network can't be
-trusted, TLS is around it.
+says to which node it goes, and whose connection follows, or what it wants to know, signed with the cluster's secret
+over that number; the octets of a client follow at once. The letter has a number of its own, so that no answer to an
+earlier one fits. One octet says what becomes of it. Nothing here is hidden; where the network can't be trusted, TLS is
+around it.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from amqp_broker.auth.users import Peer, Tls
 from amqp_broker.placement import Inquiry, Parcel
 from amqp_codec import CodecError, Int64, Table, decode_table, encode_table
 
-MAGIC: Final = b"AMQPOVER\x01"
+MAGIC: Final = b"AMQPOVER\x02"
 NONCE_OCTETS: Final = 16
 GREETING_OCTETS: Final = len(MAGIC) + NONCE_OCTETS
 MAC_OCTETS: Final = 32
@@ -53,9 +54,10 @@ def check_greeting(said: bytes) -> None:
         raise PreludeError(f"it begins with {said[: len(MAGIC)]!r}")
 
 
-def letter(about: Parcel | Inquiry, node: str, secret: bytes, greeted: bytes) -> bytes:
-    """What answers a greeting: head and table."""
-    table = encode_table({"node": node, **_fields_of(about), **_table_of(about.peer)})
+def letter(about: Parcel | Inquiry, node: str, to: str, secret: bytes, greeted: bytes) -> bytes:
+    """What the node of that name answers to a greeting of the node `to`: head and table."""
+    names: Table = {"node": node, "to": to, "once": secrets.token_bytes(NONCE_OCTETS)}
+    table = encode_table({**names, **_fields_of(about), **_table_of(about.peer)})
     return _HEAD.pack(_mac(secret, greeted, table), len(table)) + table
 
 
@@ -67,12 +69,18 @@ def letter_octets(head: bytes) -> int:
     return octets
 
 
-def read_letter(head: bytes, table: bytes, secret: bytes, greeted: bytes) -> Parcel | Inquiry:
-    """Read what it is about; the octets of a parcel are yet to come. Raises PreludeError."""
+def read_letter(head: bytes, table: bytes, to: str, secret: bytes, greeted: bytes) -> Parcel | Inquiry:
+    """Read what it is about; the octets of a parcel are yet to come.
+
+    Raises:
+        PreludeError: nobody of this cluster has written it to the node `to`.
+    """
     if not hmac.compare_digest(_HEAD.unpack(head)[0], _mac(secret, greeted, table)):
         raise PreludeError("it does not know the cluster's secret")
     try:
         fields = decode_table(table, 0)[0]
+        if (meant := _text(fields, "to")) != to:
+            raise PreludeError(f"it takes this node for {meant}")
         peer = _peer_of(fields)
         if "subject" not in fields:
             return Parcel(_text(fields, "vhost"), peer, b"")

@@ -1,8 +1,8 @@
 """A stream between two nodes on which nobody else can change, add, leave out or cut off anything.
 
 Octets go in pieces, each with a seal (HMAC-SHA-256) over all that was sent in its direction so far, keyed by the
-cluster's secret and the greeting, which was never used before. An empty piece says that this was all. It hides nothing:
-where somebody may listen, TLS is below it.
+cluster's secret, and over how the connection began, to which each side has given a number that was never used before.
+An empty piece says that this was all. It hides nothing: where somebody may listen, TLS is below it.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ class SealedStream(trio.abc.HalfCloseableStream):
     Args:
         stream: what it goes over; closed with it.
         secret: the cluster's.
-        greeted: what began the connection, with a number that was used once.
+        begun: what both have said first, with a number of each that was used once.
         is_asking: which end this is.
     """
 
-    def __init__(self, stream: trio.abc.Stream, secret: bytes, greeted: bytes, *, is_asking: bool) -> None:
+    def __init__(self, stream: trio.abc.Stream, secret: bytes, begun: bytes, *, is_asking: bool) -> None:
         sent, received = (_ASKING, _ANSWERING) if is_asking else (_ANSWERING, _ASKING)
         self._stream = stream
-        self._sent = hmac.new(secret, sent + greeted, "sha256")
-        self._received = hmac.new(secret, received + greeted, "sha256")
+        self._sent = hmac.new(secret, sent + begun, "sha256")
+        self._received = hmac.new(secret, received + begun, "sha256")
         self._waiting = b""
         self._is_at_end = False
 
@@ -92,10 +92,10 @@ class SealedStream(trio.abc.HalfCloseableStream):
 
 async def exactly(stream: trio.abc.ReceiveStream, octets: int) -> bytes:
     """Wait for so many octets. Raises trio.BrokenResourceError when fewer come."""
-    received = b""
+    received = bytearray()
     while len(received) < octets:
         data = await stream.receive_some(octets - len(received))
         if not data:
             raise trio.BrokenResourceError("it has hung up")
         received += data
-    return received
+    return bytes(received)

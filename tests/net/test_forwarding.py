@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,10 +76,14 @@ class Node:
     answers: dict[str, Answer]
     port: int
     cluster_port: int
+    callers: dict[trio.SocketStream, None]
+
+
+CONFIG = Config(cluster_hold_s=2.0, max_unauthenticated_connections=2)
 
 
 async def open_node(nursery: trio.Nursery, name: str, has_it: bool, tls: NodeTlsKeeper | None = None) -> Node:
-    broker = Broker(Config(cluster_hold_s=2.0))
+    broker = Broker(CONFIG)
     place = broker.placement = Place(has_it)
     hub = new_hub()
     forwarder = Forwarder(name, lambda: SECRET, tls)
@@ -88,11 +93,11 @@ async def open_node(nursery: trio.Nursery, name: str, has_it: bool, tls: NodeTls
     nursery.start_soon(run_timers, broker.timers)
     ports = []
     answers: dict[str, Answer] = {}
-    for manners in (Manners(), Manners(tls, gate=Gate(lambda: SECRET, place.is_here, answers))):
+    for manners in (Manners(), Manners(tls, gate=Gate(name, lambda: SECRET, place.is_here, answers))):
         (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
         nursery.start_soon(reception.accept, listener, nursery, manners)
         ports.append(listener.socket.getsockname()[1])
-    return Node(broker, place, forwarder, answers, *ports)
+    return Node(broker, place, forwarder, answers, *ports, reception.callers)
 
 
 async def open_pair(nursery: trio.Nursery, tls: NodeTlsKeeper | None = None) -> tuple[Node, Node]:
@@ -132,8 +137,8 @@ async def test_the_owner_knows_who_the_client_is(nodes: tuple[Node, Node], dial:
     await client.open()
     (connection,) = owner.broker.clients
     assert isinstance(connection, Connection)
-    socket = client.stream.socket  # type: ignore[attr-defined]
-    assert (connection.peer.address, connection.peer.port) == socket.getsockname()
+    own_end = client.stream.socket.getsockname()  # type: ignore[attr-defined]
+    assert (connection.peer.address, connection.peer.port) == own_end
     assert connection.peer.own_port == front.port
     assert connection.peer.came_through == "front"
     assert connection.user == "guest"
@@ -301,8 +306,8 @@ async def test_between_nodes_tls_carries_a_client_as_plain_tcp_does(tls_nodes: t
     await client.open()
     (connection,) = owner.broker.clients
     assert isinstance(connection, Connection)
-    socket = client.stream.socket  # type: ignore[attr-defined]
-    assert (connection.peer.address, connection.peer.port) == socket.getsockname()
+    own_end = client.stream.socket.getsockname()  # type: ignore[attr-defined]
+    assert (connection.peer.address, connection.peer.port) == own_end
     assert not connection.peer.is_encrypted  # which is the client's affair, not that of the nodes
     await client.call(1, QueueDeclare(queue="q"), QueueDeclareOk)
     body = bytes(range(256)) * (LARGE // 256)
@@ -360,7 +365,7 @@ async def test_who_speaks_no_tls_is_refused_with_one_line(
     await client.send_octets(said)
     await client.stream.send_eof()
     assert PROTOCOL_HEADER[:4] not in await client.rest()
-    await until(lambda: not owner.broker.newcomers)
+    await until(lambda: not owner.callers)
     (line,) = (record.getMessage() for record in caplog.records if record.levelname == "WARNING")
     assert f"refused, {reason}" in line
 
@@ -406,8 +411,8 @@ async def test_certificates_between_nodes_are_read_again(
 def test_a_letter_says_all_of_a_peer() -> None:
     peer = Peer("2001:db8::1", 4711, True, "CN=x", "192.0.2.1", 5671, Tls("tlsv1.3", "any", "aes", "aead", "CN=x"))
     greeted = greeting()
-    written = letter(Parcel("vü", peer, b""), "front", SECRET, greeted)
-    parcel = read_letter(written[:36], written[36:], SECRET, greeted)
+    written = letter(Parcel("vü", peer, b""), "front", "owner", SECRET, greeted)
+    parcel = read_letter(written[:36], written[36:], "owner", SECRET, greeted)
     assert isinstance(parcel, Parcel)
     read = parcel.peer
     assert parcel.vhost == "vü"
@@ -418,9 +423,19 @@ def test_a_letter_says_all_of_a_peer() -> None:
 
 
 def test_a_letter_counts_once() -> None:
-    written = letter(Parcel("/", Peer(), b""), "front", SECRET, greeting())
-    with pytest.raises(PreludeError):
-        read_letter(written[:36], written[36:], SECRET, greeting())
+    greeted = greeting()
+    written = letter(Parcel("/", Peer(), b""), "front", "owner", SECRET, greeted)
+    read_letter(written[:36], written[36:], "owner", SECRET, greeted)
+    with pytest.raises(PreludeError, match="does not know the cluster's secret"):
+        read_letter(written[:36], written[36:], "owner", SECRET, greeting())
+    assert letter(Parcel("/", Peer(), b""), "front", "owner", SECRET, greeted) != written
+
+
+def test_a_letter_counts_for_one_node() -> None:
+    greeted = greeting()
+    written = letter(Parcel("/", Peer(), b""), "front", "owner", SECRET, greeted)
+    with pytest.raises(PreludeError, match="it takes this node for owner"):
+        read_letter(written[:36], written[36:], "another", SECRET, greeted)
 
 
 def test_a_greeting_of_something_else_is_not_answered() -> None:
@@ -467,7 +482,106 @@ async def test_a_question_that_nobody_answers_is_an_error(
     with pytest.raises(OSError, match="it answers no question of this one about echo"):
         await answer(stranger, owner)
     assert "does not know the cluster's secret" in caplog.text
-    await until(lambda: not owner.broker.newcomers)
+    await until(lambda: not owner.callers)
+
+
+async def test_an_answer_to_an_earlier_question_is_none(nodes: tuple[Node, Node], nursery: trio.Nursery) -> None:
+    """Who is between two nodes, and knows no secret, has heard one answer, and gives it again."""
+    front, owner = nodes
+    owner.answers["echo"] = echo
+    heard: list[bytes] = []
+    begun = trio.Event()
+
+    async def listen(stream: trio.SocketStream) -> None:
+        async with stream, await trio.open_tcp_stream("127.0.0.1", owner.cluster_port) as there:
+
+            async def ask() -> None:
+                async for data in stream:
+                    await there.send_all(data)
+
+            async with trio.open_nursery() as both:
+                both.start_soon(ask)
+                async for data in there:
+                    heard.append(bytes(data))
+                    await stream.send_all(data)
+                both.cancel_scope.cancel()
+
+    async def repeat(stream: trio.SocketStream) -> None:
+        async with stream:
+            await stream.send_all(b"".join(heard))
+            begun.set()
+            async for _ in stream:
+                pass
+
+    said = []
+    for between in (listen, repeat):
+        (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+        nursery.start_soon(trio.serve_listeners, between, [listener])
+        there = Elsewhere("owner", "127.0.0.1", listener.socket.getsockname()[1])
+        async with await front.forwarder.visit(QUESTION, there) as stream:
+            await stream.send_all(b"who?")
+            await stream.send_eof()
+            if between is listen:
+                said = [data async for data in stream]
+            else:
+                with pytest.raises(trio.BrokenResourceError):
+                    await stream.receive_some()
+    assert b"".join(said).endswith(b": who?")
+    assert begun.is_set()
+
+
+async def test_a_question_for_another_node_is_not_answered(
+    nodes: tuple[Node, Node], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its address may have become that of another one, or somebody may lead astray who has no secret."""
+    front, owner = nodes
+    owner.answers["echo"] = echo
+    with pytest.raises(OSError, match="it answers no question of this one"):
+        await front.forwarder.visit(QUESTION, Elsewhere("third", "127.0.0.1", owner.cluster_port))
+    assert "it takes this node for third" in caplog.text
+
+
+async def test_strangers_at_the_port_for_clients_do_not_keep_nodes_apart(nodes: tuple[Node, Node], dial: Dial) -> None:
+    front, owner = nodes
+    there = Elsewhere("owner", "127.0.0.1", owner.cluster_port)
+    for _ in range(CONFIG.max_unauthenticated_connections):
+        await dial("127.0.0.1", owner.port)
+    await until(lambda: len(owner.broker.newcomers) == CONFIG.max_unauthenticated_connections)
+    assert await front.forwarder.has("/", there)
+
+
+async def test_strangers_at_the_port_for_nodes_are_limited_and_keep_no_clients_away(
+    nodes: tuple[Node, Node], dial: Dial
+) -> None:
+    front, owner = nodes
+    for _ in range(CONFIG.max_unauthenticated_connections):
+        await dial("127.0.0.1", owner.cluster_port)
+    await until(lambda: len(owner.callers) == CONFIG.max_unauthenticated_connections)
+    client = await dial("127.0.0.1", owner.port)
+    await client.open()
+    assert not await front.forwarder.has("/", Elsewhere("owner", "127.0.0.1", owner.cluster_port))
+
+
+async def test_both_nodes_notice_that_the_other_machine_is_gone(nodes: tuple[Node, Node]) -> None:
+    front, owner = nodes
+    are_probed = []
+
+    def look_at(stream: trio.abc.HalfCloseableStream) -> None:
+        sealed = stream._stream  # type: ignore[attr-defined]
+        are_probed.append(sealed.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE))
+
+    async def look(_inquiry: Inquiry, stream: trio.abc.HalfCloseableStream) -> None:
+        look_at(stream)
+        await stream.send_eof()
+
+    owner.answers["look"] = look
+    async with await front.forwarder.visit(
+        Inquiry("look"), Elsewhere("owner", "127.0.0.1", owner.cluster_port)
+    ) as stream:
+        look_at(stream)
+        assert await stream.receive_some() == b""
+    assert all(are_probed)
+    assert len(are_probed) == 2
 
 
 async def test_an_answer_that_fails_is_told_and_breaks_off(
@@ -486,6 +600,6 @@ async def test_an_answer_that_fails_is_told_and_breaks_off(
 
 def test_a_letter_says_all_of_an_inquiry() -> None:
     greeted = greeting()
-    written = letter(QUESTION, "front", SECRET, greeted)
-    read = read_letter(written[:36], written[36:], SECRET, greeted)
+    written = letter(QUESTION, "front", "owner", SECRET, greeted)
+    read = read_letter(written[:36], written[36:], "owner", SECRET, greeted)
     assert read == Inquiry("echo", Peer("2001:db8::1", 4711, came_through="front"), "jürgen", 2**40)

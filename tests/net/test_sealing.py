@@ -11,14 +11,14 @@ import trio.testing
 from amqp_broker.net.sealing import PIECE_OCTETS, SealedStream
 
 SECRET = b"secret"
-GREETED = b"used once"
+BEGUN = b"used once"
 
 
 def pair() -> tuple[SealedStream, SealedStream]:
     ours, theirs = trio.testing.memory_stream_pair()
     return (
-        SealedStream(ours, SECRET, GREETED, is_asking=True),
-        SealedStream(theirs, SECRET, GREETED, is_asking=False),
+        SealedStream(ours, SECRET, BEGUN, is_asking=True),
+        SealedStream(theirs, SECRET, BEGUN, is_asking=False),
     )
 
 
@@ -44,7 +44,7 @@ async def test_each_side_gets_what_the_other_says(nursery: trio.Nursery) -> None
 async def sealed(*said: bytes) -> bytes:
     """What goes over the wire."""
     ours, theirs = trio.testing.memory_stream_pair()
-    stream = SealedStream(ours, SECRET, GREETED, is_asking=True)
+    stream = SealedStream(ours, SECRET, BEGUN, is_asking=True)
     for piece in said:
         await stream.send_all(piece)
     await stream.send_eof()
@@ -52,12 +52,12 @@ async def sealed(*said: bytes) -> bytes:
     return await everything(theirs)
 
 
-async def heard(octets: bytes, greeted: bytes = GREETED, *, is_asking: bool = False) -> bytes:
+async def heard(octets: bytes, begun: bytes = BEGUN, *, is_asking: bool = False) -> bytes:
     """What the other side takes of it."""
     ours, theirs = trio.testing.memory_stream_pair()
     await ours.send_all(octets)
     await ours.send_eof()
-    return await everything(SealedStream(theirs, SECRET, greeted, is_asking=is_asking))
+    return await everything(SealedStream(theirs, SECRET, begun, is_asking=is_asking))
 
 
 async def test_no_octet_can_be_changed() -> None:
@@ -82,7 +82,7 @@ async def test_nothing_can_be_cut_off_left_out_repeated_or_reversed() -> None:
             await heard(changed)
 
 
-@pytest.mark.parametrize("other", [partial(heard, greeted=b"another"), partial(heard, is_asking=True)])
+@pytest.mark.parametrize("other", [partial(heard, begun=b"another"), partial(heard, is_asking=True)])
 async def test_it_counts_in_one_direction_of_one_connection(other: partial[trio.abc.ReceiveStream]) -> None:
     with pytest.raises(trio.BrokenResourceError):
         await other(await sealed(b"one"))  # type: ignore[misc]
