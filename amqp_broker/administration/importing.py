@@ -7,7 +7,8 @@ there: users, permissions, policies and parameters are replaced, queues, exchang
 A large file is taken over in steps, between which clients are served. They see it grow; and what one of them deletes
 meanwhile is deleted, as if it had been a moment later.
 
-In a cluster all nodes know users, vhosts and policies; what is in a vhost that another node has is `Left` to that one.
+In a cluster all nodes know users, vhosts and policies; what is in a vhost that another node has is `Left` to that one,
+first to be rehearsed there, then to be imported.
 """
 
 from __future__ import annotations
@@ -55,6 +56,7 @@ class _Import:
         self._left_out: set[str] = set()
         """Bindings of which that has been said."""
         self.left: dict[str, dict[str, Json]] = {}
+        self._unseen: dict[str, dict[str, Json]] = {}
         self._assumed = HashAlgorithm.MD5 if _is_older(document, _FIRST_SALTED) else HashAlgorithm.SHA256
 
     def rehearse(self, broker: Broker) -> Iterator[None]:
@@ -69,10 +71,25 @@ class _Import:
             self._describe_vhost(copy.broker, self._vhost, self._document)
         for section, item in self._items():
             _check_text(item)
-            if section != "bindings" or broker.is_here(self._vhost_of(item)):  # else its ends may be elsewhere
+            if section in _REHEARSED_ELSEWHERE:
+                self._note_unseen(broker, section, item)
+            if section != "bindings" or not self._is_elsewhere(broker, self._vhost_of(item)):  # else its ends may be
                 copy.bring(section, item, self._vhost)
                 self._take(copy.broker, section, item)
             yield
+
+    @property
+    def unseen(self) -> dict[str, dict[str, Json]]:
+        """By vhost, what has to be rehearsed where that is: there is something in it already."""
+        return {vhost: items for vhost, items in self._unseen.items() if any(map(items.get, _CONTENTS))}
+
+    def _note_unseen(self, broker: Broker, section: str, item: Fields) -> None:
+        vhost = item.text("name") if section == "vhosts" else self._vhost_of(item)
+        if self._is_elsewhere(broker, vhost) and (section != "parameters" or item.text("component") == VHOST_LIMITS):
+            _add_to(self._unseen, vhost, section, item.value if section == "vhosts" else {**item.value, "vhost": vhost})
+
+    def _is_elsewhere(self, broker: Broker, vhost: str) -> bool:
+        return vhost in broker.vhosts and not broker.is_here(vhost)
 
     def carry_out(self, broker: Broker) -> Iterator[None]:
         """Do all the file says, which has been rehearsed."""
@@ -103,9 +120,7 @@ class _Import:
     def _leave(self, section: str, item: Fields) -> None:
         """Keep an item for the node that has its vhost."""
         vhost = self._vhost_of(item)
-        items = self.left.setdefault(vhost, {}).setdefault(section, [])
-        assert isinstance(items, list)
-        items.append({**item.value, "vhost": vhost})
+        _add_to(self.left, vhost, section, {**item.value, "vhost": vhost})
 
     def _items(self) -> Iterator[tuple[str, Fields]]:
         return ((section, item) for section in _SECTIONS for item in self._document.items(section))
@@ -262,6 +277,9 @@ _SECTIONS: Final[Mapping[str, _Take]] = {
 _CONTENTS: Final = ("exchanges", "queues", "bindings")
 """What is in a vhost, and hence with the node that has it."""
 
+_REHEARSED_ELSEWHERE: Final = ("vhosts", "parameters", *_CONTENTS)
+"""The same, with what may limit it."""
+
 _WITH_PARAMETERS: Final = ("policies", "parameters")
 """What takes effect all at once, when the last of them has been kept."""
 
@@ -289,16 +307,29 @@ def import_definitions(
 
 def importing_definitions(
     broker: Broker, document: Json, vhost: str | None = None, *, by: str = INTERNAL_USER
-) -> Generator[None, None, Left | None]:
-    """Do the same in steps, one for each item; nothing is changed until all have been looked at."""
+) -> Generator[Left | None, None, Left | None]:
+    """Do the same in steps, one for each item; nothing is changed until all have been looked at.
+
+    What other nodes have to look at comes as a `Left` in between; who goes on regardless learns later what they refuse.
+    """
+    job = yield from rehearsing_definitions(broker, document, vhost, by=by)
+    yield from job.carry_out(broker)
+    return Left(job.left, by) if job.left else None
+
+
+def rehearsing_definitions(
+    broker: Broker, document: Json, vhost: str | None = None, *, by: str = INTERNAL_USER
+) -> Generator[Left | None, None, _Import]:
+    """Only look at all of them. Raises InvalidDefinitionsError."""
     fields = Fields(document, "$")
     if vhost is None and fields.text("rabbitmq_definition_format", "cluster") == "single_virtual_host":
         vhost = broker.config.default_vhost
         log.warning("the definitions are those of one vhost: they go into %r", vhost)
     job = _Import(fields, vhost, by)
     yield from job.rehearse(broker)
-    yield from job.carry_out(broker)
-    return Left(job.left, by) if job.left else None
+    if unseen := job.unseen:
+        yield Left(unseen, by, is_rehearsal=True)
+    return job
 
 
 class _Copy:
@@ -391,6 +422,12 @@ def _bring_exchange(original: Vhost, copy: Vhost, name: Json) -> None:
     exchange = original.exchanges.get(name) if isinstance(name, str) else None
     if exchange is not None and exchange.name not in copy.exchanges:
         copy.add_exchange(Exchange(exchange.name, exchange.type, arguments=exchange.arguments))
+
+
+def _add_to(documents: dict[str, dict[str, Json]], vhost: str, section: str, item: Json) -> None:
+    items = documents.setdefault(vhost, {}).setdefault(section, [])
+    assert isinstance(items, list)
+    items.append(item)
 
 
 def _is_older(document: Fields, version: tuple[int, int]) -> bool:

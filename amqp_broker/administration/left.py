@@ -15,7 +15,9 @@ class Left:
     Attributes:
         documents: by vhost; each is definitions in itself, of what is in that vhost.
         by: who does it.
+        is_rehearsal: they are only to say whether they can import it; nothing has been changed yet.
     """
 
     documents: Mapping[str, dict[str, Any]]
     by: str
+    is_rehearsal: bool = False

@@ -1,6 +1,7 @@
 """Work in steps: a generator that yields where others may have their turn, and returns what comes of it.
 
-Whoever may wait for nothing runs it through at once; the edge lets others in between (`net.turns`).
+It may yield something that somebody has to see to before it goes on, if somebody can. Whoever may wait for nothing runs
+it through at once; the edge lets others in between (`net.turns`).
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import TypeVar
 _T = TypeVar("_T")
 
 
-def run_through(work: Generator[None, None, _T]) -> _T:
+def run_through(work: Generator[object, None, _T]) -> _T:
     """Do all of it now."""
     while True:
         try:

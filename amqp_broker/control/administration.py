@@ -300,6 +300,9 @@ def import_definitions(node: Node, request: Request) -> Iterator[Left | None]:
         return
     document = yield from reading_document(request.content)
     by = str(request.options.get("by", INTERNAL_USER))
+    if "rehearse" in request.options:  # another node is about to import it, and has us look at what is here
+        yield from importing.rehearsing_definitions(node.broker, document, by=by)
+        return
     yield (yield from importing.importing_definitions(node.broker, document, by=by))
     if skips:
         loading.remember(node.broker, [request.content])

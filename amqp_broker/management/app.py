@@ -145,7 +145,7 @@ class ManagementApi:
             if elsewhere is not None:
                 octets = await self._octets_of(request, share)
                 user = vouched(self._broker.config, caller)
-                return await answer_of(self._ask_node, request, elsewhere, caller, octets, user)
+                return await answer_of(self._ask_node, request, elsewhere, caller, octets, user, share.add)
         call = Call(
             node=self._node,
             statistics=figures_of(self._statistics, request.query_params),
@@ -190,7 +190,7 @@ class ManagementApi:
                 raise
             return result
         if isinstance(result, Generator):
-            result = await in_turns(result)
+            result = await in_turns(result, see_to=partial(deliver, self._node))
         if isinstance(result, Left):
             await deliver(self._node, result)
             return NO_CONTENT

@@ -47,6 +47,10 @@ _KEPT: Final = frozenset(("content-type", "etag", "location", "cache-control", "
 _SENT: Final = frozenset(("authorization", "content-type", "accept", "x-reason", "x-vhost", "if-none-match"))
 
 
+def _nobody(_octets: int) -> None:
+    """Nobody counts."""
+
+
 @attrs.frozen
 class Question:
     """A request to another node.
@@ -55,6 +59,7 @@ class Question:
         target: path and query.
         peer: who asks.
         user: the name of who asks, who has logged in; None where the headers say it.
+        hold: told of octets of the answer as they come. Raises ApiError 503.
     """
 
     method: str
@@ -63,6 +68,7 @@ class Question:
     body: bytes = b""
     peer: Peer = NOBODY
     user: str | None = None
+    hold: Callable[[int], None] = attrs.field(default=_nobody, repr=False)
 
 
 @attrs.frozen
@@ -88,7 +94,7 @@ async def ask_node(asking: Node, node: str, question: Question, timeout_s: float
         with trio.fail_after(timeout_s):
             async with await asking.cluster.visit(node, SUBJECT, question.peer, question.user) as stream:
                 await _send(stream, fields, question.body)
-                said, content = await _receive(stream)
+                said, content = await _receive(stream, question.hold)
                 return Answer(said["status"], said["headers"], content)
     except trio.TooSlowError:
         raise TimeoutError(f"no answer within {timeout_s:g} s") from None
@@ -97,11 +103,13 @@ async def ask_node(asking: Node, node: str, question: Question, timeout_s: float
 
 
 async def answer_node(api: Api, inquiry: Inquiry, stream: trio.abc.HalfCloseableStream) -> None:
-    """Have an API answer another node."""
-    fields, body = await _receive(stream)
+    """Have an API answer another node. Raises trio.TooSlowError: that doesn't say what it wants, or doesn't listen."""
+    with trio.fail_after(TIMEOUT_S):
+        fields, body = await _receive(stream)
     question = Question(fields["method"], fields["target"], fields["headers"], body)
     answer = await answer_to(api, inquiry, question)
-    await _send(stream, {"status": answer.status, "headers": dict(answer.headers)}, answer.content)
+    with trio.fail_after(TIMEOUT_S):
+        await _send(stream, {"status": answer.status, "headers": dict(answer.headers)}, answer.content)
 
 
 async def answer_to(api: Api, inquiry: Inquiry, question: Question) -> Answer:
@@ -144,10 +152,13 @@ async def _send(stream: trio.abc.HalfCloseableStream, fields: Mapping[str, Any],
     await stream.send_eof()
 
 
-async def _receive(stream: trio.abc.HalfCloseableStream) -> tuple[dict[str, Any], bytes]:
+async def _receive(
+    stream: trio.abc.HalfCloseableStream, hold: Callable[[int], None] = _nobody
+) -> tuple[dict[str, Any], bytes]:
     """Wait for all that the other side says. Raises OSError: it is too much."""
     octets = bytearray()
     async for data in stream:
+        hold(len(data))
         octets += data
         if len(octets) > MAX_ANSWER_OCTETS:
             raise OSError(f"it has more than {MAX_ANSWER_OCTETS} octets")
@@ -197,15 +208,24 @@ def node_elsewhere(node: Node, request: Request, names: Mapping[str, str]) -> st
     return owner.name
 
 
-async def answer_of(ask: Ask, request: Request, node: str, caller: Caller, body: bytes, user: str | None) -> Response:
-    """Have another node answer. Raises ApiError."""
+async def answer_of(
+    ask: Ask,
+    request: Request,
+    node: str,
+    caller: Caller,
+    body: bytes,
+    user: str | None,
+    hold: Callable[[int], None],
+) -> Response:
+    """Have another node answer; `hold` is that of the question. Raises ApiError."""
     raw_path: bytes = request.scope.get("raw_path") or request.scope["path"].encode()
     target = raw_path.decode("ascii")
     if request.scope["query_string"]:
         target += "?" + request.scope["query_string"].decode("ascii")
     headers = sent_headers(request.headers, user)
     try:
-        answer = await ask(node, Question(request.method, target, headers, body, caller.peer, user), TIMEOUT_S)
+        question = Question(request.method, target, headers, body, caller.peer, user, hold)
+        answer = await ask(node, question, TIMEOUT_S)
     except OSError as error:
         raise ApiError(503, "service_unavailable", f"node {node}, which has this, does not answer: {error}") from None
     kept = {name: value for name, value in answer.headers.items() if name in _KEPT}

@@ -44,12 +44,10 @@ class Part:
 
     Attributes:
         node: its name.
-        octets: of the JSON that became `body`.
     """
 
     node: str
     status: int
-    octets: int
     body: Any
 
 
@@ -63,7 +61,7 @@ class Others:
         peer: who asks.
         user: its name, if the others need no more (`elsewhere.vouched`).
         missing: names of those that did not answer when they were last asked, by any request.
-        hold: told of octets that are kept until the request is over. Raises ApiError 503.
+        hold: told of octets of answers as they come, which are kept until the request is over. Raises ApiError 503.
     """
 
     cluster: Cluster
@@ -77,18 +75,22 @@ class Others:
     hold: Callable[[int], None]
 
     async def parts(self, method: str, query: Mapping[str, str]) -> list[Part]:
-        """What those say that run and answer in time, by name."""
+        """What those say that run and answer in time, by name. Raises ApiError 503: there is no memory for it."""
         parts: list[Part] = []
+        refusals: list[ApiError] = []
         target = f"{self.path}?{urlencode(query)}" if query else self.path
         headers = sent_headers(self.headers, self.user)
-        question = Question(method, target, headers, peer=self.peer, user=self.user)
+        question = Question(method, target, headers, peer=self.peer, user=self.user, hold=self.hold)
 
         async def ask(name: str) -> None:
             try:
                 answer = await self.ask(name, question, WAIT_S)
                 body = await trio.to_thread.run_sync(_read, answer)
-                parts.append(Part(name, answer.status, len(answer.content), body))
+                parts.append(Part(name, answer.status, body))
                 self.missing.discard(name)
+            except ApiError as error:
+                refusals.append(error)
+                nursery.cancel_scope.cancel()
             except (OSError, msgspec.DecodeError) as error:
                 if name not in self.missing:
                     log.warning("management: answers are without node %s: %s", name, error)
@@ -98,7 +100,8 @@ class Others:
             for member in self.cluster.members():
                 if member.name != self.own_name and member.is_running:
                     nursery.start_soon(ask, member.name)
-        self.hold(sum(part.octets for part in parts))
+        if refusals:
+            raise refusals[0]
         return sorted(parts, key=lambda part: part.node)
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import socket
 import stat
 import time
@@ -43,6 +44,12 @@ LARGEST_CONTENT_OCTETS: Final = 64 * 1024 * 1024
 LARGEST_LINE_OCTETS: Final = 1024 * 1024
 
 READ_OCTETS: Final = 256 * 1024
+
+SIGN_S: Final = 5.0
+"""How often another node gets a sign of life, an empty line, while it waits for what takes long."""
+
+SILENCE_S: Final = 30.0
+"""For which a node may say nothing that asks something, or has been asked."""
 
 SLICE: Final = 100
 """Answers between two looks at what else there is to do; a row takes about 10 µs."""
@@ -98,10 +105,11 @@ async def answer_node(node: Node, _inquiry: Inquiry, stream: trio.abc.HalfClosea
 async def _serve(node: Node, stream: trio.abc.Stream, *, is_passed_on: bool = False) -> None:
     try:
         async with stream:
-            line, rest = await _read_line(stream)
+            with trio.fail_after(SILENCE_S if is_passed_on else math.inf):
+                line, rest = await _read_line(stream)
             if line:
                 await _answer(node, line, rest, stream, is_passed_on=is_passed_on)
-    except (trio.BrokenResourceError, trio.ClosedResourceError):
+    except (trio.BrokenResourceError, trio.ClosedResourceError, trio.TooSlowError):
         log.debug("control: the client is gone")
     except Exception:
         log.exception("control: internal error")
@@ -119,13 +127,14 @@ async def _read_line(stream: trio.abc.Stream) -> tuple[bytes, bytes]:
     return line, rest
 
 
-async def _read_content(stream: trio.abc.Stream, rest: bytes, octets: int) -> bytes:
-    """What comes with a request. Raises ControlError."""
+async def _read_content(stream: trio.abc.Stream, rest: bytes, octets: int, silence_s: float) -> bytes:
+    """What comes with a request. Raises ControlError, and trio.TooSlowError where nothing comes for so long."""
     if not 0 <= octets <= LARGEST_CONTENT_OCTETS:
         raise ControlError(f"more than {LARGEST_CONTENT_OCTETS >> 20} MiB is not taken", EXIT_DATA)
     received = bytearray(rest)
     while len(received) < octets:
-        data = await stream.receive_some(READ_OCTETS)
+        with trio.fail_after(silence_s):
+            data = await stream.receive_some(READ_OCTETS)
         if not data:
             raise trio.BrokenResourceError("the client is gone")
         received += data
@@ -138,7 +147,8 @@ async def _answer(node: Node, line: bytes, rest: bytes, stream: trio.abc.Stream,
     try:
         name, request, content_octets = _request_of(line)
         if content_octets:
-            request = attrs.evolve(request, content=await _read_content(stream, rest, content_octets))
+            silence_s = SILENCE_S if is_passed_on else math.inf
+            request = attrs.evolve(request, content=await _read_content(stream, rest, content_octets, silence_s))
         if is_passed_on or node.cluster is None:
             await _run(node, name, request, stream, is_passed_on=is_passed_on)
         else:
@@ -146,7 +156,7 @@ async def _answer(node: Node, line: bytes, rest: bytes, stream: trio.abc.Stream,
         await until_stored(node.broker, stored_before)
     except ControlError as error:
         end = {"exit": error.status, "error": error.text}
-    except (trio.BrokenResourceError, trio.ClosedResourceError):
+    except (trio.BrokenResourceError, trio.ClosedResourceError, trio.TooSlowError):
         raise
     except Exception:
         log.exception("control: internal error")
@@ -204,6 +214,7 @@ def _answers(node: Node, name: str, request: Request) -> Iterable[Answer]:
 async def _run(node: Node, name: str, request: Request, stream: trio.abc.Stream, *, is_passed_on: bool) -> None:
     waiting: list[bytes] = []
     ends = time.perf_counter() + SLICE_S
+    sign_at = trio.current_time() + SIGN_S
     for answer in _answers(node, name, request):
         if isinstance(answer, Left):
             if is_passed_on:
@@ -213,6 +224,9 @@ async def _run(node: Node, name: str, request: Request, stream: trio.abc.Stream,
         if answer is None:
             if time.perf_counter() >= ends:
                 await trio.lowlevel.checkpoint()
+                if is_passed_on and trio.current_time() >= sign_at:
+                    await stream.send_all(b"\n")
+                    sign_at = trio.current_time() + SIGN_S
                 ends = time.perf_counter() + SLICE_S
             continue
         waiting.append(_line_of(answer))

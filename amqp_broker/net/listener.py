@@ -252,7 +252,7 @@ async def _answer(visit: Visit, peer: Peer) -> None:
     try:
         async with visit.stream:
             await visit.answer(visit.inquiry, visit.stream)
-    except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
+    except (trio.BrokenResourceError, trio.ClosedResourceError, trio.TooSlowError) as error:
         log.debug("node at %s: gone before it was answered: %s", peer, error)
     except Exception:
         log.exception("node at %s: internal error in an answer", peer)

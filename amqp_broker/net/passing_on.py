@@ -4,32 +4,32 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from typing import Any, Final
 
 import trio
 
 from amqp_broker.administration.errors import AdministrationError, VhostNowhereError
 from amqp_broker.administration.fields import InvalidDefinitionsError
-from amqp_broker.administration.importing import importing_definitions
+from amqp_broker.administration.importing import importing_definitions, rehearsing_definitions
 from amqp_broker.administration.left import Left
 from amqp_broker.administration.loading import Unfinished, remember
 from amqp_broker.control.errors import EXIT_DATA, ControlError
 from amqp_broker.inspection.cluster import Cluster
 from amqp_broker.inspection.node import Node
-from amqp_broker.net.control import SUBJECT
+from amqp_broker.net.control import SILENCE_S, SUBJECT
 from amqp_broker.net.turns import in_turns, until_stored
 
 log = logging.getLogger(__name__)
 
-SILENCE_S: Final = 30.0
-"""For which a node that has taken a question may say nothing."""
+PIECE_OCTETS: Final = 256 << 10
+"""What is sent of a question in one go, and has to be taken before silence is complained of."""
 OWNER_S: Final = 60.0
 """How long to look for the owner of a vhost that definitions are about; one that is new has none for a second or so."""
 AGAIN_S: Final = 0.2
 
 Hear = Callable[[Sequence[bytes]], Awaitable[None]]
-"""Is told lines of an answer, without their ends."""
+"""Is told lines of an answer, without their ends; none where it is only a sign of life."""
 
 
 async def ask(cluster: Cluster, node: str, request: bytes, hear: Hear) -> None:
@@ -41,14 +41,17 @@ async def ask(cluster: Cluster, node: str, request: bytes, hear: Hear) -> None:
     """
     try:
         async with await cluster.visit(node, SUBJECT) as stream:
-            await stream.send_all(request)
+            for start in range(0, len(request), PIECE_OCTETS):
+                with trio.fail_after(SILENCE_S):
+                    await stream.send_all(request[start : start + PIECE_OCTETS])
             begun = b""
             while True:
                 with trio.fail_after(SILENCE_S):
                     data = await stream.receive_some()
                 if not data:
                     raise OSError("it breaks off in the middle of its answer")
-                *lines, begun = (begun + data).split(b"\n")
+                *all_lines, begun = (begun + data).split(b"\n")
+                lines = [line for line in all_lines if line]
                 if lines and lines[-1].startswith(b'{"exit"'):
                     await hear(lines[:-1])
                     end = json.loads(lines[-1])
@@ -62,14 +65,14 @@ async def ask(cluster: Cluster, node: str, request: bytes, hear: Hear) -> None:
         raise OSError(str(error)) from None
 
 
-def request_of(command: str, options: Mapping[str, str], content: bytes) -> bytes:
+def request_of(command: str, options: Mapping[str, object], content: bytes) -> bytes:
     """A request with what comes with it."""
     fields: dict[str, Any] = {"command": command, "options": options, "content_octets": len(content)}
     return json.dumps(fields).encode() + b"\n" + content
 
 
 async def deliver(node: Node, left: Left) -> None:
-    """Have what definitions say of vhosts that are not here imported by those that have these vhosts.
+    """Have what definitions say of vhosts that are not here imported, or rehearsed, by those that have these vhosts.
 
     Raises:
         InvalidDefinitionsError: one of them refuses it.
@@ -77,11 +80,7 @@ async def deliver(node: Node, left: Left) -> None:
     """
     await until_stored(node.broker, node.broker.stored_count)  # users, vhosts and policies: owners have to know them
     for vhost, document in left.documents.items():
-        try:
-            with trio.fail_after(OWNER_S):
-                await _deliver(node, vhost, Left({vhost: document}, left.by))
-        except trio.TooSlowError:
-            raise VhostNowhereError(vhost) from None
+        await _deliver(node, vhost, document, left)
 
 
 async def finish_loading(node: Node, loading: Unfinished) -> None:
@@ -95,17 +94,31 @@ async def finish_loading(node: Node, loading: Unfinished) -> None:
         remember(node.broker, loading.contents)
 
 
-async def _deliver(node: Node, vhost: str, left: Left | None) -> None:
+async def _deliver(node: Node, vhost: str, document: dict[str, Any], left: Left) -> None:
+    """Have one of these documents seen to by whoever has its vhost, which may move meanwhile."""
     assert node.cluster is not None
-    while left is not None:
-        owner = await node.cluster.wait_owner(vhost)
-        document = left.documents[vhost]
+    options = {"by": left.by, **({"rehearse": True} if left.is_rehearsal else {})}
+    ends_at = trio.current_time() + OWNER_S
+
+    async def hear(_lines: Sequence[bytes]) -> None:
+        nonlocal ends_at
+        ends_at = trio.current_time() + OWNER_S
+
+    while True:
+        try:
+            with trio.fail_at(ends_at):
+                owner = await node.cluster.wait_owner(vhost)
+        except trio.TooSlowError:
+            raise VhostNowhereError(vhost) from None
         if owner == node.name:
-            left = await in_turns(importing_definitions(node.broker, document, by=left.by))
+            rest = await in_turns(_here(node, document, left))
+            if rest is None:
+                return
+            document = rest.documents[vhost]
             continue
         try:
             content = json.dumps(document).encode("utf-8", "surrogateescape")
-            await ask(node.cluster, owner, request_of("import_definitions", {"by": left.by}, content), _nobody)
+            await ask(node.cluster, owner, request_of("import_definitions", options, content), hear)
             return
         except ControlError as error:
             if error.status == EXIT_DATA:
@@ -116,5 +129,9 @@ async def _deliver(node: Node, vhost: str, left: Left | None) -> None:
         await trio.sleep(AGAIN_S)
 
 
-async def _nobody(_lines: Sequence[bytes]) -> None:
-    """Nobody wants to know."""
+def _here(node: Node, document: dict[str, Any], left: Left) -> Generator[Left | None, None, Left | None]:
+    """Do it here, to where the vhost has come. Raises InvalidDefinitionsError."""
+    if left.is_rehearsal:
+        yield from rehearsing_definitions(node.broker, document, by=left.by)
+        return None
+    return (yield from importing_definitions(node.broker, document, by=left.by))

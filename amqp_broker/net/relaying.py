@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import deque
+from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 import trio
@@ -64,7 +65,8 @@ class Relay:
                     for message in some:
                         publish(self._broker, message)
                 elif not await self._send(owner, some):
-                    self._waiting.extendleft(reversed(some[: WAITING - len(self._waiting)]))
+                    room = WAITING - len(self._waiting)
+                    self._waiting.extendleft(reversed(some[max(0, len(some) - room) :]))
                     await trio.sleep(AGAIN_S)
 
     async def _send(self, node: str, messages: list[Message]) -> bool:
@@ -86,8 +88,18 @@ def publish(broker: Broker, message: Message) -> None:
 
 
 async def answer_messages(broker: Broker, _inquiry: Inquiry, stream: trio.abc.HalfCloseableStream) -> None:
-    """Publish what another node sends."""
-    octets = b"".join([data async for data in stream])
+    """Publish what another node sends, all of it or nothing. Raises trio.TooSlowError: it doesn't come in time."""
+    with trio.fail_after(ANSWER_S):
+        octets = b"".join([data async for data in stream])
+    messages = list(_decoded(octets))
+    for message in messages:
+        publish(broker, message)
+    with trio.fail_after(ANSWER_S):
+        await stream.send_all(b"published")
+        await stream.send_eof()
+
+
+def _decoded(octets: bytes) -> Iterator[Message]:
     place = 0
     while place < len(octets):
         fields, place = decode_table(octets, place)
@@ -97,9 +109,8 @@ async def answer_messages(broker: Broker, _inquiry: Inquiry, stream: trio.abc.Ha
         assert isinstance(header, bytes)
         assert isinstance(body, bytes)
         properties = parse_content_header(header).properties
-        publish(broker, Message(exchange.decode(), routing_key.decode(), properties, body))
-    await stream.send_all(b"published")
-    await stream.send_eof()
+        key = routing_key.decode("utf-8", "surrogateescape")
+        yield Message(exchange.decode("utf-8", "surrogateescape"), key, properties, body)
 
 
 def _encoded(message: Message) -> bytes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Generator, Iterable, Iterator
 from typing import Final, TypeVar
 
 import trio
@@ -24,6 +24,7 @@ CLIENTS_S: Final = 0.000_25
 """How long it goes on at most, however long clients took."""
 
 _T = TypeVar("_T")
+_Y = TypeVar("_Y")
 
 
 def serving_between(steps: Iterable[_T]) -> Iterator[_T]:
@@ -44,15 +45,27 @@ def serving_between(steps: Iterable[_T]) -> Iterator[_T]:
             due_at = now + min(max(STEP_S, (now - since) / SHARE), CLIENTS_S)
 
 
-async def in_turns(work: Generator[None, None, _T], slice_s: float = SLICE_S) -> _T:
-    """Do work that comes in steps (`administration.turns`), a slice each turn of the loop; gives what it returns."""
+async def in_turns(
+    work: Generator[_Y | None, None, _T],
+    slice_s: float = SLICE_S,
+    see_to: Callable[[_Y], Awaitable[None]] | None = None,
+) -> _T:
+    """Do work that comes in steps (`administration.turns`), a slice each turn of the loop; gives what it returns.
+
+    Args:
+        work: the steps.
+        slice_s: for how long others wait.
+        see_to: does what a step has yielded, before the next one is taken; what it raises ends the work.
+    """
     ends = time.perf_counter() + slice_s
     while True:
         try:
-            next(work)
+            step = next(work)
         except StopIteration as end:
             result: _T = end.value
             return result
+        if step is not None and see_to is not None:
+            await see_to(step)
         if time.perf_counter() >= ends:
             await trio.lowlevel.checkpoint()
             ends = time.perf_counter() + slice_s

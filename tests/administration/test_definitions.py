@@ -315,7 +315,7 @@ def test_a_large_file_with_its_last_line_wrong_changes_nothing() -> None:
 # Step by step
 
 
-def steps_of(world: World, document: Items) -> Generator[None, None, Left | None]:
+def steps_of(world: World, document: Items) -> Generator[Left | None, None, Left | None]:
     return importing_definitions(world.broker, document)
 
 

@@ -23,6 +23,7 @@ from amqp_broker.inspection.cluster import ClusterMember
 from amqp_broker.management.api import ENDPOINTS
 from amqp_broker.management.app import ManagementApi
 from amqp_broker.management.elsewhere import Answer, Question, answer_node, answer_to, ask_node
+from amqp_broker.management.errors import ApiError
 from amqp_broker.management.site import Site
 from amqp_broker.management.statistics import Statistics
 from amqp_broker.management.together import total
@@ -91,11 +92,13 @@ class Pair:
 
     Attributes:
         unreachable: nodes that don't answer.
+        octets: how long answers are said to be.
         asked: what nodes have asked one another.
     """
 
     def __init__(self, config: Config = Config()) -> None:  # noqa: B008 - frozen
         self.unreachable: set[str] = set()
+        self.octets = 1
         self.asked: list[Question] = []
         self.draining: set[str] = set()
         self.worlds: dict[str, World] = {}
@@ -123,6 +126,7 @@ class Pair:
         self.asked.append(question)
         if node in self.unreachable:
             raise OSError("no route to host")
+        question.hold(self.octets)
         return await answer_to(self.apis[node], Inquiry("http", question.peer, question.user), question)
 
 
@@ -370,6 +374,58 @@ async def test_a_question_and_its_answer_pass_over_a_stream(pair: Pair, nursery:
     answer = await ask_node(node, "b", put, 5)
     assert (answer.status, json.loads(answer.content)["error"]) == (400, "bad_request")
     assert "auto_delete" in json.loads(answer.content)["reason"]
+
+
+@pytest.mark.parametrize("path", ["queues", "queues/v", "overview", "connections/x"])
+async def test_answers_of_other_nodes_are_held_within_the_limit_for_all(
+    pair: Pair, api: httpx.AsyncClient, path: str
+) -> None:
+    pair.octets = Config().management_max_held_octets + 1
+    assert (await api.get(path)).status_code in (404, 503)
+    assert (await api.get(path)).json()["error"] == "service_unavailable"
+    pair.octets = 1
+    assert (await api.get(path)).status_code in (200, 404)
+
+
+async def test_an_answer_that_is_too_long_is_not_read_to_its_end(pair: Pair) -> None:
+    ours, theirs = trio.testing.memory_stream_pair()
+    node = node_of(pair.worlds["a"].broker)
+    node.cluster = Homes("a", {}, set(), ours)
+    await theirs.send_all(bytes(100_000))
+    held: list[int] = []
+
+    def hold(octets: int) -> None:
+        held.append(octets)
+        raise ApiError(503, "service_unavailable", "too much")
+
+    with pytest.raises(ApiError, match="too much"):
+        await ask_node(node, "b", Question("GET", "/api/queues", {}, hold=hold), 2)
+    assert len(held) == 1
+
+
+@pytest.mark.parametrize("said", [b"", b"{}"])
+async def test_a_node_that_asks_nothing_is_not_waited_for(autojump_clock: object, pair: Pair, said: bytes) -> None:
+    ours, theirs = trio.testing.memory_stream_pair()
+    await ours.send_all(said)
+    with pytest.raises(trio.TooSlowError):
+        await answer_node(pair.apis["b"], Inquiry("http"), theirs)
+    assert trio.current_time() < 60
+
+
+async def test_a_node_that_does_not_listen_is_not_waited_for(
+    autojump_clock: object, pair: Pair, nursery: trio.Nursery
+) -> None:
+    ours, theirs = trio.testing.lockstep_stream_pair()
+    question = json.dumps({"method": "GET", "target": "/api/queues", "headers": {}}).encode() + b"\n"
+
+    async def ask() -> None:
+        await ours.send_all(question)
+        await ours.send_eof()
+
+    nursery.start_soon(ask)
+    with pytest.raises(trio.TooSlowError):
+        await answer_node(pair.apis["b"], Inquiry("http", user="guest"), theirs)
+    assert trio.current_time() < 60
 
 
 async def test_who_does_not_answer_costs_no_more_than_its_time(autojump_clock: object, pair: Pair) -> None:

@@ -97,7 +97,7 @@ async def open_node(nursery: trio.Nursery, name: str, has_it: bool, tls: NodeTls
         (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
         nursery.start_soon(reception.accept, listener, nursery, manners)
         ports.append(listener.socket.getsockname()[1])
-    return Node(broker, place, forwarder, answers, *ports, reception.callers)
+    return Node(broker, place, forwarder, answers, ports[0], ports[1], reception.callers)
 
 
 async def open_pair(nursery: trio.Nursery, tls: NodeTlsKeeper | None = None) -> tuple[Node, Node]:

@@ -13,7 +13,7 @@ from amqp_broker.inspection.cluster import Cluster
 from amqp_broker.net import relaying
 from amqp_broker.net.relaying import Relay, answer_messages
 from amqp_broker.placement import NOBODY, Inquiry
-from amqp_codec import Properties, QueueBind, QueueBindOk, QueueDeclare, QueueDeclareOk
+from amqp_codec import BasicGet, BasicGetOk, Properties, QueueBind, QueueBindOk, QueueDeclare, QueueDeclareOk
 from tests.net.house import House
 from tests.support.wire import until
 
@@ -93,6 +93,47 @@ async def test_all_come_however_often_it_fails(
     await trio.sleep(1)
     other.owner = other.owner or "other"
     await until(lambda: count(house) == 12, 0.1)
+
+
+async def test_of_what_could_not_be_sent_the_oldest_are_forgotten(
+    autojump_clock: object, house: House, other: TheOther, relay: Relay, nursery: trio.Nursery
+) -> None:
+    await bound(house)
+    other.fails = 1
+    for number in range(WAITING):
+        relay.add(EVENT_EXCHANGE, f"k.{number}", PROPERTIES, b"")
+    await trio.testing.wait_all_tasks_blocked()  # five of them are with us again in a moment
+    for number in range(WAITING, WAITING + 3):
+        relay.add(EVENT_EXCHANGE, f"k.{number}", PROPERTIES, b"")
+    await until(lambda: count(house) == WAITING, 0.1)
+    client = await house.client()
+    keys = []
+    for _ in range(WAITING):
+        await client.send(1, BasicGet(queue="q", no_ack=True))
+        command = await client.receive()
+        assert command is not None
+        assert isinstance(command.method, BasicGetOk)
+        keys.append(int(command.method.routing_key.removeprefix("k.")))
+    assert keys == list(range(3, WAITING + 3))
+
+
+@pytest.mark.parametrize("said", [b"", b"x"])
+async def test_a_node_that_stays_silent_is_not_waited_for(autojump_clock: object, house: House, said: bytes) -> None:
+    ours, theirs = trio.testing.memory_stream_pair()
+    await ours.send_all(said)
+    with pytest.raises(trio.TooSlowError):
+        await answer_messages(house.broker, Inquiry("publish"), theirs)
+    assert trio.current_time() < 60
+
+
+async def test_names_may_have_octets_that_are_no_text(
+    autojump_clock: object, house: House, other: TheOther, relay: Relay
+) -> None:
+    await bound(house)
+    relay.add(EVENT_EXCHANGE, "k.\udcff", PROPERTIES, b"")
+    relay.add("\udcff", "k", PROPERTIES, b"")
+    relay.add(EVENT_EXCHANGE, "k.2", PROPERTIES, b"")
+    await until(lambda: count(house) == 2, 0.1)
 
 
 async def test_more_than_may_wait_are_forgotten(

@@ -32,13 +32,13 @@ def export_vhost(call: Call) -> Reply:
 
 @routes.post("definitions", Needs.ADMINISTRATOR)
 @routes.post("all-configuration", Needs.ADMINISTRATOR)
-def import_all(call: Call) -> Generator[None, None, Reply | Left]:
+def import_all(call: Call) -> Generator[Left | None, None, Reply | Left]:
     """Add definitions to those there are: all of them, or none when something is wrong."""
     return (yield from importing_definitions(call.broker, call.fields, by=call.user.name)) or NO_CONTENT
 
 
 @routes.post("definitions/{vhost}", Needs.ADMINISTRATOR)
-def import_vhost(call: Call) -> Generator[None, None, Reply | Left]:
+def import_vhost(call: Call) -> Generator[Left | None, None, Reply | Left]:
     """Add definitions to those of a vhost."""
     vhost = find_vhost(call.broker, call.path["vhost"]).name
     return (yield from importing_definitions(call.broker, call.fields, vhost, by=call.user.name)) or NO_CONTENT
