@@ -180,7 +180,7 @@ class _Change:
     key: str
     value: bytes | None
     expected: int | None
-    """The revision it replaces, 0 where the key is not there; None for any."""
+    """The revision it replaces, 0 where there was none; None for any."""
 
 
 class SimulatedTable:
@@ -206,7 +206,8 @@ class SimulatedTable:
         return self._send(_Change(key, value, None))
 
     def create(self, key: str, value: bytes) -> int:
-        return self._send(_Change(key, value, 0))
+        there, revision = self.values.get(key, (None, 0))
+        return self._send(_Change(key, value, revision if there is None else 0))  # a deletion has a revision as well
 
     def update(self, key: str, value: bytes, revision: int) -> int:
         return self._send(_Change(key, value, revision))
@@ -251,10 +252,7 @@ class SimulatedTable:
                 self._carry_out(change)
 
     def _carry_out(self, change: _Change) -> int:
-        value, revision = self.values.get(change.key, (None, 0))
-        if change.expected is not None and change.expected != (
-            0 if value is None and not change.expected else revision
-        ):
+        if change.expected not in (None, self.values.get(change.key, (None, 0))[1]):
             raise Conflict
         self._revision += 1
         self.values[change.key] = (change.value, self._revision)

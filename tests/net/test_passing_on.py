@@ -204,7 +204,7 @@ async def test_a_node_that_works_for_long_gives_signs_of_life(
     mock_clock: trio.testing.MockClock, nodes: Nodes, monkeypatch: pytest.MonkeyPatch, steps: int
 ) -> None:
     def work(*_: object) -> Iterator[str | None]:
-        for _ in range(steps):
+        for _step in range(steps):
             mock_clock.jump(SIGN_S + 1)
             yield None
         yield "done"
