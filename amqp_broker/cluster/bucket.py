@@ -7,12 +7,13 @@ import base64
 import logging
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from nats.errors import Error as NatsError
 
-from amqp_broker.cluster.jetstream import MESSAGE_NOT_FOUND, WRONG_LAST_SEQUENCE, make_stream
+from amqp_broker.cluster.jetstream import STEPS, WRONG_LAST_SEQUENCE, get_message, make_stream
 from amqp_broker.cluster.log import Conflict, LogUnavailable, Watcher
 from amqp_broker.cluster.nats import ApiError, Nats, checked, within
 from amqp_broker.cluster.reading import Reader, Stored
@@ -20,6 +21,8 @@ from amqp_broker.cluster.reading import Reader, Stored
 log = logging.getLogger(__name__)
 
 POLL_S: Final = 1.5
+DUE_S: Final = 0.7
+"""Where brokers are there is news twice a second: whoever was told nothing for so long asks."""
 RETRY_S: Final = 0.5
 
 DELETIONS: Final = ("DEL", "PURGE")
@@ -105,15 +108,8 @@ class Bucket:
 
     async def _last(self, key: str) -> tuple[int, bool] | None:
         """The revision of what is said last of a key, and whether that is its deletion."""
-        request = {"last_by_subj": f"{self._prefix}{key}"}
-        try:
-            message = (await self._nats.api(f"STREAM.MSG.GET.{self._stream}", request))["message"]
-        except ApiError as error:
-            if error.code == MESSAGE_NOT_FOUND:
-                return None
-            raise
-        headers = base64.b64decode(message.get("hdrs", ""))
-        return int(message["seq"]), any(b"KV-Operation: " + kind.encode() in headers for kind in DELETIONS)
+        message = await get_message(self._nats, self._stream, last_by_subj=f"{self._prefix}{key}")
+        return None if message is None else (int(message["seq"]), _says_deletion(message))
 
     async def _items(self) -> dict[str, tuple[bytes, int]]:
         reader = Reader(self._nats, self._stream, f"{self._prefix}>", only_last=True)
@@ -141,29 +137,66 @@ class Bucket:
 
     async def _watch(self, watcher: Watcher, stopping: threading.Event) -> None:
         reader = Reader(self._nats, self._stream, f"{self._prefix}>", only_last=True)
-        after = 0
+        told = position = 0
+        reading = asyncio.create_task(self._read(reader, position, 0.0))
         while not stopping.is_set():
-            try:
-                came = await reader.read(after, POLL_S)
-            except (LogUnavailable, NatsError) as error:
-                log.debug("keys can't be followed: %s", error)
-                await asyncio.sleep(RETRY_S)
-                continue
-            if not came:
-                # Where brokers are there is news twice a second. A consumer can be with a server that has fallen
-                # behind, which gives nothing, and signs of life.
-                await reader.close()
-            for each in came:
-                after = each.sequence
+            await asyncio.wait([reading], timeout=DUE_S)
+            came: list[Stored] = []
+            if reading.done():
+                came, pause_s = reading.result(), 0.0
+                if came:
+                    position = came[-1].sequence
+                else:
+                    # A consumer can be with a server that has fallen behind, which gives nothing, and signs of life.
+                    await reader.close()
+                    position, pause_s = told, RETRY_S
+                reading = asyncio.create_task(self._read(reader, position, pause_s))
+            for each in came or await self._from_leader(told):
+                if each.sequence <= told:
+                    continue
+                told = each.sequence
                 value = None if is_deletion(each) else each.data
                 try:
                     watcher(each.subject[len(self._prefix) :], value, each.sequence)
                 except Exception:
                     log.exception("internal error while following keys")
                     return
+        reading.cancel()
         await reader.close()
+
+    async def _read(self, reader: Reader, after: int, pause_s: float) -> list[Stored]:
+        """What a consumer has, empty if it has nothing, or there can be none."""
+        await asyncio.sleep(pause_s)
+        try:
+            return await reader.read(after, POLL_S)
+        except (LogUnavailable, NatsError) as error:
+            log.debug("keys can't be followed: %s", error)
+            return []
+
+    async def _next(self, after: int) -> dict[str, Any] | None:
+        return await get_message(self._nats, self._stream, seq=after + 1, next_by_subj=f"{self._prefix}>")
+
+    async def _from_leader(self, after: int) -> list[Stored]:
+        """What comes after a revision, as the stream's leader has it; empty if that does not answer.
+
+        To make a consumer takes a leader of all of NATS, which may be away for as long as a node is taken for dead.
+        """
+        found: list[Stored] = []
+        with suppress(LogUnavailable):
+            while len(found) < STEPS and (message := await self._next(after)):
+                after = int(message["seq"])
+                headers = {"KV-Operation": DELETIONS[0]} if _says_deletion(message) else {}
+                data = base64.b64decode(message.get("data", ""))
+                found.append(Stored(after, str(message["subject"]), data, headers, pending=0))
+        return found
 
 
 def is_deletion(stored: Stored) -> bool:
     """Whether an entry of a bucket says that its key is gone."""
     return stored.headers.get("KV-Operation") in DELETIONS
+
+
+def _says_deletion(message: dict[str, Any]) -> bool:
+    """The same of one as its stream's leader gives it."""
+    headers = base64.b64decode(message.get("hdrs", ""))
+    return any(b"KV-Operation: " + kind.encode() in headers for kind in DELETIONS)

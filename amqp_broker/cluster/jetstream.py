@@ -14,7 +14,7 @@ import secrets
 import uuid
 from collections.abc import Coroutine, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import closing
+from contextlib import closing, suppress
 from functools import partial
 from typing import Any, Final, TypeVar
 
@@ -94,6 +94,21 @@ async def make_stream(nats: Nats, name: str, subjects: str, replicas: int | None
     if info["config"]["num_replicas"] < wanted:
         log.warning("stream %s has %d replicas, not %d", name, info["config"]["num_replicas"], wanted)
     return info
+
+
+async def get_message(nats: Nats, stream: str, **which: object) -> dict[str, Any] | None:
+    """An entry, as the leader of its stream has it, in JetStream's form; None if it is not there.
+
+    Raises:
+        LogUnavailable: no answer came.
+    """
+    try:
+        message: dict[str, Any] = (await nats.api(f"STREAM.MSG.GET.{stream}", which, ANSWER_S))["message"]
+    except ApiError as error:
+        if error.code == MESSAGE_NOT_FOUND:
+            return None
+        raise
+    return message
 
 
 class StreamLog:
@@ -287,7 +302,12 @@ class StreamLog:
     async def _read(self, after: int, wait_s: float) -> list[tuple[int, Entry]]:
         if wait_s <= 0:
             return await self._read_now(after)
-        read = await self._from_consumer(after, wait_s)
+        try:
+            read = await self._from_consumer(after, wait_s)
+        except LogUnavailable:  # to make one takes a leader of all of NATS
+            if not (found := await self._from_leader(after, await self._last())):
+                await asyncio.sleep(wait_s)
+            return found
         now = asyncio.get_running_loop().time()
         if not read and now >= self._doubt_at:
             # A consumer can be with a server that has fallen behind, which gives nothing, and signs of life.
@@ -302,8 +322,10 @@ class StreamLog:
         last = await self._last()
         if last <= after:
             return []
-        if last - after > STEPS and (read := await self._from_consumer(after, KNOWN_S)):
-            return read
+        if last - after > STEPS:
+            with suppress(LogUnavailable):
+                if read := await self._from_consumer(after, KNOWN_S):
+                    return read
         return await self._from_leader(after, last)
 
     async def _from_consumer(self, after: int, wait_s: float) -> list[tuple[int, Entry]]:
@@ -324,13 +346,9 @@ class StreamLog:
 
     async def _next(self, after: int) -> tuple[int, Entry] | None:
         """What follows a sequence, of what the leader has."""
-        request = {"seq": after + 1, "next_by_subj": f"{self.name}.*"}
-        try:
-            message = (await self._nats.api(f"STREAM.MSG.GET.{self.name}", request, ANSWER_S))["message"]
-        except ApiError as error:
-            if error.code == MESSAGE_NOT_FOUND:
-                return None
-            raise
+        message = await get_message(self._nats, self.name, seq=after + 1, next_by_subj=f"{self.name}.*")
+        if message is None:
+            return None
         data = base64.b64decode(message.get("data", ""))
         return int(message["seq"]), Entry(str(message["subject"])[len(self.name) + 1 :], data)
 

@@ -3,6 +3,9 @@
 To be called from threads that are not trio's, for a call may last as long as its deadline. A connection that breaks is
 thrown away and another one is made, to the next server of the list, without end; what waited for an answer on it fails
 at once, and whether it has happened nobody knows. Nothing is kept to be sent later: old by then, it could do harm.
+
+When an answer takes long, servers are asked whether they reach one another (`reach`), and if there is one that reaches
+more of the others, it has us from then on.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ import contextlib
 import itertools
 import json
 import logging
+import math
 import secrets
 import socket
 import threading
@@ -27,6 +31,7 @@ from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 
 from amqp_broker.cluster.log import LogUnavailable
+from amqp_broker.cluster.reach import links
 
 log = logging.getLogger(__name__)
 
@@ -35,9 +40,14 @@ T = TypeVar("T")
 CONNECT_TIMEOUT_S: Final = 2
 RETRY_S: Final = 0.2
 """Between two servers that were tried."""
-PING_S: Final = 0.5
+PING_S: Final = 0.25
 PING_TIMEOUT_S: Final = 1.0
 """A server that doesn't answer for so long is left for the next one: before this node is taken for dead."""
+DOUBT_S: Final = 0.5
+"""Whoever waits for an answer for so long wants to know whether it is the server's fault."""
+LOOK_EVERY_S: Final = 1.0
+LOOK_S: Final = 0.4
+"""For what is sent by way of one server to be heard from another one."""
 REQUEST_TIMEOUT_S: Final = 1.5
 """For an answer: where a stream has no leader, or a server dies, none may come at all, and whoever asks tries again."""
 USELESS_S: Final = 3.0
@@ -112,6 +122,8 @@ class Session:
         self.over = asyncio.Event()
         self.on_over: set[Callable[[], None]] = set()
         self._waiting: dict[str, asyncio.Future[Answer] | Future[Answer]] = {}
+        self._longest = ""
+        self._longest_since = 0.0
         self._numbers = itertools.count()
         self._inbox = ""
 
@@ -163,11 +175,18 @@ class Session:
         answer.add_done_callback(lambda _: self._waiting.pop(token, None))
         return f"{self._inbox}.{token}"
 
-    async def echo(self) -> None:
-        """Hear oneself, by way of the server. Raises LogUnavailable."""
+    async def echo(self) -> asyncio.Future[Answer]:
+        """Hear oneself, by way of the server. Raises LogUnavailable, and so may what it gives."""
         heard: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         await self.tell(self.expect(heard), b"")
-        await within(heard, PING_TIMEOUT_S)
+        return heard
+
+    def waits_since(self, now: float) -> float:
+        """Since when an answer has been waited for, the oldest there is, as far as those know who ask now and then."""
+        longest = next(iter(self._waiting), "")
+        if not longest or longest != self._longest:
+            self._longest, self._longest_since = longest, now
+        return self._longest_since
 
     async def tell(self, subject: str, data: bytes, headers: dict[str, str] | None = None, reply: str = "") -> None:
         """Send something. Raises LogUnavailable."""
@@ -369,7 +388,7 @@ class Nats:
         """
         data = b"" if request is None else json.dumps(request).encode()
         if timeout_s is None:
-            timeout_s = MAKE_TIMEOUT_S if ".CREATE." in subject else REQUEST_TIMEOUT_S
+            timeout_s = MAKE_TIMEOUT_S if "STREAM.CREATE." in subject else REQUEST_TIMEOUT_S
         answer = await within(await self.session.ask(f"$JS.API.{subject}", data), timeout_s)
         return checked(answer)
 
@@ -387,47 +406,96 @@ class Nats:
 
     async def _stay_connected(self) -> None:
         stopping = asyncio.create_task(self._stopping.wait())
-        failed = 0
-        for url in itertools.cycle(self._urls):
-            session = Session(url)
+        failed = number = 0
+        while not stopping.done():
+            session = Session(self._urls[number % len(self._urls)])
+            number += 1
             try:
                 await asyncio.wait_for(session.open(self._name), 2 * CONNECT_TIMEOUT_S + 1)
             except (TimeoutError, OSError, NatsError) as error:
-                self._why = f"{without_login(url)}: {error or type(error).__name__}"
+                self._why = f"{without_login(session.url)}: {error or type(error).__name__}"
                 if failed % COMPLAINT_EVERY == 0:
                     log.warning("NATS: %s; going on trying", self._why)
                 failed += 1
+                await session.close()
             else:
                 failed = 0
-                self._session = session
-                self._failing_since = None
-                self._connected.set()
-                log.info("NATS: connected to %s", without_login(url))
-                self.on_changed(True)
-                await self._watch(session, stopping)
-                self._session = None
-                self._connected.clear()
-                self._why = f"the connection to {without_login(url)} broke"
-                if not stopping.done():
-                    log.warning("NATS: %s", self._why)
-                    self.on_changed(False)
-            await session.close()
-            if stopping.done():
-                return
+                number = await self._use(session, stopping)
             await asyncio.wait([stopping], timeout=RETRY_S if failed else 0)
 
-    async def _watch(self, session: Session, stopping: asyncio.Task[bool]) -> None:
-        """Return when a connection is good no more."""
+    async def _use(self, session: Session, stopping: asyncio.Task[bool]) -> int:
+        """Go by way of a server until that is good no more; gives the number of the one to try next."""
+        log.info("NATS: connected to %s", without_login(session.url))
+        better: Session | None = session
+        while better is not None:
+            before, session = session, better
+            self._session = session
+            self._failing_since = None
+            if before is session:
+                self._connected.set()
+                self.on_changed(True)
+            else:
+                why = "%s is apart from other servers; on to %s"
+                log.warning(f"NATS: {why}", without_login(before.url), without_login(session.url))
+                self.start_soon(before.close)
+            better = await self._watch(session, stopping)
+        self._session = None
+        self._connected.clear()
+        self._why = f"the connection to {without_login(session.url)} broke"
+        if not stopping.done():
+            log.warning("NATS: %s", self._why)
+            self.on_changed(False)
+        await session.close()
+        return self._urls.index(session.url) + 1
+
+    async def _watch(self, session: Session, stopping: asyncio.Task[bool]) -> Session | None:
+        """Return when a connection is good no more, with one that is better if there is any."""
+        loop = asyncio.get_running_loop()
         over = asyncio.create_task(session.over.wait())
-        while True:
-            await asyncio.wait([over, stopping], timeout=PING_S, return_when=asyncio.FIRST_COMPLETED)
-            if over.done() or stopping.done():
-                break
-            try:
-                await session.echo()
-            except LogUnavailable:
-                break
-        over.cancel()
+        looking: asyncio.Task[Session | None] | None = None
+        looked_at = echoed_at = -math.inf
+        echo = None
+        try:
+            while True:
+                waited_for = [over, stopping] if looking is None else [over, stopping, looking]
+                await asyncio.wait(waited_for, timeout=PING_S, return_when=asyncio.FIRST_COMPLETED)
+                now = loop.time()
+                if looking is not None and looking.done():
+                    if (better := looking.result()) is not None:
+                        return better
+                    looking, looked_at = None, now
+                if over.done() or stopping.done():
+                    return None
+                if looking is not None:
+                    continue
+                if echo is None or echo.done():
+                    try:
+                        echo, echoed_at = await session.echo(), now
+                    except LogUnavailable:
+                        return None
+                elif now - echoed_at > PING_TIMEOUT_S:
+                    return None
+                if now - session.waits_since(now) >= DOUBT_S and now - looked_at >= LOOK_EVERY_S:
+                    looking = asyncio.create_task(self._better(session))
+        finally:
+            over.cancel()
+            if looking is not None:
+                looking.cancel()
+
+    async def _better(self, session: Session) -> Session | None:
+        """A connection to a server that reaches more of the others than this one; None if there is none."""
+        others = [Session(url) for url in self._urls if url != session.url]
+        best: Session | None = None
+        try:
+            openings = (asyncio.wait_for(each.open(self._name), PING_TIMEOUT_S) for each in others)
+            results = await asyncio.gather(*openings, return_exceptions=True)
+            there = [session, *(each for each, error in zip(others, results, strict=True) if error is None)]
+            reached = await links(there, LOOK_S)
+            number = max(range(len(there)), key=reached.__getitem__)  # of equal ones the first
+            best = there[number] if number else None
+        finally:
+            await asyncio.gather(*(each.close() for each in others if each is not best))
+        return best
 
 
 async def within(answer: Awaitable[T], timeout_s: float = REQUEST_TIMEOUT_S) -> T:

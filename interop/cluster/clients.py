@@ -16,8 +16,14 @@ import pika.exceptions
 from interop.cluster.history import History
 
 HEARTBEAT_S = 1
-TIMEOUT_S = 1.5
+TIMEOUT_S = 1.2
 """As who wants to go on within seconds would have them: a paused broker still takes connections, and is silent."""
+PUBLISH_S = 2.5
+"""For a confirm, with aio-pika: heartbeats take either library 6 s at least to find a broker silent. A vhost
+moves in about so long. What was in doubt is not published again."""
+LOST_S = 2.0
+"""For what a publisher sent with pika to be acknowledged by the broker's kernel: longer means that the link is gone.
+Consumers take their time: one that is back before its broker misses it gets what it had not acked after what is new."""
 LET_GO_S = 0.2
 """For a broker's goodbye: who has found it silent does not wait for that as well."""
 RETRY_S = 0.1
@@ -54,11 +60,12 @@ class Worker:
         raise NotImplementedError
 
 
-def _pika(url: str) -> pika.BlockingConnection:
+def _pika(url: str, tcp_options: dict[str, int] | None = None) -> pika.BlockingConnection:
     parameters = pika.URLParameters(url)
     parameters.heartbeat = HEARTBEAT_S
     parameters.socket_timeout = parameters.stack_timeout = TIMEOUT_S
     parameters.blocked_connection_timeout = 3600
+    parameters.tcp_options = tcp_options
     return pika.BlockingConnection(parameters)
 
 
@@ -73,7 +80,7 @@ class PikaPublisher(Worker):
         history.queue_of[name] = queue
 
     def _connected(self, url: str) -> None:
-        connection = _pika(url)
+        connection = _pika(url, {"TCP_USER_TIMEOUT": int(1000 * LOST_S)})
         try:
             channel = connection.channel()
             channel.confirm_delivery()
@@ -166,7 +173,7 @@ class AioPublisher(_AioWorker):
     async def _publish(self, channel: aio_pika.abc.AbstractChannel, number: int) -> None:
         body = f"{self.name}:{number}".encode()
         message = aio_pika.Message(body, delivery_mode=aio_pika.DeliveryMode.PERSISTENT)
-        await channel.default_exchange.publish(message, self.queue, mandatory=True)
+        await channel.default_exchange.publish(message, self.queue, mandatory=True, timeout=PUBLISH_S)
         self.history.confirmed(self.name, number)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
@@ -16,7 +16,7 @@ pytest.importorskip("nats", reason="the extra `cluster` is not installed")
 from amqp_broker.cluster.bucket import Bucket
 from amqp_broker.cluster.jetstream import STEPS, StreamLanes, StreamLog
 from amqp_broker.cluster.log import Conflict, Deposed, Entry, LogUnavailable, OutOfTurn
-from amqp_broker.cluster.nats import Answer, Nats, server_urls, without_login
+from amqp_broker.cluster.nats import Answer, Nats, Session, server_urls, without_login
 from amqp_broker.cluster.reading import Reader, Stored
 from tests.support.nats import NatsServer, nats_server
 from tests.support.ports import free_ports
@@ -260,6 +260,27 @@ def test_an_append_fails_as_soon_as_the_connection_breaks(
     assert time.monotonic() - began < 1
 
 
+def test_who_waits_long_for_an_answer_goes_to_a_server_that_reaches_more(
+    own_server: NatsServer, nats_port: int, connect: Callable[[int], Nats], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nats = connect(own_server.port)
+    before, far = nats.session, f"nats://127.0.0.1:{nats_port}"
+    nats._urls = (before.url, far)
+
+    async def reached(connections: Sequence[Session], _timeout_s: float) -> list[int]:
+        return [int(each.url == far) for each in connections]
+
+    async def forget(answer: Future[Answer]) -> None:
+        nats.session.expect(answer)
+
+    monkeypatch.setattr("amqp_broker.cluster.nats.links", reached)
+    with pytest.raises(LogUnavailable, match="broke before the answer came"):
+        nats.ask(forget, DEADLINE_S)
+    assert nats.session.url == far
+    assert before.over.is_set()
+    assert nats.call(nats.api("INFO"))
+
+
 @pytest.mark.parametrize("login", ["", "user:wrong@"])
 def test_who_may_not_connect_is_told_why(tmp_path: Path, login: str, caplog: pytest.LogCaptureFixture) -> None:
     if nats_server() is None:
@@ -333,3 +354,34 @@ def test_a_watcher_goes_on_after_its_server_was_away(own_server: NatsServer, con
     nats.wait_connected(DEADLINE_S)
     bucket.put("a", b"2")
     assert told.get(timeout=DEADLINE_S)[:2] == ("a", b"2")
+
+
+def test_a_watcher_is_told_by_the_leader_while_there_can_be_no_consumer(
+    bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refuse(_reader: Reader, _after: int, _wait_s: float) -> list[Stored]:
+        raise LogUnavailable("no leader of NATS")
+
+    monkeypatch.setattr(Reader, "read", refuse)
+    told: queue.SimpleQueue[tuple[str, bytes | None]] = queue.SimpleQueue()
+    bucket.put("a", b"1")
+    bucket.put("b", b"2")
+    stop = bucket.watch(lambda key, value, _: told.put((key, value)))
+    assert [told.get(timeout=DEADLINE_S) for _ in range(2)] == [("a", b"1"), ("b", b"2")]
+    bucket.delete("a")
+    assert told.get(timeout=DEADLINE_S) == ("a", None)
+    stop()
+
+
+def test_a_standby_reads_from_the_leader_while_there_can_be_no_consumer(
+    log: StreamLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refuse(_reader: Reader, _after: int, _wait_s: float) -> list[Stored]:
+        raise LogUnavailable("no leader of NATS")
+
+    monkeypatch.setattr(Reader, "read", refuse)
+    log.append([Entry("a", b"1")], 0)
+    assert log.read(0, DEADLINE_S) == [(1, Entry("a", b"1"))]
+    assert log.read(1, 0.01) == []
+    log.append([Entry("a", bytes([n % 256])) for n in range(STEPS + 10)], 1)
+    assert len(log.read(0, 0)) == STEPS
