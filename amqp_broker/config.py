@@ -267,7 +267,7 @@ class Config:
     """The RabbitMQ version that clients are told; chapter 9 of the conformance document says why."""
     cluster_name: str = "amqp-broker@localhost"
 
-    cluster: str | None = None
+    cluster: str | None = attrs.field(default=None, repr=False)
     """The servers of NATS that keep the cluster's log, as `nats://host1,host2,host3`; None is no cluster."""
     cluster_prefix: str = "amqp"
     """What the names of streams and of the bucket there begin with; another one is another cluster."""

@@ -99,8 +99,7 @@ class Server:
         if config.load_definitions is not None:
             from amqp_broker.administration.loading import load_definitions  # seldom needed, slow to import
 
-            # In a cluster one node loads them, and those that come later leave what has become of them alone.
-            skips = config.skips_unchanged_definitions or self._cluster is not None
+            skips = config.skips_unchanged_definitions
             self._loading = load_definitions(self.broker, config.load_definitions, skips_unchanged=skips)
         self._fetcher = _fetcher_of(config)
         if self._fetcher is not None:

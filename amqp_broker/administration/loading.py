@@ -35,11 +35,11 @@ class Unfinished:
 
     Attributes:
         left: that, by file.
-        contents: of the files, for `remember`.
+        contents: of the files, for `remember`; None where nobody wants to skip them the next time.
     """
 
     left: Sequence[Left]
-    contents: Sequence[bytes]
+    contents: Sequence[bytes] | None
 
 
 def load_definitions(
@@ -53,7 +53,7 @@ def load_definitions(
         skips_unchanged: nothing is done when the files are those that were imported the last time.
 
     Returns:
-        What somebody has to see to, and then to `remember`; None when all is done, as it always is without a cluster.
+        What somebody has to see to; None when all is done, as it always is without a cluster.
 
     Raises:
         InvalidDefinitionsError: one can't be read or imported, the ones before it have been; the text names the file.
@@ -79,7 +79,7 @@ def load_definitions(
         log.warning("there is no user, and with load_definitions none is made: nobody can log in")
     if not broker.vhosts:
         log.warning("there is no vhost, and with load_definitions none is made: nothing can be opened")
-    return Unfinished(left, contents) if left else None
+    return Unfinished(left, contents if skips_unchanged else None) if left else None
 
 
 def is_unchanged(broker: Broker, contents: Iterable[bytes]) -> bool:

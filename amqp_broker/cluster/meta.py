@@ -23,7 +23,7 @@ from amqp_broker.events import INTERNAL_USER
 from amqp_broker.registry import GLOBAL
 from amqp_broker.storage.definitions import KEYS, UNDONE, Change, ChangeKind, Definitions, text_of
 from amqp_broker.storage.interface import MemoryStorage
-from amqp_codec import Table, Value
+from amqp_codec import CodecError, Table, Value
 
 log = logging.getLogger(__name__)
 
@@ -197,6 +197,10 @@ class Meta(MemoryStorage):
             return []
         self.told_revision = max(self.told_revision, revision)
         self.revision = max(self.revision, revision)
+        if not _is_understood(key, value):
+            log.error("%s: what the cluster says there is not for this version, and is left alone", key)
+            self._revisions[key] = max(self._revisions.get(key, 0), revision)
+            return []
         if revision < self._revisions.get(key, 0):
             return []
         if key in self._own:
@@ -260,6 +264,16 @@ class Puts:
         if value is None:
             return table.delete(key, revision or None)
         return table.update(key, value, revision) if revision else table.create(key, value)
+
+
+def _is_understood(key: str, value: bytes | None) -> bool:
+    """Whether it is a thing that this version knows; a later one may know more, while nodes are upgraded."""
+    try:
+        _owners(key)
+        change = None if value is None else _decoded(value)
+        return change is None or key_of(change.kind, change.table) == key
+    except (CodecError, LookupError, ValueError):
+        return False
 
 
 def _decoded(value: bytes) -> Change:

@@ -48,6 +48,8 @@ log = logging.getLogger(__name__)
 TICK_S: Final = 0.2
 RETRY_S: Final = 0.5
 ASK_S: Final = 0.5
+ASKED_AT_ONCE: Final = 32
+"""So many vhosts, of which there may be thousands: each question is a connection."""
 
 
 class ClusterNode:
@@ -238,6 +240,7 @@ class ClusterNode:
         What we have can't be confirmed any more in any case; but clients, who know nothing of that, would stay. When
         nobody has it, which is so when NATS is away for all, they may.
         """
+        limiter = trio.CapacityLimiter(ASKED_AT_ONCE)
         while True:
             await trio.sleep(ASK_S)
             if not self.membership.is_isolated(time.monotonic()):
@@ -246,10 +249,12 @@ class ClusterNode:
             async with trio.open_nursery() as nursery:
                 for vhost in self.places.here:
                     for other in self.places.others():
-                        nursery.start_soon(self._ask, vhost, other)
+                        nursery.start_soon(self._ask, vhost, other, limiter)
 
-    async def _ask(self, vhost: str, other: Elsewhere) -> None:
-        if await self.forwarder.has(vhost, other) and vhost in self.places.here:
+    async def _ask(self, vhost: str, other: Elsewhere, limiter: trio.CapacityLimiter) -> None:
+        async with limiter:
+            has_it = await self.forwarder.has(vhost, other)
+        if has_it and vhost in self.places.here:
             log.warning("vhost %r: node %s has it, and this one is cut off from NATS", vhost, other.node)
             self.places.found[vhost] = other
             if vhost in self._keepers:

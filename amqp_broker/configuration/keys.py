@@ -107,7 +107,7 @@ KEYS: Final[tuple[Key, ...]] = (
     *_https_keys("prometheus.ssl", "metrics_tls", METRICS_TLS_PORT),
     _key("amqp_broker.node_name", kind.TEXT, "node_name"),
     _key("cluster_name", kind.TEXT, "cluster_name"),
-    _key("amqp_broker.cluster", kind.OPTIONAL_TEXT, "cluster", "servers of NATS: nats://host1,host2,host3"),
+    _key("amqp_broker.cluster", kind.OPTIONAL_TEXT, "cluster", "servers of NATS: nats://host1,host2", secret=True),
     _key("amqp_broker.cluster_prefix", kind.TEXT, "cluster_prefix", "of the names of streams in NATS"),
     _key("amqp_broker.cluster_replicas", kind.POSITIVE, "cluster_replicas", "servers of NATS that keep a stream"),
     _key(

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, Final
 
 from amqp_broker import logs
 from amqp_broker.administration.loading import load_definitions
@@ -20,6 +21,9 @@ from amqp_broker.queues.queue import Queue
 from amqp_broker.session.connection import Connection
 
 Row = dict[str, Any]
+
+_LOGIN: Final = re.compile(r"://.*@")
+"""In URLs; what is between them goes as well."""
 
 
 def ping(_node: Node, _request: Request) -> Iterable[str]:
@@ -125,7 +129,8 @@ def os_env(_node: Node, _request: Request) -> Iterable[str]:
     for name in sorted(os.environ):
         if name.startswith(("RABBITMQ_", "AMQP_BROKER_")):
             is_secret = any(word in name for word in ("PASS", "SECRET", "COOKIE", "KEY"))
-            yield f"{name.removeprefix('RABBITMQ_')}={'********' if is_secret else os.environ[name]}"
+            value = "********" if is_secret else _LOGIN.sub("://********@", os.environ[name])
+            yield f"{name.removeprefix('RABBITMQ_')}={value}"
 
 
 # Switches

@@ -84,14 +84,15 @@ async def deliver(node: Node, left: Left) -> None:
 
 
 async def finish_loading(node: Node, loading: Unfinished) -> None:
-    """Have other nodes load what is theirs; or say in the log that it failed; the next start tries again."""
+    """Have other nodes load what is theirs; or say in the log that it failed: the next start tries again."""
     try:
         for left in loading.left:
             await deliver(node, left)
     except AdministrationError as error:
         log.error("definitions: not all could be loaded: %s", error)
     else:
-        remember(node.broker, loading.contents)
+        if loading.contents is not None:
+            remember(node.broker, loading.contents)
 
 
 async def _deliver(node: Node, vhost: str, document: dict[str, Any], left: Left) -> None:

@@ -105,6 +105,46 @@ def test_each_change_holds_at_the_other_and_after_a_start(two: tuple[Node, Node]
         one.table.watches.pop()
 
 
+STRANGE = [
+    ("meta.queue.Lw==", b"\x01\0\0\0\0"),
+    ("meta.user", b"x"),
+    ("meta.user.YW5u", b""),
+    ("meta.user.YW5u", b"\xff\0\0\0\0"),
+    ("meta.user.YW5u", b"\x01\0\0\0\x09"),
+    ("meta.permissions.YW5u", None),
+]
+
+
+@pytest.mark.parametrize(("key", "value"), STRANGE)
+def test_what_a_later_version_says_is_left_alone(
+    two: tuple[Node, Node], caplog: pytest.LogCaptureFixture, key: str, value: bytes | None
+) -> None:
+    one, other = two
+    before = one.state()
+    one.table.delete(key) if value is None else one.table.put(key, value)
+    settle(one, other)
+    assert one.state() == other.state() == Node(one.table).state() == before
+    assert f"{key}: what the cluster says there is not for this version" in caplog.text
+    one.table.watches.pop()
+    users.add_user(one.broker, "ann", "pw")  # what it says of a thing that we know is replaced
+    settle(one, other)
+    assert one.state() == other.state() != before
+
+
+def test_a_value_under_the_key_of_another_thing_is_left_alone(two: tuple[Node, Node]) -> None:
+    one, other = two
+    before = other.state()
+    users.add_user(one.broker, "ann", "pw")
+    settle(one, other)
+    (value,) = (value for key, (value, _) in one.table.values.items() if key == "meta.user.YW5u")
+    assert value is not None
+    users.delete_user(one.broker, "ann")
+    settle(one, other)
+    one.table.put("meta.user.Ym9i", value)
+    settle(one, other)
+    assert other.state() == before
+
+
 def test_limits_and_policies_take_effect_at_the_other(two: tuple[Node, Node]) -> None:
     one, other = two
     vhosts.set_vhost_limits(one.broker, "/", {"max-queues": 3})

@@ -7,6 +7,7 @@ import logging
 import uuid
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -388,15 +389,15 @@ def holder(servers: Sequence[Server], vhost: str) -> Server | None:
     return next((each for each in servers if each.broker.is_here(vhost)), None)
 
 
-async def test_definitions_are_loaded_once_by_nodes_that_start_at_the_same_moment(
+async def test_definitions_are_loaded_at_each_start_unless_unchanged_ones_are_to_be_skipped(
     config: Callable[[str], Config], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "amqp_broker")
     file = tmp_path / "definitions.json"
     file.write_text(json.dumps(DEFINITIONS))
 
-    def made(name: str) -> Server:
-        return Server(attrs.evolve(config(name), load_definitions=file))
+    def made(name: str, *, skips: bool = True) -> Server:
+        return Server(attrs.evolve(config(name), load_definitions=file, skips_unchanged_definitions=skips))
 
     with trio.fail_after(DEADLINE_S):
         first, second = [await trio.to_thread.run_sync(made, name) for name in "ab"]  # neither knows of the other
@@ -417,6 +418,9 @@ async def test_definitions_are_loaded_once_by_nodes_that_start_at_the_same_momen
                 assert "are those imported before" in caplog.text
                 assert authenticate_user(third.broker, "app", "another")
                 assert not vhost.queues
+            async with serving(await trio.to_thread.run_sync(partial(made, "d", skips=False))) as fourth:
+                assert authenticate_user(fourth.broker, "app", "pw")
+                assert "q" in vhost.queues  # elsewhere, before clients are let in here
 
 
 async def told(server: Server, command: str, *arguments: str, vhost: str = "/", **more: Any) -> list[Any]:

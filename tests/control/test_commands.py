@@ -122,11 +122,16 @@ def test_log_levels_are_checked(node: Node) -> None:
         lines(node, "set_log_level", "loud")
 
 
-def test_what_is_shown_of_the_settings_has_no_secrets(tmp_path: Path) -> None:
-    world = World(Config(default_password="s3cret"))
+def test_what_is_shown_of_the_settings_has_no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(Config(default_password="s3cret", cluster="nats://user:s3cret@nats1"))
     node = Node(world.broker, Resources(world.broker))
-    for name in ("environment", "status", "report"):
-        assert "s3cret" not in str(lines(node, name))
+    monkeypatch.setenv("AMQP_BROKER_CLUSTER", "nats://user:s3/cret@nats1,nats2,other:s3@cret@nats3")
+    monkeypatch.setenv("AMQP_BROKER_DEFAULT_PASS", "s3cret")
+    for name in ("environment", "status", "report", "os_env"):
+        shown = str(lines(node, name))
+        assert "s3cret" not in shown
+        assert "cret" not in shown
+    assert "CLUSTER=nats://********@nats3" in shown
 
 
 def test_definitions_go_out_and_come_in(node: Node) -> None:
