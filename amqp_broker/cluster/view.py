@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Final, TypeAlias
@@ -78,6 +79,9 @@ class View:
     def owner_of(self, vhost: str) -> ClusterMember | None:
         name = self._known.owner_of(vhost_key(vhost))
         return next((each for each in self.members() if each.name == name), None)
+
+    def is_cut_off(self) -> bool:
+        return self._known.is_isolated(time.monotonic())
 
     def transfer(self, vhost: str, node: str) -> None:
         self._change_soon(membership.transfer(vhost_key(vhost), node))

@@ -31,6 +31,7 @@ OF_CONTENTS: Final = {
 OF_ALL: Final = {
     "list_connections",
     "list_channels",
+    "alarms",
     "shovel_status",
     "federation_status",
     "close_all_user_connections",

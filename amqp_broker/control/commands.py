@@ -46,6 +46,7 @@ COMMANDS: Final[Mapping[str, Run]] = {
     "check_port_listener": health.check_port_listener,
     "check_protocol_listener": health.check_protocol_listener,
     "check_virtual_hosts": health.check_virtual_hosts,
+    "check_if_node_is_quorum_critical": health.check_if_node_is_quorum_critical,
     "memory_breakdown": reports.memory_breakdown,
     "message_size_stats": reports.message_size_stats,
     "certificates": certificates.certificates,

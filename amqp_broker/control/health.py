@@ -59,7 +59,7 @@ def check_local_alarms(node: Node, _request: Request) -> Iterable[str]:
 
 def alarms(node: Node, _request: Request) -> Iterable[str]:
     if not node.broker.alarms:
-        yield f"Node {node.name} reported no alarms, local or clusterwide"
+        yield f"Node {node.name} reported no alarms{', local or clusterwide' if node.cluster is None else ''}"
         return
     yield f"Node {node.name} alarms:"
     for alarm in node.broker.alarms:
@@ -116,7 +116,15 @@ def check_protocol_listener(node: Node, request: Request) -> Iterable[str]:
     yield f"A listener for protocol {asked} is running on node {node.name}."
 
 
+def check_if_node_is_quorum_critical(node: Node, _request: Request) -> Iterable[str]:
+    if node.is_critical:
+        raise ControlError(f"Node {node.name} is critical: no other one runs that could have its vhosts")
+    yield f"Node {node.name} reported no quorum queues with minimum quorum"
+
+
 def check_virtual_hosts(node: Node, _request: Request) -> Iterable[str]:
+    if down := node.vhosts_down:
+        raise ControlError("\n".join([f"Some virtual hosts on node {node.name} are down:", *down]))
     yield f"Node {node.name} reported all vhosts as running"
 
 

@@ -92,7 +92,9 @@ def cluster_status(node: Node, _request: Request) -> Iterable[str]:
         maintenance = "" if node.broker.is_suspended else "not "
         yield f"\nMaintenance status\n\nNode: {node.name}, status: {maintenance}under maintenance"
     yield from _section("Alarms", list(node.broker.alarms))
-    yield "\nNetwork Partitions\n\n(none)\n\nListeners\n"
+    is_cut_off = node.cluster is not None and node.cluster.is_cut_off()
+    partitions = f"Node {node.name} is cut off from NATS" if is_cut_off else "(none)"
+    yield f"\nNetwork Partitions\n\n{partitions}\n\nListeners\n"
     for each in node.listeners:
         yield f"Node: {node.name}, interface: {port_text(each)}"
     yield "\nFeature flags\n"

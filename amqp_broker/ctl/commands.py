@@ -42,9 +42,11 @@ HEADERS: Final = "[--no-table-headers]"
 COLUMNS: Final = "[--no-table-headers] [<column> ...]"
 VHOST: Final = "[--vhost <vhost>]"
 NOT_ERLANG: Final = "There is no Erlang here that could evaluate anything."
-NO_CLUSTER: Final = "This broker is a single node; it can't join or leave a cluster."
+NO_CLUSTER: Final = (
+    "A broker joins a cluster when it starts (amqp-broker --cluster nats://...), and leaves it when it stops."
+)
 
-NO_REPLICAS: Final = "A queue is on this node only; there are no members to add, to move or to look at."
+NO_REPLICAS: Final = "A queue is where its vhost is; it has no members to add, to move or to look at."
 NO_EVENTS: Final = "Not over the control socket: bind a queue to the exchange amq.rabbitmq.event (key event_exchange)."
 
 _ANY: Final = (0, None)
@@ -444,7 +446,9 @@ COMMANDS: Final[dict[str, Command]] = {
     "delete_member": Command("<queue> <node>", _ANY, refusal=NO_REPLICAS),
     "quorum_status": Command("<queue>", _ANY, refusal=NO_REPLICAS),
     "peek": Command("<queue> <position>", _ANY, refusal="Ask the HTTP API: POST /api/queues/<vhost>/<queue>/get."),
-    "check_if_node_is_quorum_critical": Command(no_op="A single node is never critical to a quorum."),
+    "check_if_node_is_quorum_critical": Command(
+        banner="Checking if node {node} is critical for quorum of any quorum queues ...", is_diagnostic=True
+    ),
     "check_if_cluster_has_classic_queue_mirroring_policy": Command(no_op="There is no mirroring."),
     "await_online_quorum_plus_one": Command(no_op=" "),
     "transfer_vhost": Command("<vhost> <node>", (2, 2)),

@@ -37,6 +37,9 @@ class Cluster(Protocol):
     def owner_of(self, vhost: str) -> ClusterMember | None:
         """Who has a vhost."""
 
+    def is_cut_off(self) -> bool:
+        """Whether this node can't reach what the nodes share, so that others will take it for dead."""
+
     def transfer(self, vhost: str, node: str) -> None:
         """Have a vhost move to another node, soon."""
 

@@ -79,6 +79,29 @@ class Node:
     def uptime_s(self) -> float:
         return time.time() - self.started_at
 
+    @property
+    def is_in_service(self) -> bool:
+        """Whether clients are let in, and nobody wants them to go to another node."""
+        members = () if self.cluster is None else self.cluster.members()
+        return not self.broker.is_suspended and not any(each.is_draining for each in members if each.name == self.name)
+
+    @property
+    def vhosts_down(self) -> list[str]:
+        """Those that are open neither here nor, as far as is known, on another node; without a cluster, none."""
+        cluster = self.cluster
+        return [] if cluster is None else [name for name in self.broker.vhosts if self._is_down(name, cluster)]
+
+    def _is_down(self, vhost: str, cluster: Cluster) -> bool:
+        owner = cluster.owner_of(vhost)
+        is_elsewhere = owner is not None and owner.name != self.name and owner.is_running
+        return not is_elsewhere and not self.broker.is_here(vhost)
+
+    @property
+    def is_critical(self) -> bool:
+        """Whether no other node of the cluster is there to have the vhosts; one that is alone is not."""
+        others = [] if self.cluster is None else [each for each in self.cluster.members() if each.name != self.name]
+        return bool(others) and not any(each.is_running and not each.is_draining for each in others)
+
     def pid_of(self, thing: object) -> str:
         """A name for a connection, a channel or a queue that no other has, in the form of an Erlang process id."""
         pid = self._pids.get(thing)

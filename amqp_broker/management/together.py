@@ -147,6 +147,13 @@ def _definitions(_call: Call, own: Reply, parts: Sequence[Part]) -> Reply:
     return attrs.evolve(own, body=body)
 
 
+def _alarms(own: object, parts: Sequence[Part]) -> object:
+    answers = [own.body if isinstance(own, Reply) else own, *(part.body for part in parts)]
+    failed = [answer for answer in answers if isinstance(answer, dict) and "alarms" in answer]
+    alarms = [alarm for answer in failed for alarm in answer["alarms"]]
+    return Reply(503, {**failed[0], "alarms": alarms}) if failed else own
+
+
 JOINED: Final[Mapping[str, Join]] = {
     "nodes": _nodes,
     "overview": _overview,
@@ -174,6 +181,9 @@ LISTED: Final = frozenset(
     }
 )
 
+ALARMS: Final = "health/checks/alarms"
+"""A path where other nodes may well say 503."""
+
 SOMEWHERE: Final = frozenset({"connections/{name}", "connections/{name}/channels", "channels/{name}"})
 """Paths to what may be with any node."""
 
@@ -185,6 +195,8 @@ async def complete(call: Call, method: str, path: str, result: object, others: O
     """Add to a result of the endpoint `path` what the others have. Raises ApiError 400: there is no such page."""
     if method == "GET" and path in LISTED and isinstance(result, Listing):
         return await _listing(call, path, result, others)
+    if method == "GET" and path == ALARMS:
+        return _alarms(result, await others.parts("GET", {}))
     if method == "GET" and (join := JOINED.get(path)) is not None:
         return join(call, result, _good(await others.parts("GET", _plain(call.query))))
     if method == "DELETE" and path in EVERYWHERE:

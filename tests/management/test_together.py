@@ -19,6 +19,9 @@ from amqp_broker.administration.users import add_user
 from amqp_broker.administration.vhosts import add_vhost
 from amqp_broker.auth.users import Peer
 from amqp_broker.config import AuthEntry, Config, HttpAuth
+from amqp_broker.control.commands import run
+from amqp_broker.control.errors import ControlError
+from amqp_broker.control.request import Request
 from amqp_broker.inspection.cluster import ClusterMember
 from amqp_broker.management.api import ENDPOINTS
 from amqp_broker.management.app import ManagementApi
@@ -41,6 +44,8 @@ class Homes:
     name: str
     owners: dict[str, str]
     draining: set[str]
+    has_nats: bool = True
+    dead: set[str] = attrs.Factory(lambda: {"c"})
     way: trio.abc.HalfCloseableStream | None = None
 
     def is_here(self, vhost: str) -> bool:
@@ -56,7 +61,7 @@ class Homes:
         return [
             ClusterMember(
                 name,
-                is_running=name != "c",
+                is_running=name not in self.dead,
                 is_draining=name in self.draining,
                 vhosts=[vhost for vhost, owner in self.owners.items() if owner == name],
             )
@@ -76,6 +81,9 @@ class Homes:
         return self.way
 
     def answer_with(self, subject: str, answer: object) -> None: ...
+
+    def is_cut_off(self) -> bool:
+        return not self.has_nats
 
     def transfer(self, vhost: str, node: str) -> None:
         self.owners[vhost] = node
@@ -261,6 +269,101 @@ async def test_vhosts_are_moved_and_nodes_drained(pair: Pair, api: httpx.AsyncCl
     assert (await api.post("nodes/d/drain")).status_code == 404
 
 
+async def checked(api: httpx.AsyncClient, name: str) -> dict[str, Any]:
+    """What a health check says that fails; nothing if it is well."""
+    answer = await api.get(f"health/checks/{name}")
+    said: dict[str, Any] = answer.json()
+    assert (answer.status_code, said["status"]) in ((200, "ok"), (503, "failed"))
+    return said if answer.status_code == 503 else {}
+
+
+CHECKS = (
+    "alarms",
+    "local-alarms",
+    "virtual-hosts",
+    "node-is-quorum-critical",
+    "quorum-queues-without-elected-leaders/all-vhosts",
+    "quorum-queues-without-elected-leaders/vhost/v",
+    "is-in-service",
+    "ready-to-serve-clients",
+    "below-node-connection-limit",
+    "reached-target-cluster-size",
+)
+
+
+def homes_of(pair: Pair) -> Homes:
+    homes = pair.worlds["a"].broker.placement
+    assert isinstance(homes, Homes)
+    return homes
+
+
+async def test_health_checks_are_of_one_node(pair: Pair, api: httpx.AsyncClient) -> None:
+    async def failing() -> set[str]:
+        return {name for name in CHECKS if await checked(api, name)}
+
+    homes = homes_of(pair)
+    assert await failing() == set()
+    assert "reason" not in (await api.get("health/checks/node-is-quorum-critical")).json()
+    homes.has_nats = False
+    assert await failing() == {"ready-to-serve-clients"}
+    homes.has_nats = True
+    homes.draining.add("a")
+    assert await failing() == {"is-in-service", "ready-to-serve-clients"}
+    homes.draining = {"b"}  # which can't have what a has
+    assert await failing() == {"node-is-quorum-critical"}
+    homes.draining = set()
+    homes.dead.add("b")
+    down = {"virtual-hosts", *(name for name in CHECKS if name.startswith("quorum-queues"))}
+    assert await failing() == {"node-is-quorum-critical", *down}
+    assert (await checked(api, "virtual-hosts"))["virtual-hosts"] == ["v"]
+    assert not await checked(api, "quorum-queues-without-elected-leaders/vhost/%2F")
+
+
+async def test_who_is_suspended_is_not_in_service() -> None:
+    world = World()
+    async with api_of(world.broker) as api:
+        assert not await checked(api, "is-in-service")
+        assert (await api.get("health/checks/node-is-quorum-critical")).json()["reason"] == "single node cluster"
+        world.broker.is_suspended = True
+        assert await checked(api, "is-in-service")
+        assert await checked(api, "ready-to-serve-clients")
+        world.broker.is_suspended = False
+        world.broker.config = attrs.evolve(world.broker.config, max_connections=0)
+        assert not await checked(api, "is-in-service")
+        assert await checked(api, "ready-to-serve-clients")
+
+
+async def test_alarms_are_those_of_all_nodes_but_for_local_ones(pair: Pair, api: httpx.AsyncClient) -> None:
+    pair.worlds["b"].broker.set_alarm("memory", True)
+    assert (await checked(api, "alarms"))["alarms"] == [{"node": "b", "resource": "memory"}]
+    assert not await checked(api, "local-alarms")
+    pair.worlds["a"].broker.set_alarm("disk", True)
+    said = await checked(api, "alarms")
+    assert said["reason"] == (await checked(api, "local-alarms"))["reason"]
+    assert [(alarm["node"], alarm["resource"]) for alarm in said["alarms"]] == [("a", "disk"), ("b", "memory")]
+    pair.unreachable.add("b")
+    assert (await checked(api, "alarms"))["alarms"] == [{"node": "a", "resource": "disk"}]
+
+
+def test_commands_tell_of_the_cluster(pair: Pair) -> None:
+    def said(name: str) -> str:
+        return "\n".join(map(str, run(node, name, Request())))
+
+    homes = homes_of(pair)
+    node = attrs.evolve(node_of(pair.worlds["a"].broker), cluster=homes)
+    assert said("check_virtual_hosts") == "Node a reported all vhosts as running"
+    assert said("check_if_node_is_quorum_critical") == "Node a reported no quorum queues with minimum quorum"
+    assert "Running Nodes\n\na\nb\n" in said("cluster_status")
+    assert "Network Partitions\n\n(none)" in said("cluster_status")
+    homes.dead.add("b")
+    homes.has_nats = False
+    with pytest.raises(ControlError, match=r"are down:\nv$"):
+        said("check_virtual_hosts")
+    with pytest.raises(ControlError, match="Node a is critical"):
+        said("check_if_node_is_quorum_critical")
+    assert "Network Partitions\n\nNode a is cut off from NATS\n" in said("cluster_status")
+
+
 async def test_who_is_alone_is_in_no_cluster() -> None:
     async with api_of(World().broker) as api:
         answer = await api.post("nodes/rabbit@localhost/drain")
@@ -368,7 +471,7 @@ async def test_a_question_and_its_answer_pass_over_a_stream(pair: Pair, nursery:
     ours, theirs = trio.testing.memory_stream_pair()
     nursery.start_soon(answer_node, pair.apis["b"], Inquiry("http", Peer("127.0.0.1", 5), "guest"), theirs)
     node = node_of(pair.worlds["a"].broker)
-    node.cluster = Homes("a", {}, set(), ours)
+    node.cluster = Homes("a", {}, set(), way=ours)
     body = json.dumps({"auto_delete": True}).encode()
     put = Question("PUT", "/api/queues/v/gr%C3%B6%C3%9Fe", {"content-type": "application/json"}, body)
     answer = await ask_node(node, "b", put, 5)
@@ -390,7 +493,7 @@ async def test_answers_of_other_nodes_are_held_within_the_limit_for_all(
 async def test_an_answer_that_is_too_long_is_not_read_to_its_end(pair: Pair) -> None:
     ours, theirs = trio.testing.memory_stream_pair()
     node = node_of(pair.worlds["a"].broker)
-    node.cluster = Homes("a", {}, set(), ours)
+    node.cluster = Homes("a", {}, set(), way=ours)
     await theirs.send_all(bytes(100_000))
     held: list[int] = []
 
@@ -431,7 +534,7 @@ async def test_a_node_that_does_not_listen_is_not_waited_for(
 async def test_who_does_not_answer_costs_no_more_than_its_time(autojump_clock: object, pair: Pair) -> None:
     ours, theirs = trio.testing.memory_stream_pair()
     node = node_of(pair.worlds["a"].broker)
-    node.cluster = Homes("a", {}, set(), ours)
+    node.cluster = Homes("a", {}, set(), way=ours)
     with pytest.raises(TimeoutError):
         await ask_node(node, "b", Question("GET", "/api/queues", {}), 2)
     assert trio.current_time() < 10

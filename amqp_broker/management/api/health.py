@@ -32,21 +32,22 @@ def failed(reason: str, **more: Json) -> Reply:
 
 @routes.get("health/checks/alarms")
 def check_alarms(call: Call) -> object:
-    """Whether nothing runs short."""
-    alarms = [{"node": call.node.name, "resource": resource} for resource in call.broker.alarms]
-    return failed("Alarm(s) in effect", alarms=alarms) if alarms else OK
+    """Whether nothing runs short, on any node of a cluster."""
+    return check_local_alarms(call)
 
 
 @routes.get("health/checks/local-alarms")
 def check_local_alarms(call: Call) -> object:
     """Whether nothing runs short on this node."""
-    return check_alarms(call)
+    alarms = [{"node": call.node.name, "resource": resource} for resource in call.broker.alarms]
+    return failed("Alarm(s) in effect", alarms=alarms) if alarms else OK
 
 
 @routes.get("health/checks/virtual-hosts")
-def check_virtual_hosts(_call: Call) -> object:
-    """Whether all vhosts are there; one that isn't is none here."""
-    return OK
+def check_virtual_hosts(call: Call) -> object:
+    """Whether all vhosts are there: in a cluster, on some node."""
+    down: list[Json] = [*call.node.vhosts_down]
+    return failed("Some virtual hosts are down", **{"virtual-hosts": down}) if down else OK
 
 
 @routes.get("health/checks/port-listener/{port}")
@@ -93,26 +94,43 @@ def check_certificates(call: Call) -> object:
 
 
 @routes.get("health/checks/node-is-quorum-critical")
-def check_node_is_quorum_critical(_call: Call) -> object:
-    """Whether a majority hangs on this node; a single one never counts as critical."""
-    return {"status": "ok", "reason": "single node cluster"}
+def check_node_is_quorum_critical(call: Call) -> object:
+    """Whether all hangs on this node: in a cluster, when none of the others runs. A majority is a matter of NATS."""
+    if call.node.is_critical:
+        return failed("No other node runs that could have the vhosts of the target node if that is shut down")
+    members = () if call.node.cluster is None else call.node.cluster.members()
+    return OK if len(members) > 1 else {**OK, "reason": "single node cluster"}
 
 
 @routes.get("health/checks/quorum-queues-without-elected-leaders/all-vhosts")
 @routes.get("health/checks/quorum-queues-without-elected-leaders/vhost/{vhost}")
+def check_leaders(call: Call) -> object:
+    """Whether queues are there: in a cluster, their vhosts on some node."""
+    down = [name for name in call.node.vhosts_down if name == call.path.get("vhost", name)]
+    return failed("Some virtual hosts are down", **{"virtual-hosts": down}) if down else OK
+
+
 @routes.get("health/checks/reached-target-cluster-size")
 @routes.get("health/checks/metadata-store/initialized")
 @routes.get("health/checks/metadata-store/initialized/with-data")
 def check_cluster(_call: Call) -> object:
-    """What concerns clusters is always well on a single node."""
+    """What is so as soon as a node answers: there is no target, and it knows what is administered."""
     return OK
 
 
 @routes.get("health/checks/is-in-service", Needs.NOBODY)
+def check_in_service(call: Call) -> object:
+    """Whether clients are let in, and this node is not being drained."""
+    return OK if call.node.is_in_service else failed("this rabbit node is not in service")
+
+
 @routes.get("health/checks/ready-to-serve-clients", Needs.NOBODY)
-def check_in_service(_call: Call) -> object:
-    """Whether clients are served: who gets an answer knows."""
-    return OK
+def check_ready(call: Call) -> object:
+    """Whether clients are served: in service, below the limit of connections, and in a cluster NATS within reach."""
+    if call.node.cluster is not None and call.node.cluster.is_cut_off():
+        return failed("this node is cut off from what keeps the cluster's log (NATS)")
+    checked = check_in_service(call)
+    return check_connection_limit(call) if checked is OK else checked
 
 
 @routes.get("health/checks/below-node-connection-limit", Needs.NOBODY)
