@@ -17,6 +17,7 @@ from urllib.parse import quote
 import httpx
 import pika
 
+from interop import slow_disk
 from interop.clock import ClockError, build
 from interop.cluster import cuts
 from interop.cluster.chaos import Chaos
@@ -101,6 +102,15 @@ def _clock_library(directory: Path) -> Path | None:
     return library
 
 
+def _can_slow_disks() -> bool:
+    try:
+        slow_disk.check()
+    except slow_disk.SlowDiskError as error:
+        print(f"no disk is slow: {error}")
+        return False
+    return True
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m interop.cluster", description=__doc__)
     parser.add_argument("--minutes", type=float, default=10.0)
@@ -130,7 +140,15 @@ def main() -> int:
         queues = _prepare(cluster)
         history = History()
         kinds = cuts.by_proxies(cluster) if network is None else cuts.InNetwork(cluster, network).kinds
-        chaos = Chaos(cluster, history, random, lambda line: print(line, flush=True), VHOSTS, kinds)
+        chaos = Chaos(
+            cluster,
+            history,
+            random,
+            lambda line: print(line, flush=True),
+            VHOSTS,
+            kinds,
+            can_slow_disks=_can_slow_disks(),
+        )
         if options.only:
             chaos.only = options.only.split(",")
             if unknown := sorted({*chaos.only} - {*chaos.kinds}):

@@ -12,6 +12,7 @@ from random import Random
 from interop.cluster.cuts import Kind
 from interop.cluster.history import History
 from interop.own_cluster import BrokerNode, OwnCluster
+from interop.slow_disk import slow_disk
 from tests.support.nats import NatsServer
 
 PAUSE_S = (2.0, 6.0)
@@ -21,6 +22,8 @@ ELECTION_S = 9.0
 HOUR_S = 3600
 FARTHEST_H = 12
 """How far a clock is off at the most."""
+SLOWEST_S = 1.0
+"""How much longer an fsync takes at the most on a slow disk."""
 
 
 class Chaos:
@@ -33,6 +36,7 @@ class Chaos:
         tell: takes a line for each.
         vhosts: that are moved.
         cuts: how links can be cut.
+        can_slow_disks: whether disks of servers can be made slow.
 
     Attributes:
         only: kinds of events, all at first.
@@ -46,6 +50,8 @@ class Chaos:
         tell: Callable[[str], None],
         vhosts: Sequence[str],
         cuts: Mapping[str, Kind],
+        *,
+        can_slow_disks: bool = False,
     ) -> None:
         self._cluster = cluster
         self._vhosts = vhosts
@@ -64,6 +70,8 @@ class Chaos:
         }
         if all(broker.clock is not None for broker in cluster.brokers):
             events["jump-clock"] = self._jump_clock
+        if can_slow_disks:
+            events["slow-disk"] = self._slow_disk
         self._events = events
         self.only: Sequence[str] = self.kinds
         self._what = ""
@@ -173,3 +181,10 @@ class Chaos:
             self._wait(0.5, 6.0)
         finally:
             server.send(signal.SIGCONT)
+
+    def _slow_disk(self) -> None:
+        server = self._server()
+        delay_s = round(self._random.uniform(0.02, SLOWEST_S), 2)
+        self._begin(f"disk of NATS {server.name} slow +{delay_s}")
+        with slow_disk(server.pid, delay_s):
+            self._wait(1.0, 8.0)

@@ -80,12 +80,19 @@ def by_proxies(cluster: OwnCluster) -> Mapping[str, Kind]:
         assert broker.door is not None
         return _parts(f"links of other brokers to {broker.name} silent", [broker.door])
 
+    def part_one_way(random: Random) -> Cut:
+        broker, is_mute = choose(random), random.random() < 0.5
+        assert broker.door is not None
+        what = f"links of other brokers to {broker.name} lose {'answers' if is_mute else 'requests'}"
+        return _parts(what, [broker.door], requests=not is_mute, answers=is_mute)
+
     return {
         "cut-broker": reset,
         "silence-broker": silence,
         "deafen-broker": deafen,
         "mute-broker": mute,
         "part-brokers": part,
+        "part-brokers-one-way": part_one_way,
     }
 
 
@@ -104,6 +111,7 @@ class InNetwork:
             "deafen-broker": self._deafen,
             "mute-broker": self._mute,
             "part-brokers": self._part_brokers,
+            "part-brokers-one-way": self._part_brokers_one_way,
             "unplug-broker": self._unplug_broker,
             "part-servers": self._part_servers,
             "mute-server": self._mute_server,
@@ -143,6 +151,12 @@ class InNetwork:
     def _part_brokers(self, random: Random) -> Cut:
         broker = random.choice(self._brokers)
         return self._cut(f"links of other brokers to {broker} silent", _both([broker], self._brokers))
+
+    def _part_brokers_one_way(self, random: Random) -> Cut:
+        broker, is_mute = random.choice(self._brokers), random.random() < 0.5
+        ways = [(broker, other) if is_mute else (other, broker) for other in self._brokers if other != broker]
+        what = f"links of other brokers to {broker} lose what {'it sends' if is_mute else 'they send'}"
+        return self._cut(what, ways)
 
     def _unplug_broker(self, random: Random) -> Cut:
         broker = random.choice(self._brokers)
