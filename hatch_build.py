@@ -35,10 +35,18 @@ collector need not look at what leads nowhere back. As decorators in a `.pxd` th
 compiled as Python, Cython forgets them."""
 
 
+PROBE = """
+#include <Python.h>
+PyMODINIT_FUNC PyInit_probe(void) { return NULL; }
+"""
+"""What a compiler has to be able to compile and link, or else nothing is tried that takes minutes."""
+
+
 class CompileMessagePath(BuildHookInterface[Any]):
-    """The build hook."""
+    """The build hook. What it says is seen with `pip install -v`."""
 
     def initialize(self, _version: str, build_data: dict[str, Any]) -> None:
+        self.app.display_info("compiling the message path: one to three minutes; CC=/bin/false leaves it plain Python")
         problem = compile_in_place()
         if problem is not None:
             self.app.display_warning(f"left as plain Python, which is several times slower: {problem}")
@@ -65,9 +73,11 @@ def compile_in_place() -> str | None:
 def _compile(work: Path, forms: ModuleType) -> None:
     from Cython.Build import cythonize
     from Cython.Compiler.Options import get_directive_defaults
-    from setuptools import Distribution, Extension
-    from setuptools.command.build_ext import build_ext
+    from setuptools import Extension
 
+    probe = work / "probe.c"
+    probe.write_text(PROBE)
+    _build(work / "probe", [Extension("probe", [str(probe)])])
     sources = [source for package in PACKAGES for source in _compiled_sources(package)]
     # Without names and tables for profilers of C, and without padding, the whole installation stays below 25 MB.
     flags = [] if sys.platform == "win32" else ["-O2", "-g0", "-fno-asynchronous-unwind-tables"]
@@ -89,12 +99,7 @@ def _compile(work: Path, forms: ModuleType) -> None:
             build_dir=str(work / "c"),
             quiet=True,
         )
-    command = build_ext(Distribution({"name": "amqp-broker", "ext_modules": generated}))
-    command.build_lib = str(work / "lib")
-    command.build_temp = str(work / "temp")
-    command.parallel = os.cpu_count()
-    command.ensure_finalized()
-    command.run()
+    command = _build(work, generated)
     suffix = command.get_ext_filename("")
     for package, below in zip(PACKAGES, (None, *PACKAGES), strict=False):
         files = list(package.rglob("*.pxd")) + list(package.rglob("*.pyx"))
@@ -103,6 +108,20 @@ def _compile(work: Path, forms: ModuleType) -> None:
             shutil.copyfile(work / "lib" / command.get_ext_filename(_module_name(source)), extension)
             files += [source, extension]
         forms.write_manifest(package, below, suffix, set(files))
+
+
+def _build(work: Path, extensions: list[Any]) -> Any:
+    """Compile and link, to below `lib`; gives the command that has done it."""
+    from setuptools import Distribution
+    from setuptools.command.build_ext import build_ext
+
+    command = build_ext(Distribution({"name": "amqp-broker", "ext_modules": extensions}))
+    command.build_lib = str(work / "lib")
+    command.build_temp = str(work / "temp")
+    command.parallel = os.cpu_count()
+    command.ensure_finalized()
+    command.run()
+    return command
 
 
 def _compiled_sources(package: Path) -> list[Path]:

@@ -69,8 +69,9 @@ class Loaded:
             value = getattr(self.log, row.field[4:]) if of_log else getattr(self.config, row.field)
             name = GATHERED[row.field].name if row.field in GATHERED else row.name
             name = "listeners.*" if row.field == LISTENERS else name
-            text = row.kind.none if value is None else row.kind.show(value)
-            yield name, HIDDEN if row.is_secret else text, self.places.get(row.field, DEFAULT)
+            shown = HIDDEN if row.is_secret else None
+            text = row.kind.none if value is None else shown or row.kind.show(value)
+            yield name, text, self.places.get(row.field, DEFAULT)
 
 
 def load(

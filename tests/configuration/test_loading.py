@@ -199,6 +199,10 @@ def test_show_hides_secrets_and_says_where_from(tmp_path: Path) -> None:
     found = loaded("default_pass = s3cret\nhandshake_timeout = 1500", tmp=tmp_path)
     lines = {name: (value, place) for name, value, place in found.effective()}
     assert lines["default_pass"][0] == "********"
+    assert lines["amqp_broker.cluster"][0] == "none"
+    told = loaded("amqp_broker.cluster = nats://user:s3cret@nats1", tmp=tmp_path)
+    assert {name: value for name, value, _ in told.effective()}["amqp_broker.cluster"] == "********"
+    assert "s3cret" not in repr(told)
     assert lines["default_pass"][1].endswith("rabbitmq.conf:1")
     assert lines["handshake_timeout"][0] == "1500"
     assert lines["heartbeat"] == ("60", "default")

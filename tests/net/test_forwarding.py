@@ -13,6 +13,7 @@ import trio
 from amqp_broker.auth.users import Peer, Tls
 from amqp_broker.broker import Broker
 from amqp_broker.config import Config, TlsOptions
+from amqp_broker.net import forwarding
 from amqp_broker.net.edge import in_round
 from amqp_broker.net.forwarding import TAKE_TIMEOUT_S, Answer, Forwarder, Gate
 from amqp_broker.net.hub import new_hub
@@ -192,6 +193,20 @@ async def test_when_a_vhost_has_moved_its_connections_are_broken(nodes: tuple[No
     await client.call(1, QueueDeclare(queue="q"), QueueDeclareOk)
     front.forwarder.drop_those(lambda vhost, node: (vhost, node) == ("/", "owner"))
     assert await client.rest() == b""
+
+
+async def test_a_client_that_does_not_close_its_side_is_not_waited_for(
+    nodes: tuple[Node, Node], dial: Dial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(forwarding, "LAST_WORDS_S", 0.05)
+    front, owner = nodes
+    client = await dial("127.0.0.1", front.port)
+    await client.open()
+    (connection,) = owner.broker.clients
+    assert isinstance(connection, Connection)
+    in_round(connection.edge.finish)
+    assert await client.rest() == b""
+    await until(lambda: not front.forwarder._carried and not owner.broker.clients)
 
 
 async def test_a_node_says_whether_it_has_a_vhost(nodes: tuple[Node, Node]) -> None:

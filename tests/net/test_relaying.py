@@ -27,11 +27,13 @@ class TheOther:
     Attributes:
         owner: who has it; None for nobody.
         fails: how many visits come to nothing: the first in the asking, the second in the answer, and so on.
+        is_silent: it takes what it is sent, and says nothing.
     """
 
     def __init__(self, house: House, nursery: trio.Nursery) -> None:
         self.owner: str | None = "other"
         self.fails = 0
+        self.is_silent = False
         self._house = house
         self._nursery = nursery
 
@@ -48,6 +50,8 @@ class TheOther:
         if self.fails >= 0 and self.fails % 2 == 0:
             raise OSError("no route to host")
         ours, theirs = trio.testing.memory_stream_pair()
+        if self.is_silent:
+            return ours
         if self.fails >= 0:
             await theirs.aclose()
         else:
@@ -93,6 +97,18 @@ async def test_all_come_however_often_it_fails(
     await trio.sleep(1)
     other.owner = other.owner or "other"
     await until(lambda: count(house) == 12, 0.1)
+
+
+async def test_a_node_that_does_not_answer_is_asked_again(
+    autojump_clock: object, house: House, other: TheOther, relay: Relay
+) -> None:
+    await bound(house)
+    other.is_silent = True
+    relay.add(EVENT_EXCHANGE, "k", PROPERTIES, b"")
+    await trio.sleep(1)
+    other.is_silent = False
+    await until(lambda: count(house) == 1, 0.1)
+    assert trio.current_time() >= relaying.ANSWER_S
 
 
 async def test_of_what_could_not_be_sent_the_oldest_are_forgotten(

@@ -82,6 +82,13 @@ async def test_nothing_can_be_cut_off_left_out_repeated_or_reversed() -> None:
             await heard(changed)
 
 
+async def test_a_piece_that_would_be_too_long_is_not_waited_for(autojump_clock: object) -> None:
+    ours, theirs = trio.testing.memory_stream_pair()
+    await ours.send_all((PIECE_OCTETS + 1).to_bytes(4, "big"))
+    with trio.fail_after(1), pytest.raises(trio.BrokenResourceError):
+        await SealedStream(theirs, SECRET, BEGUN, is_asking=False).receive_some()
+
+
 @pytest.mark.parametrize("other", [partial(heard, begun=b"another"), partial(heard, is_asking=True)])
 async def test_it_counts_in_one_direction_of_one_connection(other: partial[trio.abc.ReceiveStream]) -> None:
     with pytest.raises(trio.BrokenResourceError):

@@ -106,12 +106,12 @@ def _key_line(row: Key) -> str:
 def _default(row: Key) -> str:
     if row.field is None:
         return ""
-    if row.is_secret:
-        return HIDDEN
     of_log = row.field.startswith("log.")
     value = getattr(LogSettings(), row.field[4:]) if of_log else getattr(Config(), row.field)
     if value is None or row.field in GATHERED or row.field == LISTENERS:
         return ""
+    if row.is_secret:
+        return HIDDEN
     return f"`{row.kind.show(value)}`"
 
 
