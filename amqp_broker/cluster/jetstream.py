@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import json
 import logging
 import secrets
 import uuid
@@ -21,7 +22,7 @@ from typing import Any, Final, TypeVar
 from amqp_broker.cluster.lane import LANES
 from amqp_broker.cluster.lanes import LanedLog
 from amqp_broker.cluster.log import Entry, LogUnavailable, OutOfTurn
-from amqp_broker.cluster.nats import Answer, ApiError, Nats, checked
+from amqp_broker.cluster.nats import Answer, ApiError, Nats, checked, within
 from amqp_broker.cluster.reading import Reader
 
 log = logging.getLogger(__name__)
@@ -137,7 +138,9 @@ class StreamLog:
 
     async def make(self) -> None:
         """The same, in the loop."""
-        made = await make_stream(self._nats, self.name, f"{self.name}.*", self._replicas, allow_atomic=True)
+        made = await make_stream(
+            self._nats, self.name, f"{self.name}.*", self._replicas, allow_atomic=True, allow_direct=True
+        )
         if not made["config"].get("allow_atomic"):
             raise LogUnavailable(f"stream {self.name} takes no atomic batches; NATS 2.12 or later is needed")
         self._identity = str(made["created"])
@@ -319,7 +322,12 @@ class StreamLog:
 
     async def _read_now(self, after: int) -> list[tuple[int, Entry]]:
         """Some of what has been appended so far, also of what a consumer has not heard of."""
-        last = await self._last()
+        try:
+            last = await self._last()
+        except LogUnavailable:
+            if found := await self._from_replica(after):
+                return found
+            raise
         if last <= after:
             return []
         if last - after > STEPS:
@@ -342,6 +350,25 @@ class StreamLog:
         while after < last and len(found) < STEPS and (following := await self._next(after)) is not None:
             found.append(following)
             after = following[0]
+        return found
+
+    async def _from_replica(self, after: int) -> list[tuple[int, Entry]]:
+        """The same from whichever replica answers, which may not have all that is there yet.
+
+        Who takes a vhost over from an owner that has ended in order needs what that one wrote last, and nothing else of
+        a lane that has lost its leader since.
+        """
+        found: list[tuple[int, Entry]] = []
+        with suppress(LogUnavailable):
+            while len(found) < STEPS:
+                request = json.dumps({"seq": after + 1, "next_by_subj": f"{self.name}.*"}).encode()
+                answer = await within(
+                    await self._nats.session.ask(f"$JS.API.DIRECT.GET.{self.name}", request), ANSWER_S
+                )
+                if "Nats-Sequence" not in answer.headers:
+                    break
+                after = int(answer.headers["Nats-Sequence"])
+                found.append((after, Entry(answer.headers["Nats-Subject"][len(self.name) + 1 :], answer.data)))
         return found
 
     async def _next(self, after: int) -> tuple[int, Entry] | None:

@@ -387,3 +387,17 @@ def test_a_standby_reads_from_the_leader_while_there_can_be_no_consumer(
     assert log.read(1, 0.01) == []
     log.append([Entry("a", bytes([n % 256])) for n in range(STEPS + 10)], 1)
     assert len(log.read(0, 0)) == STEPS
+
+
+def test_what_a_lane_has_is_read_from_a_replica_while_it_has_no_leader(
+    log: StreamLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def silent(_log: StreamLog) -> int:
+        raise LogUnavailable("no answer")
+
+    log.append([Entry("a", b"1"), Entry("b", b"2"), Entry("b", b"3")], 0)
+    log.purge("b", 3)
+    monkeypatch.setattr(StreamLog, "_last", silent)
+    assert log.read(0, 0) == [(1, Entry("a", b"1")), (3, Entry("b", b"3"))]
+    with pytest.raises(LogUnavailable):
+        log.read(3, 0)  # perhaps there is more
