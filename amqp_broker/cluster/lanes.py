@@ -25,7 +25,7 @@ from typing import Final
 
 from amqp_broker.cluster.lane import MARK_SUBJECT, NO_HEAD, Head, Lane, head_of
 from amqp_broker.cluster.lane_reader import LaneReader
-from amqp_broker.cluster.log import Deposed, Entry, LogUnavailable, OutOfTurn
+from amqp_broker.cluster.log import Deposed, Entry, LogUnavailable, NotConnected, OutOfTurn
 
 log = logging.getLogger(__name__)
 
@@ -215,19 +215,22 @@ class LanedLog:
             return
         error = LogUnavailable("no lane is open")
         failed: list[_Side] = []
+        silent: list[_Side] = []
         for side in self._open_sides():
             try:
                 self._push(side, entries, self._end + 1)
             except LogUnavailable as refusal:
                 error = refusal
                 failed.append(side)
+                if not isinstance(refusal, NotConnected):
+                    silent.append(side)
                 continue
             self._end += len(entries)
             self._doubtful = ()
             if failed:
                 log.info("another lane of the log goes on: %s", error)
                 self._active = side
-                for each in failed:
+                for each in silent:
                     each.is_open = False
             return
         if len(failed) > 1:  # the next time another one is asked first

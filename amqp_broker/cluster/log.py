@@ -33,6 +33,10 @@ class LogUnavailable(OSError):
     """No connection, no quorum, or no answer in time: it may have happened, or may happen yet, or not."""
 
 
+class NotConnected(LogUnavailable):
+    """There is no connection, or it broke before the answer came; which says nothing of what was asked."""
+
+
 class OutOfTurn(Exception):
     """The log did not end where it was expected to: the caller's own doubtful entries are there, or somebody else's."""
 

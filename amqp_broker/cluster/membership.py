@@ -26,6 +26,8 @@ from typing import Any, Final, TypeAlias
 import attrs
 
 HEARTBEAT_S: Final = 0.5
+DEAF_HEARTBEAT_S: Final = 0.25
+"""While our own do not come back: soon after the table can be reached again the others are to know."""
 DEAD_S: Final = 2.5
 NEXT_S: Final = 1.0
 """How much later each further candidate for a vhost goes."""
@@ -273,6 +275,8 @@ class Membership:
             self._moved_at = now
         seen_at = self._table_s + min(now - self._told_at, GAP_S) if self._told_at > -math.inf else 0.0
         if name == self.name and run == self._run:
+            if self._is_deaf(now):
+                self._beat_at = -math.inf  # which is to be said before we are taken for dead
             self._table_s, self._told_at = seen_at, now
         elif before is not None and before.run == run and said.get("is_deaf"):
             seen_at = before.seen_at  # it can say so, and confirm nothing
@@ -323,7 +327,7 @@ class Membership:
     def tick(self, now: float) -> list[Action]:
         """What is to be done now; to be called a few times a second, and after anything was told."""
         actions: list[Action] = []
-        if now - self._beat_at >= HEARTBEAT_S:
+        if now - self._beat_at >= (DEAF_HEARTBEAT_S if self._is_deaf(now) else HEARTBEAT_S):
             self._beat_at = now
             actions.append(Put(NODE + name_in_key(self.name), self._card(now)))
         if self._told_at == -math.inf:
@@ -337,9 +341,13 @@ class Membership:
 
     def _card(self, now: float) -> bytes:
         card: dict[str, object] = {"name": self.name, "run": self._run, "leaves": self._leaves, "info": self.info}
-        if math.inf > now - self._told_at > GAP_S:
+        if self._is_deaf(now):
             card["is_deaf"] = True
         return json.dumps(card).encode()
+
+    def _is_deaf(self, now: float) -> bool:
+        """Our own refreshments do not come back."""
+        return math.inf > now - self._told_at > GAP_S
 
     def _look_at_leases(self, actions: list[Action]) -> None:
         """Bring what we hold into line with what the leases say."""

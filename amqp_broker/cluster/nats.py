@@ -30,7 +30,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 
-from amqp_broker.cluster.log import LogUnavailable
+from amqp_broker.cluster.log import LogUnavailable, NotConnected
 from amqp_broker.cluster.reach import links
 
 log = logging.getLogger(__name__)
@@ -191,7 +191,7 @@ class Session:
     async def tell(self, subject: str, data: bytes, headers: dict[str, str] | None = None, reply: str = "") -> None:
         """Send something. Raises LogUnavailable."""
         if self.over.is_set():
-            raise LogUnavailable("the connection to NATS is gone")
+            raise NotConnected("the connection to NATS is gone")
         try:
             await self.client.publish(subject, data, reply=reply, headers=headers)
         except NatsError as error:
@@ -202,7 +202,7 @@ class Session:
         self.end()
         for answer in list(self._waiting.values()):
             if not answer.done():
-                answer.set_exception(LogUnavailable("the connection to NATS broke before the answer came"))
+                answer.set_exception(NotConnected("the connection to NATS broke before the answer came"))
                 answer.exception()  # nobody may be waiting for it
         with contextlib.suppress(NatsError, OSError, asyncio.TimeoutError):
             await asyncio.wait_for(self.client.close(), PING_TIMEOUT_S)
@@ -350,7 +350,7 @@ class Nats:
     def session(self) -> Session:
         """The connection there is. Raises LogUnavailable."""
         if self._session is None:
-            raise LogUnavailable(f"NATS can't be reached: {self._why}")
+            raise NotConnected(f"NATS can't be reached: {self._why}")
         return self._session
 
     def leave_server(self) -> None:

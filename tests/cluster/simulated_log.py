@@ -10,7 +10,7 @@ from random import Random
 
 import attrs
 
-from amqp_broker.cluster.log import Conflict, Entry, LogUnavailable, OutOfTurn, Watcher
+from amqp_broker.cluster.log import Conflict, Entry, LogUnavailable, NotConnected, OutOfTurn, Watcher
 
 
 @attrs.define
@@ -105,12 +105,12 @@ class Line:
         log.some_arrives()
         request = _Request(list(entries), expected)
         if self.is_cut or chance() < weather.lost:
-            raise LogUnavailable("lost")
+            raise NotConnected("lost")
         if log.is_stalled and chance() < 0.5:
             raise LogUnavailable("no leader")
         if log.is_stalled or chance() < weather.late:
             log.under_way.append(request)
-            raise LogUnavailable("late")
+            raise (LogUnavailable if log.is_stalled or len(log.under_way) % 2 else NotConnected)("late")
         if chance() < weather.repeated:
             log.under_way.append(request)
         is_unanswered = self.answers_are_cut or chance() < weather.unanswered

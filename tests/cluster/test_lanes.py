@@ -8,7 +8,7 @@ import pytest
 
 from amqp_broker.cluster.lane import LANES, MARK_SUBJECT, head_of
 from amqp_broker.cluster.lanes import LanedLog
-from amqp_broker.cluster.log import Deposed, Entry, LogUnavailable, OutOfTurn
+from amqp_broker.cluster.log import Deposed, Entry, LogUnavailable, NotConnected, OutOfTurn
 from tests.cluster.simulated_log import Line, SimulatedLog
 
 
@@ -220,6 +220,24 @@ def test_a_lost_lane_need_not_be_fenced_once_the_others_say_that_it_is_closed(cl
     assert new.look_after()
     assert read_all(cluster.log()) == ["a", "b", "c"]
     assert cluster.log().last() == 3
+
+
+def test_a_connection_that_breaks_closes_no_lane(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    owner = cluster.owner()
+    append(owner, "a")
+    used = cluster.active()
+
+    def broken(_entries: object, _expected: int) -> int:
+        raise NotConnected
+
+    with monkeypatch.context() as during:
+        during.setattr(owner._lanes[used], "append", broken)
+        append(owner, "b")
+    cluster.stall(*({*range(LANES)} - {used}))
+    append(owner, "c")
+    assert cluster.filled()[used] == 2
+    cluster.stall()
+    assert read_all(cluster.log()) == ["a", "b", "c"]
 
 
 def test_all_that_are_open_must_be_fenced(cluster: Cluster) -> None:

@@ -157,6 +157,18 @@ def test_a_node_that_hears_nothing_any_more_is_succeeded_though_it_is_heard(thre
     assert had <= others
 
 
+def test_a_node_that_was_cut_off_for_less_than_that_keeps_what_it_has(three: Cluster) -> None:
+    node = three.nodes["b"]
+    had = set(node.open)
+    node.is_cut = True
+    three.run(DEAD_S - 0.8)  # the last that was heard of it may be half a second old
+    node.is_cut = False
+    three.run(DEAD_S + 2)
+    assert had
+    assert node.open == had
+    assert not any(isinstance(action, Abandon) for action in node.seen)
+
+
 def test_a_node_alone_has_all_at_once() -> None:
     cluster = Cluster(3, "a")
     cluster.run(1)
