@@ -23,6 +23,7 @@ from amqp_broker.control.commands import run
 from amqp_broker.control.errors import ControlError
 from amqp_broker.control.request import Request
 from amqp_broker.inspection.cluster import ClusterMember
+from amqp_broker.management import elsewhere
 from amqp_broker.management.api import ENDPOINTS
 from amqp_broker.management.app import ManagementApi
 from amqp_broker.management.elsewhere import Answer, Question, answer_node, answer_to, ask_node
@@ -431,6 +432,41 @@ async def test_what_is_passed_on_is_not_passed_on_again(pair: Pair, api: httpx.A
     assert question.target == "/api/queues?disable_stats=true"
 
 
+async def test_what_is_passed_on_to_a_node_that_has_it_no_more_is_not_passed_on_again(pair: Pair) -> None:
+    answer = await answer_to(pair.apis["a"], Inquiry("http", user="guest"), Question("GET", "/api/queues/v", {}))
+    assert answer.status == 503
+    assert b"vhost 'v' is on no node at present" in answer.content
+    assert not pair.asked
+
+
+async def test_a_node_that_answered_in_between_is_missed_anew(
+    pair: Pair, api: httpx.AsyncClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    for unreachable in ({"b"}, set[str](), {"b"}):
+        pair.unreachable = unreachable
+        await api.get("queues")
+    assert caplog.text.count("answers are without node b") == 2
+
+
+@pytest.mark.parametrize("node", ["a", "b"])
+async def test_a_vhost_is_described_by_the_node_that_has_it(pair: Pair, node: str) -> None:
+    channel = pair.channel("a")
+    channel.queue("z")
+    channel.publish("z")
+    async with pair.client(node) as api:
+        assert {each["name"]: each["messages"] for each in (await api.get("vhosts")).json()} == {"/": 1, "v": 0}
+        assert (await api.get("vhosts/%2F")).json()["messages"] == 1
+        assert (await api.get("vhosts/v")).json()["messages"] == 0
+
+
+async def test_what_one_node_refuses_is_refused(pair: Pair) -> None:
+    for world, tag in zip(pair.worlds.values(), ("administrator", "management"), strict=True):
+        add_user(world.broker, "eve", "pw", [tag])
+    pair.channel("b")
+    async with pair.client("a", ("eve", "pw")) as api:
+        assert (await api.delete("connections/username/guest")).status_code == 401
+
+
 async def test_a_password_stays_with_the_node_that_has_looked_at_it(pair: Pair) -> None:
     for world in pair.worlds.values():
         add_user(world.broker, "eve", "pw", ["management"])
@@ -504,6 +540,16 @@ async def test_an_answer_that_is_too_long_is_not_read_to_its_end(pair: Pair) -> 
     with pytest.raises(ApiError, match="too much"):
         await ask_node(node, "b", Question("GET", "/api/queues", {}, hold=hold), 2)
     assert len(held) == 1
+
+
+async def test_what_another_node_says_has_an_end(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(elsewhere, "MAX_ANSWER_OCTETS", 1000)
+    ours, theirs = trio.testing.memory_stream_pair()
+    node = node_of(pair.worlds["a"].broker)
+    node.cluster = Homes("a", {}, set(), way=ours)
+    await theirs.send_all(bytes(1001))
+    with pytest.raises(OSError, match="more than 1000 octets"):
+        await ask_node(node, "b", Question("GET", "/api/queues", {}), 2)
 
 
 @pytest.mark.parametrize("said", [b"", b"{}"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from functools import partial
 from typing import Any, cast
 
@@ -25,7 +25,7 @@ from amqp_broker.inspection.cluster import Cluster
 from amqp_broker.inspection.node import Node
 from amqp_broker.net import control, passing_on
 from amqp_broker.net.control import SIGN_S, SILENCE_S, answer_node
-from amqp_broker.net.passing_on import OWNER_S, ask, deliver, request_of
+from amqp_broker.net.passing_on import OWNER_S, Hear, ask, deliver, request_of
 from amqp_broker.net.turns import in_turns
 from amqp_broker.placement import Found, Inquiry
 from amqp_broker.resources import Resources
@@ -41,7 +41,7 @@ class Place:
         nodes: both.
         nursery: where they answer.
         asked: how often one asked the other.
-        breaks: how many answers are cut off before they begin.
+        breaks: how many answers are cut off: the first before it begins, the second in the middle, and so on.
     """
 
     name: str
@@ -59,6 +59,7 @@ class Place:
     def forget(self, vhost: str, found: Found) -> None: ...
 
     async def wait_owner(self, vhost: str) -> str:
+        await trio.lowlevel.checkpoint()
         if vhost not in self.owners:
             await trio.sleep_forever()
         return self.owners[vhost]
@@ -68,7 +69,11 @@ class Place:
         ours, theirs = trio.testing.memory_stream_pair()
         if self.breaks:
             self.breaks -= 1
-            await theirs.aclose()
+            if self.breaks % 2:
+                await theirs.send_all(b'{"exit"')
+                await theirs.send_eof()
+            else:
+                await theirs.aclose()
         else:
             self.nursery.start_soon(answer_node, self.nodes[node], Inquiry(subject), theirs)
         return ours
@@ -172,6 +177,22 @@ async def test_a_node_that_breaks_off_is_asked_again(autojump_clock: object, nod
     assert place_of(nodes["a"]).asked == 3 + 2
 
 
+async def test_owners_are_asked_when_what_they_have_to_know_is_stored(
+    nodes: Nodes, nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    callbacks: list[Callable[[], None]] = []
+    storage = nodes["a"].broker.storage
+    monkeypatch.setattr(type(storage), "has_unsaved_changes", True)
+    monkeypatch.setattr(type(storage), "when_durable", lambda _self, callback: callbacks.append(callback))
+    nursery.start_soon(deliver, nodes["a"], Left({"v": {}}, "guest"))
+    await trio.testing.wait_all_tasks_blocked()
+    assert place_of(nodes["a"]).asked == 0
+    monkeypatch.undo()
+    callbacks[0]()
+    await trio.testing.wait_all_tasks_blocked()
+    assert place_of(nodes["a"]).asked == 1
+
+
 async def test_a_vhost_that_has_come_here_meanwhile_is_imported_here(nodes: Nodes) -> None:
     left = await in_turns(importing_definitions(nodes["a"].broker, DOCUMENT, by="guest"))
     assert left is not None
@@ -197,6 +218,24 @@ async def test_an_import_here_may_take_longer_than_an_owner_is_looked_for(
     monkeypatch.setattr("amqp_broker.net.turns.SLICE_S", 0.0)
     await deliver(nodes["a"], Left({"/": {}}, "guest"))
     assert done
+
+
+async def test_an_owner_that_was_heard_of_is_looked_for_anew(
+    mock_clock: trio.testing.MockClock, nodes: Nodes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    async def work_long_and_break_off(_cluster: object, node: str, _request: bytes, hear: Hear) -> None:
+        asked.append(node)
+        mock_clock.jump(2 * OWNER_S)
+        await hear([])
+        if len(asked) == 1:
+            mock_clock.autojump_threshold = 0
+            raise OSError("gone")
+
+    monkeypatch.setattr(passing_on, "ask", work_long_and_break_off)
+    await deliver(nodes["a"], Left({"v": {}}, "guest"))
+    assert asked == ["b", "b"]
 
 
 @pytest.mark.parametrize("steps", [3, 30])
