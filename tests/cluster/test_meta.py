@@ -12,7 +12,7 @@ from amqp_broker.administration.errors import VhostElsewhereError
 from amqp_broker.broker import Broker
 from amqp_broker.cluster.meta import PREFIX, Meta, carry_out
 from amqp_broker.config import Config
-from amqp_codec import QueueDeclare
+from amqp_codec import QueueDeclare, QueueDeclareOk
 from tests.cluster.simulated_log import SimulatedTable
 from tests.support.client import World
 
@@ -295,9 +295,12 @@ def test_connections_of_what_is_deleted_elsewhere_are_closed(
 def test_connections_go_by_permissions_that_are_set_elsewhere(two: tuple[Node, Node]) -> None:
     one, other = two
     channel = other.channel()
+    declare = QueueDeclare(queue="q", exclusive=True)
+    channel.send(declare)
+    channel.expect(QueueDeclareOk)  # from here on the channel remembers that it may
     permissions.set_permissions(one.broker, "guest", "/", "", "", "")
     settle(one, other)
-    channel.send(QueueDeclare(queue="q"))
+    channel.send(declare)
     channel.expect_close(403)
 
 
