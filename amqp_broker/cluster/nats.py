@@ -336,7 +336,13 @@ class Nats:
 
     def start_soon(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Have something run in the loop until it ends or the loop does."""
-        self._loop.call_soon_threadsafe(lambda: self._tasks.add(self._loop.create_task(work())))
+
+        def start() -> None:
+            task = self._loop.create_task(work())
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+        self._loop.call_soon_threadsafe(start)
 
     def close(self) -> None:
         """Break the connection and end the thread; what was being called fails."""
@@ -398,10 +404,10 @@ class Nats:
         try:
             self._loop.run_until_complete(self._stay_connected())
         finally:
-            left = asyncio.all_tasks(self._loop)
-            for task in left:
-                task.cancel()
-            self._loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+            while left := asyncio.all_tasks(self._loop):
+                for task in left:
+                    task.cancel()
+                self._loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
             self._loop.close()
 
     async def _stay_connected(self) -> None:
@@ -435,8 +441,8 @@ class Nats:
                 self._connected.set()
                 self.on_changed(True)
             else:
-                why = "%s is apart from other servers; on to %s"
-                log.warning(f"NATS: {why}", without_login(before.url), without_login(session.url))
+                urls = without_login(before.url), without_login(session.url)
+                log.warning("NATS: %s is apart from other servers; on to %s", *urls)
                 self.start_soon(before.close)
             better = await self._watch(session, stopping)
         self._session = None
@@ -494,7 +500,9 @@ class Nats:
             number = max(range(len(there)), key=reached.__getitem__)  # of equal ones the first
             best = there[number] if number else None
         finally:
-            await asyncio.gather(*(each.close() for each in others if each is not best))
+            for each in others:
+                if each is not best:
+                    self.start_soon(each.close)
         return best
 
 

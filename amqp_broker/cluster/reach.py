@@ -12,8 +12,6 @@ from contextlib import suppress
 from itertools import permutations
 from typing import Any, Final, Protocol
 
-from amqp_broker.cluster.log import LogUnavailable
-
 AGAIN_S: Final = 0.05
 """Between attempts: that somebody listens has to get around first."""
 
@@ -39,7 +37,7 @@ async def links(connections: Sequence[Connection], timeout_s: float) -> list[int
     try:
         while (missing := [way for way in heard if not heard[way].done()]) and (left_s := ends_at - loop.time()) > 0:
             for way in missing:
-                with suppress(LogUnavailable):
+                with suppress(OSError):  # such as LogUnavailable
                     await connections[way[0]].tell(subjects[way], b"")
             await asyncio.wait([heard[way] for way in missing], timeout=min(left_s, AGAIN_S))
         good = {way for way, answer in heard.items() if answer.done() and answer.exception() is None}

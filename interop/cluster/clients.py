@@ -16,7 +16,7 @@ import pika.exceptions
 from interop.cluster.history import History
 
 HEARTBEAT_S = 1
-TIMEOUT_S = 1.2
+TIMEOUT_S = 1.0
 """As who wants to go on within seconds would have them: a paused broker still takes connections, and is silent."""
 PUBLISH_S = 2.5
 """For a confirm, with aio-pika: heartbeats take either library 6 s at least to find a broker silent. A vhost
