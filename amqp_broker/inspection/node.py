@@ -88,13 +88,11 @@ class Node:
     @property
     def vhosts_down(self) -> list[str]:
         """Those that are open neither here nor, as far as is known, on another node; without a cluster, none."""
-        cluster = self.cluster
-        return [] if cluster is None else [name for name in self.broker.vhosts if self._is_down(name, cluster)]
-
-    def _is_down(self, vhost: str, cluster: Cluster) -> bool:
-        owner = cluster.owner_of(vhost)
-        is_elsewhere = owner is not None and owner.name != self.name and owner.is_running
-        return not is_elsewhere and not self.broker.is_here(vhost)
+        if self.cluster is None:
+            return []
+        others = (each for each in self.cluster.members() if each.is_running and each.name != self.name)
+        elsewhere = {vhost for each in others for vhost in each.vhosts}
+        return [name for name in self.broker.vhosts if name not in elsewhere and not self.broker.is_here(name)]
 
     @property
     def is_critical(self) -> bool:
