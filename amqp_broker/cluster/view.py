@@ -64,21 +64,21 @@ class View:
         self._heard = trio.Event()
 
     def members(self) -> list[ClusterMember]:
-        known, vhosts = self._known, self._vhosts()
-        return [
-            ClusterMember(
-                name=each.name,
-                is_running=known.is_alive(each.name),
-                is_draining=each.name in known.draining,
-                vhosts=[vhost for key, vhost in vhosts.items() if known.owner_of(key) == each.name],
-            )
-            for each in sorted(known.members.values(), key=lambda member: member.name)
-            if not each.is_gone
-        ]
+        return [self._member(name) for name, each in sorted(self._known.members.items()) if not each.is_gone]
+
+    def _member(self, name: str) -> ClusterMember:
+        known = self._known
+        return ClusterMember(
+            name=name,
+            is_running=known.is_alive(name),
+            is_draining=name in known.draining,
+            vhosts=[vhost for key, vhost in self._vhosts().items() if known.owner_of(key) == name],
+        )
 
     def owner_of(self, vhost: str) -> ClusterMember | None:
         name = self._known.owner_of(vhost_key(vhost))
-        return next((each for each in self.members() if each.name == name), None)
+        is_there = name in self._known.members and not self._known.members[name].is_gone
+        return self._member(name) if name is not None and is_there else None
 
     def is_cut_off(self) -> bool:
         return self._known.is_isolated(time.monotonic())

@@ -123,9 +123,9 @@ def status_lines(node: Node) -> Iterable[str]:
     yield "\n".join(["\nDisk Nodes\n", *(each.name for each in members)])
     yield "\n".join(["\nRunning Nodes\n", *(each.name for each in members if each.is_running)])
     yield "\nVhosts\n"
+    owners = {vhost: each.name for each in members for vhost in each.vhosts}
     for name in sorted(node.broker.vhosts):
-        owner = node.cluster.owner_of(name)
-        yield f"Vhost: {name}, node: {'none at present' if owner is None else owner.name}"
+        yield f"Vhost: {name}, node: {owners.get(name, 'none at present')}"
     yield "\nMaintenance status\n"
     for each in members:
         yield f"Node: {each.name}, status: {'' if each.is_draining else 'not '}under maintenance"

@@ -269,13 +269,13 @@ def _owners_of(call: Call, parts: Sequence[Part]) -> dict[str, Record]:
     """What is said of vhosts by the nodes that have them."""
     cluster = call.node.cluster
     assert cluster is not None
-    told: dict[str, Record] = {}
-    for part in parts:
-        for item in part.body if isinstance(part.body, list) else [part.body]:
-            owner = cluster.owner_of(item["name"])
-            if owner is not None and owner.name == part.node:
-                told[item["name"]] = item
-    return told
+    owners = {vhost: member.name for member in cluster.members() for vhost in member.vhosts}
+    return {
+        item["name"]: item
+        for part in parts
+        for item in (part.body if isinstance(part.body, list) else [part.body])
+        if owners.get(item["name"]) == part.node
+    }
 
 
 def total(own: Record, other: Record) -> Record:
