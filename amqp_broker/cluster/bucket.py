@@ -15,8 +15,9 @@ from nats.errors import Error as NatsError
 
 from amqp_broker.cluster.jetstream import STEPS, WRONG_LAST_SEQUENCE, get_message, make_stream
 from amqp_broker.cluster.log import Conflict, LogUnavailable, Watcher
-from amqp_broker.cluster.nats import ApiError, Nats, checked, within
+from amqp_broker.cluster.nats import Nats
 from amqp_broker.cluster.reading import Reader, Stored
+from amqp_broker.cluster.session import ApiError, checked, within
 
 log = logging.getLogger(__name__)
 

@@ -22,8 +22,9 @@ from typing import Any, Final, TypeVar
 from amqp_broker.cluster.lane import LANES
 from amqp_broker.cluster.lanes import LanedLog
 from amqp_broker.cluster.log import Entry, LogUnavailable, OutOfTurn
-from amqp_broker.cluster.nats import Answer, ApiError, Nats, checked, within
+from amqp_broker.cluster.nats import Nats
 from amqp_broker.cluster.reading import Reader
+from amqp_broker.cluster.session import Answer, ApiError, checked, within
 
 log = logging.getLogger(__name__)
 

@@ -17,7 +17,7 @@ AGAIN_S: Final = 0.05
 
 
 class Connection(Protocol):
-    """To one server: `nats.Session`."""
+    """To one server: `session.Session`."""
 
     def expect(self, answer: asyncio.Future[Any]) -> str:
         """Have what comes to a subject taken for an answer; gives the subject."""

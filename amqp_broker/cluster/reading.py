@@ -16,7 +16,8 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
 
-from amqp_broker.cluster.nats import Nats, Session
+from amqp_broker.cluster.nats import Nats
+from amqp_broker.cluster.session import Session
 
 PULL_ENTRIES: Final = 512
 PULL_OCTETS: Final = 8 << 20

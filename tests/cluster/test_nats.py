@@ -16,8 +16,9 @@ pytest.importorskip("nats", reason="the extra `cluster` is not installed")
 from amqp_broker.cluster.bucket import Bucket
 from amqp_broker.cluster.jetstream import STEPS, StreamLanes, StreamLog
 from amqp_broker.cluster.log import Conflict, Deposed, Entry, LogUnavailable, OutOfTurn
-from amqp_broker.cluster.nats import Answer, Nats, Session, server_urls, without_login
+from amqp_broker.cluster.nats import Nats, server_urls
 from amqp_broker.cluster.reading import Reader, Stored
+from amqp_broker.cluster.session import Answer, Session, without_login
 from tests.support.nats import NatsServer, nats_server
 from tests.support.ports import free_ports
 
