@@ -9,8 +9,10 @@ import argparse
 import contextlib
 import dataclasses
 import json
+import math
 import sys
 from pathlib import Path
+from typing import Final
 
 import psutil
 
@@ -25,15 +27,21 @@ from interop.rabbitmq import RabbitMQUnavailableError
 
 WINDOW = 50_000
 """Messages publishers may be ahead of their consumers, unless `--window` says otherwise."""
+PATIENCE: Final = 5
+"""At most so many times the rounds are made, where disturbed ones do not count."""
 
 
-def measure(brokers: Brokers, scenario: Scenario, choices: list[str], rounds: int, settings: Settings) -> list[Outcome]:
-    """All rounds of one scenario, the brokers by turns and every other time in reverse."""
+def measure(
+    brokers: Brokers, scenario: Scenario, choices: list[str], rounds: int, settings: Settings, most_others: float
+) -> list[Outcome]:
+    """All rounds of one scenario, the brokers by turns and every other time in reverse.
+
+    One during which strangers took more than `most_others` of a processor does not count, and is made again.
+    """
     outcomes = [Outcome(scenario.own if choice == OWN else choice) for choice in choices]
-    for number in range(rounds):
-        for outcome in outcomes if number % 2 == 0 else outcomes[::-1]:
-            if outcome.failure:
-                continue
+    for number in range(PATIENCE * rounds):
+        lacking = [outcome for outcome in outcomes if len(outcome.rounds) < rounds and not outcome.failure]
+        for outcome in lacking if number % 2 == 0 else lacking[::-1]:
             try:
                 with contextlib.ExitStack() as stack:
                     idle = current_load()
@@ -43,11 +51,17 @@ def measure(brokers: Brokers, scenario: Scenario, choices: list[str], rounds: in
                         broker = brokers.get(outcome.choice)
                     round_ = scenario.measure(broker, settings)
                     round_ = dataclasses.replace(round_, others_load=current_load().others_since(idle))
-                outcome.rounds.append(round_)
                 outcome.label = f"{broker.product} {broker.version}"
+                if round_.others_load > most_others:
+                    outcome.disturbed += 1
+                else:
+                    outcome.rounds.append(round_)
             except (PerfError, ProcessError, WireError, OSError, AssertionError, psutil.Error) as error:
                 outcome.failure = (str(error) or type(error).__name__).splitlines()[0]
                 brokers.drop(outcome.choice)
+    for outcome in outcomes:
+        if not outcome.rounds and not outcome.failure:
+            outcome.failure = f"all of {outcome.disturbed} rounds were disturbed"
     return outcomes
 
 
@@ -73,6 +87,14 @@ def parse_arguments() -> argparse.Namespace:
         default=WINDOW,
         help=f"messages published and not yet consumed (default: {WINDOW})",
     )
+    parser.add_argument(
+        "--most-others",
+        type=float,
+        default=math.inf,
+        metavar="SHARE",
+        help="rounds in which everything else took more of a processor do not count, and are made again (0.1: a tenth; "
+        "default: all count)",
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="every single round, for later comparison")
     arguments = parser.parse_args()
     wanted = arguments.scenario or [""]
@@ -93,13 +115,15 @@ def main() -> int:
         f"{arguments.rounds} rounds of {settings.seconds:g} s after {settings.warmup_s:g} s of warm-up, "
         f"window {settings.window:,} messages"
     )
+    if arguments.most_others < math.inf:
+        how += f", those in which others took more than {arguments.most_others:.0%} of a processor left out"
     choices = arguments.broker or [OWN, RABBITMQ]
     results: list[tuple[Scenario, list[Outcome]]] = []
     try:
         with Brokers() as brokers:
             print(where, how, sep="\n", flush=True)
             for scenario in arguments.scenarios:
-                outcomes = measure(brokers, scenario, choices, arguments.rounds, settings)
+                outcomes = measure(brokers, scenario, choices, arguments.rounds, settings, arguments.most_others)
                 results.append((scenario, outcomes))
                 print(f"\n{scenario.name}\n\n{table(scenario, outcomes)}", flush=True)
                 if arguments.json:  # each time: a long measurement may be cut short

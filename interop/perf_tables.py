@@ -12,12 +12,17 @@ from interop.perf_scenarios import Round, Scenario
 
 @dataclasses.dataclass
 class Outcome:
-    """The rounds of a scenario on one broker, and why there are not more."""
+    """The rounds of a scenario on one broker, and why there are not more.
+
+    Attributes:
+        disturbed: rounds that do not count, because something else kept the machine busy.
+    """
 
     choice: str
     label: str = ""
     rounds: list[Round] = dataclasses.field(default_factory=list)
     failure: str = ""
+    disturbed: int = 0
 
     @property
     def median(self) -> float | None:
@@ -45,7 +50,10 @@ def _one_of(outcomes: list[Outcome], *choices: str) -> Outcome | None:
 
 
 def table(scenario: Scenario, outcomes: list[Outcome]) -> str:
-    """Markdown. The last three columns are shares of one processor: the load's, and strangers' in the worst round."""
+    """Markdown. The last three columns are shares of one processor: the load's, and strangers' in the worst round.
+
+    Below it stands how many rounds were left out for what strangers took.
+    """
     lines = [
         f"| broker | says it is | median {scenario.unit} | min | max | ratio | publisher | consumer | others |",
         "|---|---|---:|---:|---:|---:|---:|---:|---:|",
@@ -68,6 +76,8 @@ def table(scenario: Scenario, outcomes: list[Outcome]) -> str:
             f"{max(r.others_load for r in outcome.rounds):.0%}",
         ]
         lines.append("| " + " | ".join(cells) + " |")
+    if left_out := ", ".join(f"{shown(each.choice)} {each.disturbed}" for each in outcomes if each.disturbed):
+        lines += ["", f"disturbed, and left out: {left_out}"]
     return "\n".join(lines)
 
 
@@ -108,6 +118,7 @@ def record(scenario: Scenario, outcomes: list[Outcome]) -> dict[str, Any]:
                 "says it is": outcome.label,
                 "failure": outcome.failure,
                 "median": outcome.median,
+                "disturbed": outcome.disturbed,
                 "rounds": [dataclasses.asdict(round_) for round_ in outcome.rounds],
             }
             for outcome in outcomes
