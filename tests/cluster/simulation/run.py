@@ -205,6 +205,8 @@ class Run:
         self._set_weather(0.0)
         for lane in self._lanes():
             lane.is_stalled = False
+            while lane.under_way:  # a late fence would close a vhost for a moment, just when it is looked at
+                lane.some_arrives()
         for node in self.nodes.values():
             node.resume()
             node.heal()
