@@ -359,13 +359,18 @@ def test_a_watcher_goes_on_after_its_server_was_away(own_server: NatsServer, con
     assert told.get(timeout=DEADLINE_S)[:2] == ("a", b"2")
 
 
-def test_a_watcher_is_told_by_the_leader_while_there_can_be_no_consumer(
-    bucket: Bucket, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def no_consumers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """NATS has no leader that could make one."""
+
     async def refuse(_reader: Reader, _after: int, _wait_s: float) -> list[Stored]:
         raise LogUnavailable("no leader of NATS")
 
     monkeypatch.setattr(Reader, "read", refuse)
+
+
+@pytest.mark.usefixtures("no_consumers")
+def test_a_watcher_is_told_by_the_leader_while_there_can_be_no_consumer(bucket: Bucket) -> None:
     told: queue.SimpleQueue[tuple[str, bytes | None]] = queue.SimpleQueue()
     bucket.put("a", b"1")
     bucket.put("b", b"2")
@@ -376,13 +381,8 @@ def test_a_watcher_is_told_by_the_leader_while_there_can_be_no_consumer(
     stop()
 
 
-def test_a_standby_reads_from_the_leader_while_there_can_be_no_consumer(
-    log: StreamLog, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async def refuse(_reader: Reader, _after: int, _wait_s: float) -> list[Stored]:
-        raise LogUnavailable("no leader of NATS")
-
-    monkeypatch.setattr(Reader, "read", refuse)
+@pytest.mark.usefixtures("no_consumers")
+def test_a_standby_reads_from_the_leader_while_there_can_be_no_consumer(log: StreamLog) -> None:
     log.append([Entry("a", b"1")], 0)
     assert log.read(0, DEADLINE_S) == [(1, Entry("a", b"1"))]
     assert log.read(1, 0.01) == []
